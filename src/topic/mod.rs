@@ -1,0 +1,1 @@
+//! Topic Names, Topic Filters, and the trees that find one by the other.
