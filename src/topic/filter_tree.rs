@@ -215,3 +215,223 @@ impl<K: Eq + Hash, V> Payload for Subscriptions<K, V> {
         self.plain.is_empty() && self.shared.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filter(text: &str) -> TopicFilter {
+        TopicFilter::try_from(text).unwrap()
+    }
+
+    fn name(text: &str) -> TopicName {
+        TopicName::try_from(text).unwrap()
+    }
+
+    /// What a name finds, as `key=value` and `filter:members`, in order.
+    fn found(tree: &FilterTree<u32, u8>, topic: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        tree.for_each_match(&name(topic), |it| match it {
+            Match::Plain { key, value } => found.push(format!("{key}={value}")),
+            Match::Shared(group) => found.push(format!("{}:{}", group.filter(), group.members().len())),
+        });
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_subscriber_is_shown_once_for_each_of_its_filters() {
+        let mut tree = FilterTree::new(1);
+        assert_eq!(tree.insert(&filter("a/+"), 1, 10), None);
+        assert_eq!(tree.insert(&filter("a/#"), 1, 20), None);
+        assert_eq!(tree.insert(&filter("#"), 2, 30), None);
+        assert_eq!(found(&tree, "a/b"), ["1=10", "1=20", "2=30"]);
+        assert_eq!(found(&tree, "a"), ["1=20", "2=30"]);
+        assert_eq!(tree.len(), 3);
+    }
+
+    #[test]
+    fn subscribing_again_replaces_the_value() {
+        let mut tree = FilterTree::new(1);
+        for text in ["a", "$share/g/a"] {
+            assert_eq!(tree.insert(&filter(text), 1, 10), None);
+            assert_eq!(tree.insert(&filter(text), 1, 11), Some(10));
+            assert_eq!(tree.subscribers(&filter(text)), [(1, 11)]);
+        }
+        assert_eq!(tree.len(), 2);
+    }
+
+    #[test]
+    fn removing_what_is_not_there_changes_nothing() {
+        let mut tree = FilterTree::new(1);
+        tree.insert(&filter("a/b"), 1, 10);
+        for text in ["a", "a/b/c", "a/+", "a/#", "$share/g/a/b", "b"] {
+            assert_eq!(tree.remove(&filter(text), &1), None, "{text}");
+        }
+        assert_eq!(tree.remove(&filter("a/b"), &2), None);
+        assert_eq!((tree.len(), tree.tree.node_count()), (1, 2));
+        assert_eq!(tree.remove(&filter("a/b"), &1), Some(10));
+        assert_eq!((tree.len(), tree.tree.node_count()), (0, 0));
+    }
+
+    /// Section 4.8.2: each group gets the message once, whatever else its members subscribed to.
+    #[test]
+    fn a_shared_group_is_one_match_apart_from_plain_subscriptions_and_other_groups() {
+        let mut tree = FilterTree::new(1);
+        tree.insert(&filter("a"), 1, 0);
+        for key in 1..=3 {
+            tree.insert(&filter("$share/g/a"), key, 0);
+        }
+        tree.insert(&filter("$share/h/a"), 1, 0);
+        tree.insert(&filter("$share/g/+"), 1, 0);
+        assert_eq!(found(&tree, "a"), ["$share/g/+:1", "$share/g/a:3", "$share/h/a:1", "1=0"]);
+        assert_eq!(tree.len(), 6);
+        tree.remove(&filter("$share/h/a"), &1);
+        assert_eq!(found(&tree, "a"), ["$share/g/+:1", "$share/g/a:3", "1=0"]);
+    }
+
+    /// [MQTT-4.7.2-1]
+    #[test]
+    fn a_leading_wildcard_does_not_select_names_that_begin_with_a_dollar() {
+        let mut tree = FilterTree::new(1);
+        for (key, text) in
+            ["#", "+/x", "$share/g/#", "$SYS/#", "$SYS/+", "$share/g/$SYS/x"].iter().enumerate()
+        {
+            tree.insert(&filter(text), key as u32, 0);
+        }
+        assert_eq!(found(&tree, "$SYS/x"), ["$share/g/$SYS/x:1", "3=0", "4=0"]);
+        assert_eq!(found(&tree, "$SYS"), ["3=0"]);
+        assert_eq!(found(&tree, "a/x"), ["$share/g/#:1", "0=0", "1=0"]);
+    }
+
+    #[test]
+    fn turns_go_round_a_group() {
+        let mut tree = FilterTree::new(1);
+        tree.insert(&filter("$share/g/a"), 1, 0);
+        tree.insert(&filter("$share/g/a"), 2, 0);
+        let mut picked = Vec::new();
+        for _ in 0..4 {
+            tree.for_each_match(&name("a"), |it| {
+                if let Match::Shared(group) = it {
+                    picked.push(group.members()[group.take_turn() as usize % group.members().len()].0);
+                }
+            });
+        }
+        assert_eq!(picked, [1, 2, 1, 2]);
+    }
+
+    #[test]
+    fn thousands_of_subscribers_and_groups_leave_one_filter() {
+        let mut tree = FilterTree::new(1);
+        let shared = |key: u32| filter(&format!("$share/{}/a", key % 500));
+        for key in 0..5_000 {
+            tree.insert(&filter("a"), key, 0);
+            tree.insert(&shared(key), key, 0);
+        }
+        assert_eq!(found(&tree, "a").len(), 5_500);
+        for key in (0..5_000).rev() {
+            assert_eq!(tree.remove(&filter("a"), &key), Some(0));
+            assert_eq!(tree.remove(&shared(key), &key), Some(0));
+        }
+        assert_eq!((tree.len(), tree.tree.node_count()), (0, 0));
+    }
+
+    #[test]
+    fn a_node_with_a_pointer_and_eight_bytes_of_options_has_forty_eight_bytes() {
+        assert!(size_of::<Subscriptions<std::sync::Arc<()>, u64>>() <= 32);
+    }
+
+    /// Few distinct levels, so that filters and names collide often.
+    fn any_filter() -> impl Strategy<Value = TopicFilter> {
+        "([$]share/[gh]/)?(([ab+]|[$]a)?/){0,3}([ab+#]|[$]a)?"
+            .prop_filter_map("not a filter", |text| TopicFilter::try_from(text.as_str()).ok())
+    }
+
+    fn any_name() -> impl Strategy<Value = TopicName> {
+        "(([abc]|[$]a)?/){0,3}([abc]|[$]a)?"
+            .prop_filter_map("not a name", |text| TopicName::try_from(text.as_str()).ok())
+    }
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Insert(TopicFilter, u8),
+        Remove(prop::sample::Index),
+        RemoveAbsent(TopicFilter, u8),
+    }
+
+    fn any_change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            5 => (any_filter(), 0_u8..40).prop_map(|(filter, key)| Change::Insert(filter, key)),
+            3 => any::<prop::sample::Index>().prop_map(Change::Remove),
+            1 => (any_filter(), 0_u8..40).prop_map(|(filter, key)| Change::RemoveAbsent(filter, key)),
+        ]
+    }
+
+    type Model = BTreeMap<(TopicFilter, u8), usize>;
+
+    /// What the definition of matching finds in a list of all subscriptions.
+    fn expected(model: &Model, name: &TopicName) -> Vec<(TopicFilter, u8, usize)> {
+        let matching = model.iter().filter(|((filter, _), _)| filter.matches(name));
+        matching.map(|((filter, key), value)| (filter.clone(), *key, *value)).collect()
+    }
+
+    /// What the tree finds; plain matches do not say their filter, so those of the model are blanked likewise.
+    fn actual(tree: &FilterTree<u8, usize>, name: &TopicName) -> Vec<(Option<TopicFilter>, u8, usize)> {
+        let mut found = Vec::new();
+        tree.for_each_match(name, |it| match it {
+            Match::Plain { key, value } => found.push((None, *key, *value)),
+            Match::Shared(group) => {
+                assert_eq!(Some(group.share_name()), group.filter().share_name());
+                assert!(!group.members().is_empty());
+                for (key, value) in group.members() {
+                    found.push((Some(group.filter().clone()), *key, *value));
+                }
+            }
+        });
+        found.sort();
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn the_tree_finds_what_the_definition_finds_and_is_empty_at_the_end(
+            changes in prop::collection::vec(any_change(), 1..150),
+            names in prop::collection::vec(any_name(), 1..12),
+        ) {
+            let (mut tree, mut model) = (FilterTree::new(1), Model::new());
+            for (value, change) in changes.into_iter().enumerate() {
+                match change {
+                    Change::Insert(filter, key) => {
+                        prop_assert_eq!(tree.insert(&filter, key, value), model.insert((filter, key), value));
+                    }
+                    Change::Remove(index) if !model.is_empty() => {
+                        let (filter, key) = index.get(&model.keys().collect::<Vec<_>>()).to_owned().clone();
+                        prop_assert_eq!(tree.remove(&filter, &key), model.remove(&(filter, key)));
+                    }
+                    Change::Remove(_) => {}
+                    Change::RemoveAbsent(filter, key) => {
+                        prop_assert_eq!(tree.remove(&filter, &key), model.remove(&(filter, key)));
+                    }
+                }
+                prop_assert_eq!(tree.len(), model.len());
+            }
+            for name in &names {
+                let mut expected: Vec<_> = expected(&model, name)
+                    .into_iter()
+                    .map(|(filter, key, value)| (filter.share_name().is_some().then_some(filter), key, value))
+                    .collect();
+                expected.sort();
+                prop_assert_eq!(actual(&tree, name), expected, "{}", name);
+            }
+            for ((filter, key), value) in model {
+                prop_assert_eq!(tree.remove(&filter, &key), Some(value));
+            }
+            prop_assert!(tree.is_empty());
+            prop_assert_eq!(tree.tree.node_count(), 0);
+        }
+    }
+}

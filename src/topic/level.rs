@@ -30,6 +30,8 @@ impl Levels {
         Self { kept: Slab::new(), table: StringTable::new(seed) }
     }
 
+    /// The number of distinct levels.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.kept.len()
     }

@@ -291,3 +291,96 @@ impl Frontier {
         self.more.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Number(Option<u32>);
+
+    impl Payload for Number {
+        fn is_empty(&self) -> bool {
+            self.0.is_none()
+        }
+    }
+
+    fn found(tree: &PathTree<Number>, name: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        let _ = tree.visit(name, |number| {
+            found.extend(number.0);
+            ControlFlow::Continue(())
+        });
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn filters_that_begin_alike_share_nodes() {
+        let mut tree = PathTree::<Number>::new(1);
+        for (number, filter) in ["a/b", "a/+", "a/#", "a"].into_iter().enumerate() {
+            tree.entry(filter).0 = Some(number as u32);
+        }
+        assert_eq!(tree.node_count(), 4);
+        assert_eq!(found(&tree, "a/b"), [0, 1, 2]);
+        assert_eq!(found(&tree, "a"), [2, 3]);
+        assert_eq!(tree.get("a/+").and_then(|number| number.0), Some(1));
+        assert!(tree.get("+/a").is_none());
+    }
+
+    #[test]
+    fn nodes_and_levels_go_with_the_last_path_that_needs_them() {
+        let mut tree = PathTree::<Number>::new(1);
+        for filter in ["a/b/c", "a/b", "a/+/#", "b/b"] {
+            tree.entry(filter).0 = Some(0);
+        }
+        // `a/b` stays as the way to `a/b/c`.
+        let left = [("a/b", 7, 3), ("a/b/c", 5, 2), ("a/+/#", 2, 1), ("b/b", 0, 0)];
+        for (filter, nodes, levels) in left {
+            assert!(tree.change(filter, |number| number.0.take()).is_some());
+            assert_eq!((tree.node_count(), tree.levels.len()), (nodes, levels), "{filter}");
+        }
+        assert!(tree.edges.is_empty());
+        assert!(tree.change("a/b", |_| ()).is_none());
+    }
+
+    #[test]
+    fn a_path_as_deep_as_can_be_is_walked_without_recursion() {
+        let mut tree = PathTree::<Number>::new(1);
+        let deep = "/".repeat(65_535);
+        let wild = format!("{}+", "+/".repeat(32_767));
+        tree.entry(&deep).0 = Some(1);
+        tree.entry(&wild).0 = Some(2);
+        assert_eq!(found(&tree, &deep), [1]);
+        assert_eq!(found(&tree, &"/".repeat(32_767)), [2]);
+        for filter in [&deep, &wild] {
+            assert!(tree.change(filter, |number| number.0.take()).is_some());
+        }
+        assert_eq!(tree.node_count(), 0);
+    }
+
+    #[test]
+    fn a_walk_reaches_more_nodes_at_a_level_than_lie_in_place() {
+        let mut tree = PathTree::<Number>::new(1);
+        for number in 0..64_u32 {
+            let levels: Vec<_> = (0..6).map(|bit| if number >> bit & 1 == 0 { "a" } else { "+" }).collect();
+            tree.entry(&levels.join("/")).0 = Some(number);
+        }
+        assert_eq!(found(&tree, "a/a/a/a/a/a"), (0..64).collect::<Vec<_>>());
+        assert_eq!(found(&tree, "a/a/a/a/a/b").len(), 32);
+    }
+
+    #[test]
+    fn a_walk_stops_when_told_to() {
+        let mut tree = PathTree::<Number>::new(1);
+        for filter in ["a", "+", "#"] {
+            tree.entry(filter).0 = Some(0);
+        }
+        let mut seen = 0;
+        let end = tree.visit("a", |_| {
+            seen += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!((end, seen), (ControlFlow::Break(()), 1));
+    }
+}

@@ -283,3 +283,173 @@ impl Skip<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filter(text: &str) -> TopicFilter {
+        TopicFilter::try_from(text).unwrap()
+    }
+
+    fn name(text: &str) -> TopicName {
+        TopicName::try_from(text).unwrap()
+    }
+
+    fn tree(names: &[&str]) -> RetainedTree<usize> {
+        let mut tree = RetainedTree::new(1);
+        for (number, text) in names.iter().enumerate() {
+            tree.insert(name(text), number);
+        }
+        tree
+    }
+
+    fn found(tree: &RetainedTree<usize>, text: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        tree.for_each_match(&filter(text), |name, _| found.push(name.to_string()));
+        found
+    }
+
+    #[test]
+    fn a_name_has_one_message() {
+        let mut tree = RetainedTree::new(1);
+        assert_eq!(tree.insert(name("a"), 1), None);
+        assert_eq!(tree.insert(name("a"), 2), Some(1));
+        assert_eq!((tree.get(&name("a")), tree.len()), (Some(&2), 1));
+        assert_eq!(tree.remove(&name("b")), None);
+        assert_eq!(tree.remove(&name("a")), Some(2));
+        assert!(tree.is_empty());
+    }
+
+    #[test]
+    fn the_order_is_that_of_the_levels() {
+        let tree = tree(&["b", "a b", "a/b/c", "a", "a/\u{1}", "a/b", "a\u{1}"]);
+        let names: Vec<_> = tree.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a", "a/\u{1}", "a/b", "a/b/c", "a\u{1}", "a b", "b"]);
+    }
+
+    #[test]
+    fn wildcards_select_across_siblings() {
+        let tree = tree(&["d/1/up", "d/1/down", "d/2/up", "d/2", "d", "e/1/up", "d/1/up/x", "/"]);
+        assert_eq!(found(&tree, "d/+/up"), ["d/1/up", "d/2/up"]);
+        assert_eq!(found(&tree, "+/1/up"), ["d/1/up", "e/1/up"]);
+        assert_eq!(found(&tree, "d/+"), ["d/2"]);
+        assert_eq!(found(&tree, "d/1/up/#"), ["d/1/up", "d/1/up/x"]);
+        assert_eq!(found(&tree, "+/+/+/#"), ["d/1/down", "d/1/up", "d/1/up/x", "d/2/up", "e/1/up"]);
+        assert_eq!(found(&tree, "d/2/up"), ["d/2/up"]);
+        assert_eq!(found(&tree, "+/+"), ["/", "d/2"]);
+        assert_eq!(found(&tree, "x/#"), [""; 0]);
+    }
+
+    /// [MQTT-4.7.2-1]
+    #[test]
+    fn a_leading_wildcard_does_not_select_names_that_begin_with_a_dollar() {
+        let tree = tree(&["$SYS/x", "$", "a/x", "#no".trim_start_matches('#'), "!/x"]);
+        assert_eq!(found(&tree, "#"), ["!/x", "a/x", "no"]);
+        assert_eq!(found(&tree, "+/x"), ["!/x", "a/x"]);
+        assert_eq!(found(&tree, "$SYS/#"), ["$SYS/x"]);
+        assert_eq!(found(&tree, "$SYS/+"), ["$SYS/x"]);
+    }
+
+    #[test]
+    fn names_as_deep_as_can_be_are_found() {
+        let (deep, half) = ("/".repeat(65_535), "/".repeat(32_767));
+        let tree = tree(&[&deep, &half, "a"]);
+        assert_eq!(found(&tree, "#").len(), 3);
+        assert_eq!(found(&tree, &format!("{}+", "+/".repeat(32_767))), [half.as_str()]);
+    }
+
+    #[test]
+    fn a_search_looks_at_no_more_than_its_limit_and_goes_on_from_there() {
+        let mut tree = RetainedTree::new(1);
+        for number in 0..1_000 {
+            tree.insert(name(&format!("d/{number:04}/up")), number);
+        }
+        let (mut found, mut parts, mut cursor) = (Vec::new(), 0, None);
+        loop {
+            let (part, next) = tree.matches_after(&filter("d/+/up"), cursor.as_ref(), 100);
+            assert!(part.len() <= 100);
+            found.extend(part.into_iter().map(|(_, number)| number));
+            parts += 1;
+            // What lies behind and at the cursor goes, and the search is not disturbed.
+            tree.remove(&name(&format!("d/{:04}/up", parts * 100 - 1)));
+            tree.insert(name(&format!("d/{:04}/up", parts * 100 - 1)), 0);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, (0..1_000).collect::<Vec<_>>());
+        assert_eq!(parts, 10);
+    }
+
+    #[test]
+    fn a_message_that_goes_at_the_cursor_does_not_end_the_search() {
+        let mut tree = tree(&["a", "b", "c"]);
+        let (first, cursor) = tree.matches_after(&filter("#"), None, 1);
+        assert_eq!(first, [(name("a"), 0)]);
+        tree.remove(&name("b"));
+        assert_eq!(tree.matches_after(&filter("#"), cursor.as_ref(), 5).0, [(name("c"), 2)]);
+    }
+
+    #[test]
+    fn a_kept_name_does_not_point_into_the_buffer_it_came_from() {
+        let name = name("a");
+        let mut tree = RetainedTree::new(1);
+        tree.insert(name.clone(), ());
+        assert!(tree.iter().all(|(kept, ())| kept.as_str().as_ptr() != name.as_str().as_ptr()));
+    }
+
+    fn any_filter() -> impl Strategy<Value = TopicFilter> {
+        "(([ab+]|[$]a|a!)?/){0,3}([ab+#]|[$]a|a!)?"
+            .prop_filter_map("not a filter", |text| TopicFilter::try_from(text.as_str()).ok())
+    }
+
+    fn any_name() -> impl Strategy<Value = TopicName> {
+        "(([abc]|[$]a|a!|\u{1}|%)?/){0,3}([abc]|[$]a|a!|\u{1})?"
+            .prop_filter_map("not a name", |text| TopicName::try_from(text.as_str()).ok())
+    }
+
+    proptest! {
+        #[test]
+        fn the_tree_finds_what_the_definition_finds_and_is_empty_at_the_end(
+            changes in prop::collection::vec((any_name(), prop::bool::weighted(0.7)), 1..150),
+            filters in prop::collection::vec(any_filter(), 1..12),
+            limit in 1_usize..20,
+        ) {
+            let (mut tree, mut model) = (RetainedTree::new(1), BTreeMap::new());
+            for (number, (name, insert)) in changes.into_iter().enumerate() {
+                if insert {
+                    prop_assert_eq!(tree.insert(name.clone(), number), model.insert(name, number));
+                } else {
+                    prop_assert_eq!(tree.remove(&name), model.remove(&name));
+                }
+                prop_assert_eq!(tree.len(), model.len());
+            }
+            for filter in &filters {
+                let expected: BTreeMap<_, _> =
+                    model.iter().filter(|(name, _)| filter.matches(name)).map(|(n, m)| (n.clone(), *m)).collect();
+                let mut all = Vec::new();
+                tree.for_each_match(filter, |name, number| all.push((name.clone(), *number)));
+                prop_assert_eq!(all.len(), expected.len(), "{}", filter);
+                prop_assert_eq!(&all.iter().cloned().collect::<BTreeMap<_, _>>(), &expected, "{}", filter);
+
+                let (mut parts, mut cursor) = tree.matches_after(filter, None, limit);
+                while let Some(at) = cursor {
+                    let (part, next) = tree.matches_after(filter, Some(&at), limit);
+                    prop_assert!(part.len() <= limit);
+                    parts.extend(part);
+                    cursor = next;
+                }
+                prop_assert_eq!(&parts, &all, "{}", filter);
+            }
+            for (name, number) in model {
+                prop_assert_eq!(tree.get(&name), Some(&number));
+                prop_assert_eq!(tree.remove(&name), Some(number));
+            }
+            prop_assert!(tree.is_empty() && tree.in_order.is_empty());
+        }
+    }
+}
