@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+pub mod broker;
+pub mod cluster;
 pub mod hook;
 pub mod message;
 pub mod packet;
+pub mod session;
+pub mod storage;
 pub mod topic;
