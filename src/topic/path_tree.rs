@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nodes lie in a slab. Children by a literal level are found in one index for the whole tree, by the hash of
-//! (parent, level); the two wildcards are links in the node. A node has the size of a cache line, because a walk
+//! (parent, level); the two wildcards are links in the node. A node is no larger than a cache line, because a walk
 //! through a large tree waits for memory and for little else.
 //!
 //! Walking never recurses: filters and names may have 65,536 levels. A name visits a node at most once, and a walk
@@ -41,7 +41,6 @@ type Child = NonZeroU32;
 const ROOT: u32 = 0;
 
 #[derive(Default)]
-#[repr(align(64))]
 struct Node<T> {
     payload: T,
     /// The literal level by which this is a child of its parent; empty for a child by a wildcard.
@@ -99,7 +98,7 @@ impl<T: Payload> PathTree<T> {
         name: &str,
         mut see: impl FnMut(&'a T) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let (mut here, mut next) = (Frontier::new(), Frontier::new());
+        let (mut here, mut next) = (&mut Frontier::new(), &mut Frontier::new());
         here.push(ROOT);
         let mut wildcards = !name.starts_with('$'); // [MQTT-4.7.2-1], for the first level only
         for level in levels(name) {
@@ -336,6 +335,11 @@ mod tests {
         }
         assert_eq!(found(&tree, "a/a/a/a/a/a"), (0..64).collect::<Vec<_>>());
         assert_eq!(found(&tree, "a/a/a/a/a/b").len(), 32);
+    }
+
+    #[test]
+    fn a_node_with_thirty_two_bytes_of_its_own_is_as_large_as_a_cache_line() {
+        assert_eq!(size_of::<Node<[u64; 4]>>(), 64);
     }
 
     #[test]
