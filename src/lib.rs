@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod cluster;
+pub mod connection;
 pub mod hook;
 pub mod message;
 pub mod packet;

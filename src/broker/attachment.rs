@@ -119,6 +119,11 @@ impl Attachment {
         }
     }
 
+    /// Seconds that the session is kept without a connection.
+    pub fn expiry_interval(&self) -> u32 {
+        self.with_session(|session| session.expiry_interval).unwrap_or(0)
+    }
+
     /// A QoS 2 PUBLISH came; what is it?
     pub fn receive(&self, packet_identifier: PacketIdentifier, receive_maximum: u16) -> Received {
         self.with_session(|session| session.inbound.receive(packet_identifier, receive_maximum))

@@ -7,11 +7,11 @@ use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::output::texts;
+use super::output::{legal, texts};
 use super::Connection;
 use crate::broker::{Closing, End};
 use crate::hook::{DisconnectCause, Reply};
-use crate::packet::{DecodeError, Disconnect, Packet, ProtocolVersion, ReasonCode};
+use crate::packet::{DecodeError, Disconnect, Packet, PacketType, ProtocolVersion, ReasonCode};
 
 /// How long a client may take to read the farewell. Nobody else waits for it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -178,11 +178,11 @@ pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -
 
 fn farewell(ended: Ended) -> Disconnect {
     let (reason_string, user_properties, server_reference) = texts(ended.reply);
-    let reason_code = ended.reason.unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
+    let reason = ended.reason.unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
     Disconnect {
         reason_string: Some(reason_string.unwrap_or(ended.why)),
         user_properties,
         server_reference,
-        ..Disconnect::new(reason_code)
+        ..Disconnect::new(legal(reason, PacketType::Disconnect))
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::AsyncWrite;
 use crate::hook::Reply;
 use crate::message::Timestamp;
 use crate::packet::{
-    Ack, AckProperties, Packet, PacketIdentifier, ProtocolVersion, PublishHeader, ReasonCode,
+    Ack, AckProperties, Packet, PacketIdentifier, PacketType, ProtocolVersion, PublishHeader, ReasonCode,
     encode, encode_publish, encode_publish_header, encode_pubcomp, encode_pubrel, encoded_len, publish_encoded_len,
 };
 use crate::session::{Delivery, Outgoing};
@@ -107,6 +107,7 @@ impl Output {
         reply: Option<Box<Reply>>,
     ) {
         let properties = self.properties(reply);
+        let reason = legal(reason, wrap(Ack::new(id, reason)).packet_type());
         self.packet(&wrap(Ack { packet_identifier: id, reason_code: reason, properties }));
     }
 
@@ -270,6 +271,15 @@ fn without_extras(mut packet: Packet) -> Packet {
         _ => {}
     }
     packet
+}
+
+/// A Reason Code that the packet may carry: a hook can answer with any.
+pub(super) fn legal(reason: ReasonCode, packet: PacketType) -> ReasonCode {
+    match reason {
+        reason if reason.is_allowed_in(packet) => reason,
+        reason if reason.is_error() => ReasonCode::UNSPECIFIED_ERROR,
+        _ => ReasonCode::SUCCESS,
+    }
 }
 
 /// A reply's text for CONNACK and DISCONNECT, which may always carry it.

@@ -6,10 +6,11 @@ use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::disconnect::Ended;
+use super::output::legal;
 use super::{Connection, wait};
 use crate::broker::{Subscribed, Unsubscribed};
 use crate::hook::SubscriptionRequest;
-use crate::packet::{Packet, Suback, Subscribe, Unsuback, Unsubscribe};
+use crate::packet::{Packet, PacketType, Suback, Subscribe, Unsuback, Unsubscribe};
 use crate::topic::TopicFilter;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -30,6 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let close = reply.as_ref().and_then(|reply| reply.close);
         let properties = self.io.output.properties(reply.clone());
         let packet_identifier = subscribe.packet_identifier;
+        let reason_codes = reason_codes.into_iter().map(|code| legal(code, PacketType::Suback)).collect();
         self.io.output.packet(&Packet::Suback(Suback { packet_identifier, reason_codes, properties }));
         close.map_or(Ok(()), |reason| Err(Ended::by_hook(reason, reply)))
     }
@@ -41,6 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let close = reply.as_ref().and_then(|reply| reply.close);
         let properties = self.io.output.properties(reply.clone());
         let packet_identifier = unsubscribe.packet_identifier;
+        let reason_codes = reason_codes.into_iter().map(|code| legal(code, PacketType::Unsuback)).collect();
         self.io.output.packet(&Packet::Unsuback(Unsuback { packet_identifier, reason_codes, properties }));
         close.map_or(Ok(()), |reason| Err(Ended::by_hook(reason, reply)))
     }
