@@ -12,7 +12,7 @@ use super::super::{
     Subscribe, Unsuback, Unsubscribe,
 };
 use super::error::DecodeError;
-use super::primitives::{NOT_MINIMAL, Reader, VariableByteInteger, variable_byte_integer};
+use super::reader::{NOT_MINIMAL, Reader, VariableByteInteger, variable_byte_integer};
 
 /// Which side of the connection is decoding; the packets come from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
