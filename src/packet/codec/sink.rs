@@ -184,3 +184,32 @@ pub(super) fn variable_byte_integer_len(value: u32) -> usize {
         _ => 4,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::reader::{VariableByteInteger, variable_byte_integer};
+    use super::*;
+
+    #[test]
+    fn variable_byte_integers_change_their_length_where_the_specification_says() {
+        // 5.0 table 1-1; [MQTT-1.5.5-1]
+        for (value, expected) in [
+            (0, &b"\0"[..]),
+            (127, b"\x7F"),
+            (128, b"\x80\x01"),
+            (16_383, b"\xFF\x7F"),
+            (16_384, b"\x80\x80\x01"),
+            (2_097_151, b"\xFF\xFF\x7F"),
+            (2_097_152, b"\x80\x80\x80\x01"),
+            (MAXIMUM_VARIABLE_BYTE_INTEGER, b"\xFF\xFF\xFF\x7F"),
+        ] {
+            let mut bytes = BytesMut::new();
+            bytes.put_variable_byte_integer(value);
+            assert_eq!(bytes, expected);
+            assert_eq!(variable_byte_integer_len(value), expected.len());
+            let read = variable_byte_integer(expected);
+            let VariableByteInteger::Complete { value: read, len, minimal } = read else { panic!("{value}") };
+            assert_eq!((read, len, minimal), (value, expected.len(), true));
+        }
+    }
+}
