@@ -6,6 +6,8 @@ pub mod connection;
 pub mod hook;
 pub mod message;
 pub mod packet;
+pub mod server;
 pub mod session;
 pub mod storage;
 pub mod topic;
+pub mod transport;

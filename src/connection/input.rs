@@ -19,7 +19,7 @@ const READ_SIZE: usize = 64 * 1024;
 const LEAST_ROOM: usize = 8 * 1024;
 
 thread_local! {
-    static SHARED: RefCell<BytesMut> = const { RefCell::new(BytesMut::new()) };
+    static SHARED: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
 pub(super) struct Input {

@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, End, Polled};
+use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, Polled};
 use crate::hook::ListenerPolicy;
 use crate::message::Timestamp;
 use crate::packet::{Ack, Packet, ReasonCode};

@@ -90,7 +90,8 @@ impl Output {
             self.write(packet);
             return;
         }
-        let bare = without_extras(packet.clone());
+        let mut bare = packet.clone();
+        bare.remove_problem_information();
         if self.fits(&bare) {
             self.write(&bare);
         } else {
@@ -251,26 +252,6 @@ fn header(delivery: &Delivery, now: Timestamp) -> PublishHeader<'_> {
         message_expiry_interval: message.expiry_interval(now),
         properties: message.properties.as_deref(),
     }
-}
-
-fn without_extras(mut packet: Packet) -> Packet {
-    match &mut packet {
-        Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack) => {
-            ack.properties = None;
-        }
-        Packet::Suback(suback) => suback.properties = None,
-        Packet::Unsuback(unsuback) => unsuback.properties = None,
-        Packet::Connack(connack) => {
-            connack.reason_string = None;
-            connack.user_properties.clear();
-        }
-        Packet::Disconnect(disconnect) => {
-            disconnect.reason_string = None;
-            disconnect.user_properties.clear();
-        }
-        _ => {}
-    }
-    packet
 }
 
 /// A Reason Code that the packet may carry: a hook can answer with any.
