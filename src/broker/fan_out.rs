@@ -234,7 +234,7 @@ fn choose_member(group: &SharedGroup<SessionKey, Subscription>) -> Option<(&Sess
 }
 
 fn identifiers(subscription: Subscription) -> Box<[u32]> {
-    subscription.identifier.map_or_else(Box::default, |identifier| Box::new([identifier.get()]))
+    subscription.identifier.iter().map(|identifier| identifier.get()).collect()
 }
 
 fn is_publisher(entry: &SessionEntry, publisher: ClientKey) -> bool {
