@@ -8,10 +8,10 @@ use crate::{ClientKey, Qos, ReasonCode, Reply};
 
 /// `Publish`, `Subscribe` or `Deliver`.
 pub use generated::Action;
+pub use generated::Denial;
 /// `Next`, `Allow(cache_ms)` or `Deny(Denial)`; made by [`allow`](AuthorizerVerdict::allow),
 /// [`deny`](AuthorizerVerdict::deny) and [`cached_for`](AuthorizerVerdict::cached_for).
 pub use generated::Verdict as AuthorizerVerdict;
-pub use generated::Denial;
 
 /// Moment: before a publish is routed, on its final topic; for each filter of a SUBSCRIBE; and before a
 /// delivery, where [`Registration::authorize_deliveries`](crate::Registration) asked for it.
@@ -82,7 +82,13 @@ impl AuthorizerVerdict {
 impl Reply for AuthorizerVerdict {}
 
 impl<P: Instance + Authorizer> generated::Guest for Exported<P> {
-    fn authorize(client: ClientKey, action: Action, topic: String, qos: Qos, retain: bool) -> AuthorizerVerdict {
+    fn authorize(
+        client: ClientKey,
+        action: Action,
+        topic: String,
+        qos: Qos,
+        retain: bool,
+    ) -> AuthorizerVerdict {
         with(|plugin: &mut P| plugin.authorize(Access { client, action, topic, qos, retain }))
     }
 }

@@ -6,11 +6,11 @@ use crate::__private::{Exported, Instance, with};
 use crate::bindings::intercepting_client_enqueue::exports::tidegate::plugin::intercepting_client_enqueue as generated;
 use crate::{ClientKey, Message, Modification, Origin};
 
-/// `Deliver` (to every receiver, as it is), `Skip` (all of them) or `Choose(Choices)`.
-pub use generated::Verdict as EnqueueVerdict;
 /// One choice per receiver; see [`Choices::deliver_all`].
 pub use generated::Choices;
 pub use generated::Receiver;
+/// `Deliver` (to every receiver, as it is), `Skip` (all of them) or `Choose(Choices)`.
+pub use generated::Verdict as EnqueueVerdict;
 
 /// Moment: the receivers of a message are known, nothing is queued yet; once per message for all its
 /// receivers, also for retained messages at SUBSCRIBE.

@@ -104,10 +104,18 @@ macro_rules! __export_hook {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __require_hook {
-    ($plugin:ident: lifecycle) => { let _ = <$plugin as $crate::Lifecycle>::init; };
-    ($plugin:ident: validating_connection) => { let _ = <$plugin as $crate::ValidatingConnection>::validate; };
-    ($plugin:ident: authorizer) => { let _ = <$plugin as $crate::Authorizer>::authorize; };
-    ($plugin:ident: intercepting_publish) => { let _ = <$plugin as $crate::InterceptingPublish>::intercept; };
+    ($plugin:ident: lifecycle) => {
+        let _ = <$plugin as $crate::Lifecycle>::init;
+    };
+    ($plugin:ident: validating_connection) => {
+        let _ = <$plugin as $crate::ValidatingConnection>::validate;
+    };
+    ($plugin:ident: authorizer) => {
+        let _ = <$plugin as $crate::Authorizer>::authorize;
+    };
+    ($plugin:ident: intercepting_publish) => {
+        let _ = <$plugin as $crate::InterceptingPublish>::intercept;
+    };
     ($plugin:ident: intercepting_client_enqueue) => {
         let _ = <$plugin as $crate::InterceptingClientEnqueue>::intercept;
     };
@@ -120,7 +128,9 @@ macro_rules! __require_hook {
     ($plugin:ident: application_message_not_consumed) => {
         let _ = <$plugin as $crate::ApplicationMessageNotConsumed>::not_consumed;
     };
-    ($plugin:ident: events) => { let _ = <$plugin as $crate::Events>::handle; };
+    ($plugin:ident: events) => {
+        let _ = <$plugin as $crate::Events>::handle;
+    };
     ($plugin:ident: $other:ident) => {
         ::core::compile_error!(::core::concat!("there is no hook named ", ::core::stringify!($other)));
     };

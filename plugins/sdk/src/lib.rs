@@ -67,7 +67,9 @@ pub use crate::authorizer::{Access, Action, Authorizer, AuthorizerVerdict, Denia
 pub use crate::bindings::host::tidegate::plugin::types::{
     ClientKey, Modification, Origin, Qos, ReasonCode, UserProperty,
 };
-pub use crate::client_enqueue::{Choices, Copied, Enqueue, EnqueueVerdict, InterceptingClientEnqueue, Receiver};
+pub use crate::client_enqueue::{
+    Choices, Copied, Enqueue, EnqueueVerdict, InterceptingClientEnqueue, Receiver,
+};
 pub use crate::events::{
     ClientAcknowledgedPublishPacket, ClientConnected, ClientDisconnected, ClientSubscribedTopic,
     ClientUnsubscribedTopic, DisconnectCause, DropCause, Event, Events, MessageDropped, RetainedChange,
@@ -82,8 +84,8 @@ pub use crate::publish::{InterceptingPublish, Publish, PublishVerdict};
 pub use crate::reply::Reply;
 pub use crate::settings::NoSettings;
 pub use crate::subscription::{
-    Grant, InterceptingSubscription, InterceptingUnsubscription, Subscribe, Subscription, SubscriptionVerdict,
-    Unsubscribe, UnsubscriptionVerdict,
+    Grant, InterceptingSubscription, InterceptingUnsubscription, Subscribe, Subscription,
+    SubscriptionVerdict, Unsubscribe, UnsubscriptionVerdict,
 };
 pub use crate::validating_connection::{Connect, ConnectVerdict, ValidatingConnection, WillMessage};
 

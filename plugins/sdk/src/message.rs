@@ -16,7 +16,13 @@ pub struct Message {
 }
 
 impl Message {
-    pub(crate) fn new(client: ClientKey, origin: Origin, topic: String, eager: Vec<u8>, payload_length: u32) -> Self {
+    pub(crate) fn new(
+        client: ClientKey,
+        origin: Origin,
+        topic: String,
+        eager: Vec<u8>,
+        payload_length: u32,
+    ) -> Self {
         Self { client, origin, topic, eager, payload_length, fetched: OnceCell::new() }
     }
 

@@ -46,7 +46,10 @@ impl Subscribe {
     }
 
     /// Judges filter by filter.
-    pub fn each(&self, verdict: impl FnMut(&Subscription) -> SubscriptionVerdict) -> Vec<SubscriptionVerdict> {
+    pub fn each(
+        &self,
+        verdict: impl FnMut(&Subscription) -> SubscriptionVerdict,
+    ) -> Vec<SubscriptionVerdict> {
         self.subscriptions.iter().map(verdict).collect()
     }
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crate::log::Level;
 use crate::{
-    Access, Action, Connect, Enqueue, Message, NotConsumed, Origin, Publish, Qos, ReasonCode, Receiver, Subscribe,
-    Subscription, Unsubscribe, UserProperty, Why, WillMessage,
+    Access, Action, Connect, Enqueue, Message, NotConsumed, Origin, Publish, Qos, ReasonCode, Receiver,
+    Subscribe, Subscription, Unsubscribe, UserProperty, Why, WillMessage,
 };
 
 /// All that the stand-in knows and was told.
@@ -276,7 +276,11 @@ pub(crate) mod host {
             with(|host| live(host, key).is_some() && host.state.remove(key).is_some())
         }
 
-        pub(crate) fn compare_and_set(key: &str, old: Option<&[u8]>, new: Option<&[u8]>) -> Result<bool, Error> {
+        pub(crate) fn compare_and_set(
+            key: &str,
+            old: Option<&[u8]>,
+            new: Option<&[u8]>,
+        ) -> Result<bool, Error> {
             with(|host| {
                 let entry = live(host, key);
                 if entry.as_ref().map(|entry| entry.value.as_slice()) != old {

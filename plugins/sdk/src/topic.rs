@@ -58,10 +58,7 @@ pub fn is_filter(filter: &str) -> bool {
 
 /// The filter behind `$share/{ShareName}/`, or the filter itself.
 pub fn without_share(filter: &str) -> &str {
-    filter
-        .strip_prefix("$share/")
-        .and_then(|shared| shared.split_once('/'))
-        .map_or(filter, |(_, rest)| rest)
+    filter.strip_prefix("$share/").and_then(|shared| shared.split_once('/')).map_or(filter, |(_, rest)| rest)
 }
 
 #[cfg(test)]

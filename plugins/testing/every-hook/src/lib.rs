@@ -49,9 +49,8 @@ impl ValidatingConnection for EveryHook {
             "moved" => ConnectVerdict::Deny(reason::USE_ANOTHER_SERVER).server_reference("elsewhere:1883"),
             "password" if connect.password() == Some(b"right") => ConnectVerdict::Allow,
             "password" => ConnectVerdict::Deny(reason::BAD_USER_NAME_OR_PASSWORD),
-            "renamed" => {
-                ConnectVerdict::Allow.assign_client_identifier(&format!("renamed-{}", connect.client_identifier()))
-            }
+            "renamed" => ConnectVerdict::Allow
+                .assign_client_identifier(&format!("renamed-{}", connect.client_identifier())),
             "limits" => ConnectVerdict::Allow
                 .cap_session_expiry(60)
                 .server_keep_alive(30)
@@ -178,7 +177,9 @@ impl InterceptingClientEnqueue for EveryHook {
             "skip-sender" => except_sender(&enqueue),
             "copy" => shared_copy(&enqueue),
             "name" => named_copies(&enqueue),
-            "short" => EnqueueVerdict::Choose(Choices::deliver_all(enqueue.receivers().len().saturating_sub(1))),
+            "short" => {
+                EnqueueVerdict::Choose(Choices::deliver_all(enqueue.receivers().len().saturating_sub(1)))
+            }
             _ => EnqueueVerdict::Deliver,
         }
     }
@@ -217,7 +218,8 @@ fn named_copies(enqueue: &Enqueue) -> EnqueueVerdict {
 
 impl InterceptingSubscription for EveryHook {
     fn intercept(&mut self, subscribe: Subscribe) -> Vec<SubscriptionVerdict> {
-        if subscribe.subscriptions().iter().any(|subscription| first_level(&subscription.filter) == "too-few") {
+        if subscribe.subscriptions().iter().any(|subscription| first_level(&subscription.filter) == "too-few")
+        {
             return Vec::new();
         }
         subscribe.each(judge)

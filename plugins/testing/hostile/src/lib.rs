@@ -81,7 +81,8 @@ fn flood_log() {
 
 /// Publishes until the broker has had enough; the last log line says how many it took.
 fn flood_publish() {
-    let taken = (0..100_000).take_while(|_| broker::publish("flood", b"x", Qos::AtMostOnce, false).is_ok()).count();
+    let taken =
+        (0..100_000).take_while(|_| broker::publish("flood", b"x", Qos::AtMostOnce, false).is_ok()).count();
     log::info!("flooded", taken = taken);
 }
 
