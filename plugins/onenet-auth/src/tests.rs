@@ -554,3 +554,12 @@ impl OnenetAuth {
         InterceptingPublish::intercept(self, publish)
     }
 }
+
+#[test]
+fn the_settings_of_the_readme_are_good() {
+    let examples = readme::settings(include_str!("../README.md"));
+    assert_eq!(examples.len(), 1);
+    for settings in examples {
+        start(settings).map(|_| ()).expect("good settings");
+    }
+}

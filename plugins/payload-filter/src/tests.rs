@@ -203,3 +203,12 @@ fn misspelt_choices_are_named_with_those_there_are() {
         "settings: rules[0].on-violation: unknown variant `drop`, expected `reject` or `swallow`"
     );
 }
+
+#[test]
+fn the_settings_of_the_readme_are_good() {
+    let examples = readme::settings(include_str!("../README.md"));
+    assert_eq!(examples.len(), 1);
+    for settings in examples {
+        start(settings).map(|_| ()).expect("good settings");
+    }
+}
