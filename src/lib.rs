@@ -6,6 +6,8 @@ pub mod connection;
 pub mod hook;
 pub mod message;
 pub mod packet;
+#[cfg(feature = "wasm")]
+pub mod plugin;
 pub mod server;
 pub mod session;
 pub mod storage;
