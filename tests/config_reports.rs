@@ -41,6 +41,7 @@ fn the_sample_file_shows_a_plugins_default_limits() {
     );
     let plugin = parse(&text).unwrap().plugins.remove(0);
     let mut expected = tidegate::config::PluginSpec::new("payload-filter", plugin.file.clone());
+    expected.line = plugin.line;
     expected.hooks = Some(vec![HookName::InterceptingPublish]);
     expected.topics = vec!["sensors/#".try_into().unwrap()];
     expected.on_failure.insert(HookName::InterceptingPublish, FailurePolicy::Deny);
@@ -166,6 +167,17 @@ never = nan
 level = "loud"
 "#;
     assert_eq!(report(text), include_str!("config_reports/many.txt").trim_end());
+}
+
+#[test]
+fn plugins_without_problems_of_their_own_come_with_the_report() {
+    let plugin = |name: &str, key: &str| format!("[[plugin]]\nname = \"{name}\"\npath = \"Cargo.toml\"\n{key}\n");
+    let text = ["[broker]\ncolour = 1\n", &plugin("fine", ""), &plugin("wrong", "memory = 1"), &plugin("fine", "")];
+    let report = Config::parse(Path::new("t.toml"), &text.concat()).unwrap_err();
+    assert_eq!(report.problems.len(), 3, "{report}");
+    let names: Vec<(&str, Option<usize>)> =
+        report.sound_plugins.iter().map(|plugin| (plugin.name.as_str(), plugin.line)).collect();
+    assert_eq!(names, [("fine", Some(5))]);
 }
 
 #[test]

@@ -71,10 +71,8 @@ impl Config {
         for error in &syntax {
             problems.add_syntax(error.span(), error.message().trim_end());
         }
-        match problems.into_report() {
-            Some(report) => Err(report),
-            None => Ok(config),
-        }
+        let problems = problems.into_problems();
+        if problems.is_empty() { Ok(config) } else { Err(Report { problems, sound_plugins: config.plugins }) }
     }
 
     /// What holds where there is no file: clients of this machine may do anything.

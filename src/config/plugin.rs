@@ -19,6 +19,8 @@ use crate::topic::TopicFilter;
 pub struct PluginSpec {
     pub name: String,
     pub file: PathBuf,
+    /// Where the configuration names the file.
+    pub line: Option<usize>,
     pub enabled: bool,
     /// Only these of its hooks are used; none: all that it exports.
     pub hooks: Option<Vec<HookName>>,
@@ -34,9 +36,11 @@ pub struct PluginSpec {
     pub memory: usize,
     pub log_lines_per_second: u32,
     pub publishes_per_call: u32,
-    /// So many failures within the window set the plugin aside for a while.
-    pub quarantine_failures: u32,
-    pub quarantine_window: Duration,
+    /// Bytes that it hands to the broker with one answer or one call.
+    pub result_size: usize,
+    /// Of what it keeps in its state.
+    pub state_keys: usize,
+    pub state_bytes: usize,
     /// What answers in its place where a call fails; the hook's default where it is not named.
     pub on_failure: BTreeMap<HookName, FailurePolicy>,
 }
@@ -47,6 +51,7 @@ impl PluginSpec {
         PluginSpec {
             name: name.into(),
             file: file.into(),
+            line: None,
             enabled: true,
             hooks: None,
             topics: Vec::new(),
@@ -56,8 +61,9 @@ impl PluginSpec {
             memory: 64 * 1024 * 1024,
             log_lines_per_second: 100,
             publishes_per_call: 16,
-            quarantine_failures: 5,
-            quarantine_window: Duration::from_secs(10),
+            result_size: 4 * 1024 * 1024,
+            state_keys: 100_000,
+            state_bytes: 16 * 1024 * 1024,
             on_failure: BTreeMap::new(),
         }
     }
@@ -70,11 +76,22 @@ pub struct PluginsOptions {
     pub cache: Option<PathBuf>,
     /// Take over changed files while running.
     pub reload: bool,
+    /// So many failures of a plugin within the window set it aside for a while.
+    pub quarantine_failures: u32,
+    pub quarantine_window: Duration,
+    /// Events that may wait for the plugins that observe them.
+    pub event_queue: usize,
 }
 
 impl Default for PluginsOptions {
     fn default() -> PluginsOptions {
-        PluginsOptions { cache: None, reload: true }
+        PluginsOptions {
+            cache: None,
+            reload: true,
+            quarantine_failures: 5,
+            quarantine_window: Duration::from_secs(10),
+            event_queue: 10_000,
+        }
     }
 }
 
@@ -138,6 +155,11 @@ pub(super) fn read_common(mut section: Section<'_, '_>, folder: &Path) -> Plugin
     let mut options = PluginsOptions::default();
     section.set("cache", &mut options.cache, |v| Some(Some(folder.join(v.text()?))));
     section.set("reload", &mut options.reload, |v| v.boolean());
+    section.set("quarantine-failures", &mut options.quarantine_failures, |v| v.integer(1..=1_000_000));
+    section.set("quarantine-window", &mut options.quarantine_window, |v| {
+        v.duration(ms(100)..=ms(86_400_000))
+    });
+    section.set("event-queue", &mut options.event_queue, |v| v.integer(1..=10_000_000));
     section.finish();
     options
 }
@@ -150,7 +172,8 @@ pub(super) fn read(
 ) -> Vec<PluginSpec> {
     let mut found: Vec<(PluginSpec, Range<usize>)> = Vec::new();
     for section in sections {
-        let Some((spec, span)) = read_one(section, folder) else { continue };
+        let before = problems.count();
+        let Some((spec, span)) = read_one(section, folder, problems) else { continue };
         if let Some((_, other)) = found.iter().find(|(other, _)| other.name == spec.name) {
             let line = problems.line(other.start);
             problems.add(
@@ -159,12 +182,18 @@ pub(super) fn read(
                 format!("`{}` is also the name of the plugin of line {line}; names must differ", spec.name),
             );
         }
-        found.push((spec, span));
+        if problems.count() == before {
+            found.push((spec, span));
+        }
     }
     found.into_iter().map(|(spec, _)| spec).collect()
 }
 
-fn read_one(mut section: Section<'_, '_>, folder: &Path) -> Option<(PluginSpec, Range<usize>)> {
+fn read_one(
+    mut section: Section<'_, '_>,
+    folder: &Path,
+    problems: &Problems<'_>,
+) -> Option<(PluginSpec, Range<usize>)> {
     let named = section.require("name", "name each plugin, for the log and the metrics");
     let name = named.as_ref().and_then(Entry::name);
     let mut spec = PluginSpec::new(name.clone().unwrap_or_default(), PathBuf::new());
@@ -172,6 +201,7 @@ fn read_one(mut section: Section<'_, '_>, folder: &Path) -> Option<(PluginSpec, 
     let enabled = spec.enabled;
     if let Some(entry) = section.require("path", "write the plugin's .wasm file, relative to this file") {
         spec.file = read_path(&entry, folder, enabled).unwrap_or_default();
+        spec.line = Some(problems.line(entry.span().start));
     }
     section.set("hooks", &mut spec.hooks, |v| read_hooks(v).map(Some));
     section.set("topics", &mut spec.topics, read_topics);
@@ -181,8 +211,9 @@ fn read_one(mut section: Section<'_, '_>, folder: &Path) -> Option<(PluginSpec, 
     section.set("memory", &mut spec.memory, |v| v.size(64 * 1024..=4 << 30));
     section.set("log-lines-per-second", &mut spec.log_lines_per_second, |v| v.integer(0..=1_000_000));
     section.set("publishes-per-call", &mut spec.publishes_per_call, |v| v.integer(0..=10_000));
-    section.set("quarantine-failures", &mut spec.quarantine_failures, |v| v.integer(1..=1_000_000));
-    section.set("quarantine-window", &mut spec.quarantine_window, |v| v.duration(ms(100)..=ms(86_400_000)));
+    section.set("result-size", &mut spec.result_size, |v| v.size(1024..=1 << 30));
+    section.set("state-keys", &mut spec.state_keys, |v| v.integer(0..=1 << 32));
+    section.set("state-bytes", &mut spec.state_bytes, |v| v.size(0..=1 << 40));
     section.set("on-failure", &mut spec.on_failure, read_policies);
     section.finish();
     named.filter(|_| name.is_some()).map(|entry| (spec, entry.span()))

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::PluginSpec;
+
 /// One thing to correct.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -31,15 +33,18 @@ impl fmt::Display for Problem {
 }
 
 /// Every problem of a configuration, in the order of its lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     pub problems: Vec<Problem>,
+    /// Plugins whose own sections are right: they can be looked at although there is no configuration.
+    pub sound_plugins: Vec<PluginSpec>,
 }
 
 impl Report {
     /// A file that could not be read at all.
     pub(super) fn of_file(file: &Path, message: String) -> Report {
-        Report { problems: vec![Problem { file: file.to_owned(), line: None, key: None, message }] }
+        let problem = Problem { file: file.to_owned(), line: None, key: None, message };
+        Report { problems: vec![problem], sound_plugins: Vec::new() }
     }
 }
 
@@ -78,6 +83,11 @@ impl<'t> Problems<'t> {
         self.push(span.map_or(0, |span| span.start), None, message.to_owned());
     }
 
+    /// How many were found so far.
+    pub(super) fn count(&self) -> usize {
+        self.found.borrow().len()
+    }
+
     /// The line of a place in the text, from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
         let end = offset.min(self.text.len());
@@ -91,13 +101,13 @@ impl<'t> Problems<'t> {
         });
     }
 
-    /// All that was found, as a report; or nothing.
-    pub(super) fn into_report(self) -> Option<Report> {
+    /// All that was found, in the order of the text.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|(offset, _)| *offset);
         let mut problems: Vec<Problem> = found.into_iter().map(|(_, problem)| problem).collect();
         problems.dedup();
-        (!problems.is_empty()).then_some(Report { problems })
+        problems
     }
 
     fn push(&self, offset: usize, key: Option<String>, message: String) {
