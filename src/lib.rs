@@ -1,9 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+pub mod broker;
 pub mod client;
+pub mod cluster;
 #[cfg(feature = "daemon")]
 pub mod config;
+pub mod connection;
 pub mod hook;
 pub mod message;
 pub mod packet;
+pub mod server;
+pub mod session;
+pub mod storage;
 pub mod topic;
+pub mod transport;

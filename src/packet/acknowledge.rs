@@ -3,7 +3,8 @@
 use bytestring::ByteString;
 
 use super::codec::error::DecodeError;
-use super::codec::primitives::{PropertyReader, PropertySet, Reader, Sink};
+use super::codec::reader::{PropertyReader, Reader};
+use super::codec::sink::{PropertySet, Sink};
 use super::property::{self, UserProperty};
 use super::{PacketIdentifier, PacketType, ProtocolVersion, ReasonCode};
 

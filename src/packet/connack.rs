@@ -6,7 +6,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::codec::error::DecodeError;
-use super::codec::primitives::{PropertyReader, PropertySet, Reader, Sink};
+use super::codec::reader::{PropertyReader, Reader};
+use super::codec::sink::{PropertySet, Sink};
 use super::property::{self, UserProperty};
 use super::{ProtocolVersion, QoS, ReasonCode};
 

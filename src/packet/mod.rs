@@ -80,6 +80,38 @@ impl Packet {
             Packet::Auth(_) => PacketType::Auth,
         }
     }
+
+    /// Removes the Reason String and the User Properties of an answer: what is left out when the Client set
+    /// Request Problem Information to 0 [MQTT-3.1.2-29], and what goes first when a packet would exceed the
+    /// receiver's Maximum Packet Size ([MQTT-3.2.2-19], [MQTT-3.4.2-2] and their likes). Requests and PUBLISH
+    /// stay as they are.
+    pub fn remove_problem_information(&mut self) {
+        match self {
+            Packet::Connack(connack) => {
+                connack.reason_string = None;
+                connack.user_properties.clear();
+            }
+            Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack) => {
+                ack.properties = None;
+            }
+            Packet::Suback(suback) => suback.properties = None,
+            Packet::Unsuback(unsuback) => unsuback.properties = None,
+            Packet::Disconnect(disconnect) => {
+                disconnect.reason_string = None;
+                disconnect.user_properties.clear();
+            }
+            Packet::Auth(auth) => {
+                auth.reason_string = None;
+                auth.user_properties.clear();
+            }
+            Packet::Connect(_)
+            | Packet::Publish(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
+            | Packet::Pingreq
+            | Packet::Pingresp => {}
+        }
+    }
 }
 
 /// The upper half of a packet's first byte. Displays as the specification writes it: `PUBLISH`.
@@ -281,6 +313,16 @@ mod tests {
         for first_byte in 0..=255u8 {
             assert_eq!(PacketType::of(first_byte) as u8, first_byte >> 4);
         }
+    }
+
+    #[test]
+    fn problem_information_can_be_removed_from_answers() {
+        // [MQTT-3.1.2-29]
+        let properties = AckProperties { reason_string: Some("why".into()), ..AckProperties::default() };
+        let plain = Ack::new(PacketIdentifier::FIRST, ReasonCode::QUOTA_EXCEEDED);
+        let mut packet = Packet::Puback(Ack { properties: Some(Box::new(properties)), ..plain.clone() });
+        packet.remove_problem_information();
+        assert_eq!(packet, Packet::Puback(plain));
     }
 
     #[test]

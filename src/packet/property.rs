@@ -6,7 +6,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::codec::error::DecodeError;
-use super::codec::primitives::{PropertyReader, Sink};
+use super::codec::reader::PropertyReader;
+use super::codec::sink::Sink;
 
 /// A name and a value that mean something to applications only. Names may repeat and the order is kept.
 pub type UserProperty = (ByteString, ByteString);

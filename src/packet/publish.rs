@@ -9,7 +9,8 @@ use bytestring::ByteString;
 
 use super::codec::decoder::Side;
 use super::codec::error::DecodeError;
-use super::codec::primitives::{PropertyReader, PropertySet, Reader, Sink};
+use super::codec::reader::{PropertyReader, Reader};
+use super::codec::sink::{PropertySet, Sink};
 use super::property::{self, PublishProperties};
 use super::{PacketIdentifier, ProtocolVersion, QoS};
 

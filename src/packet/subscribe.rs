@@ -7,7 +7,8 @@ use bytestring::ByteString;
 
 use super::acknowledge::AckProperties;
 use super::codec::error::DecodeError;
-use super::codec::primitives::{PropertyReader, PropertySet, Reader, Sink};
+use super::codec::reader::{PropertyReader, Reader};
+use super::codec::sink::{PropertySet, Sink};
 use super::property::{self, UserProperty};
 use super::{PacketIdentifier, ProtocolVersion, QoS, ReasonCode};
 

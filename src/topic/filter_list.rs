@@ -1,5 +1,6 @@
 //! A fixed list of Topic Filters that only answers whether one of them matches.
 
+use std::fmt;
 use std::ops::ControlFlow;
 
 use super::TopicFilter;
@@ -18,12 +19,11 @@ use super::path_tree::{PathTree, Payload};
 /// assert!(!filters.matches_any("b/x"));
 /// # Ok::<(), tidegate::topic::InvalidTopic>(())
 /// ```
-#[derive(Debug)]
 pub struct TopicFilters {
     tree: PathTree<Listed>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Listed(bool);
 
 impl TopicFilters {
@@ -51,6 +51,12 @@ impl<'a> FromIterator<&'a TopicFilter> for TopicFilters {
             tree.entry(filter.filter()).0 = true;
         }
         Self { tree }
+    }
+}
+
+impl fmt::Debug for TopicFilters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicFilters").field("nodes", &self.tree.node_count()).finish_non_exhaustive()
     }
 }
 

@@ -18,9 +18,9 @@ impl Seed {
         Self { start: split_mix(seed), factor: split_mix(seed.wrapping_add(GOLDEN)) | 1 }
     }
 
-    /// The hash of two numbers.
-    pub(super) fn hash_pair(self, first: u32, second: u32) -> u64 {
-        fold(self.start ^ (u64::from(first) << 32 | u64::from(second)), self.factor)
+    /// The hash of a number and another hash.
+    pub(super) fn hash_pair(self, number: u32, hash: u64) -> u64 {
+        fold(hash ^ u64::from(number), self.factor)
     }
 
     /// The hash of a string.
@@ -120,7 +120,7 @@ mod tests {
             assert_ne!(one.hash_bytes(text.as_bytes()), two.hash_bytes(text.as_bytes()), "{text}");
             assert_eq!(one.hash_bytes(text.as_bytes()), Seed::new(1).hash_bytes(text.as_bytes()), "{text}");
         }
-        assert_ne!(one.hash_pair(0, 0), two.hash_pair(0, 0));
+        assert_ne!(one.hash_pair(0, 1), two.hash_pair(0, 1));
         assert_ne!(one.hash_one("a"), two.hash_one("a"));
     }
 
@@ -143,9 +143,10 @@ mod tests {
         let seed = Seed::new(3);
         let mut strings = [0_u32; 256];
         let mut pairs = [0_u32; 256];
+        let hash = seed.hash_bytes(b"up");
         for number in 0..65_536_u32 {
             strings[(seed.hash_bytes(format!("{number:07}").as_bytes()) & 255) as usize] += 1;
-            pairs[(seed.hash_pair(number, 1) >> 56) as usize] += 1;
+            pairs[(seed.hash_pair(number, hash) as u32 >> 24) as usize] += 1;
         }
         assert!(strings.iter().chain(&pairs).all(|count| (128..=384).contains(count)));
     }

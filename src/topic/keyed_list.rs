@@ -16,8 +16,9 @@ const INDEX_FROM: usize = 24;
 /// The length below which the index is given up; lower, so that one client coming and going does not rebuild it.
 const INDEX_UNTIL: usize = 12;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum KeyedList<K, V> {
+    #[default]
     Empty,
     One((K, V)),
     Many(Box<Many<K, V>>),
@@ -86,12 +87,6 @@ impl<K: Eq + Hash, V> KeyedList<K, V> {
                 Some(value)
             }
         }
-    }
-}
-
-impl<K, V> Default for KeyedList<K, V> {
-    fn default() -> Self {
-        Self::Empty
     }
 }
 

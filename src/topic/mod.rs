@@ -11,12 +11,12 @@ mod filter;
 mod filter_list;
 mod filter_tree;
 mod hash;
+mod hash_index;
 mod keyed_list;
 mod level;
 mod name;
 mod path_tree;
 mod retained_tree;
-mod string_table;
 
 pub use error::InvalidTopic;
 pub use filter::TopicFilter;

@@ -6,18 +6,21 @@
 //!               └───#───► payload of `d/#`
 //! ```
 //!
-//! Nodes lie in a slab. Children by a literal level are found in one table for the whole tree, keyed by
-//! (parent, level); the two wildcards are links in the node. Walking never recurses: filters and names may have
-//! 65,536 levels. A name visits a node at most once, and a walk holds the nodes of one level at a time.
+//! Nodes lie in a slab. Children by a literal level are found in one index for the whole tree, by the hash of
+//! (parent, level); the two wildcards are links in the node. A node is no larger than a cache line, because a walk
+//! through a large tree waits for memory and for little else.
+//!
+//! Walking never recurses: filters and names may have 65,536 levels. A name visits a node at most once, and a walk
+//! holds the nodes of one level at a time.
 
 use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 
-use hashbrown::HashTable;
 use slab::Slab;
 
 use super::hash::Seed;
-use super::level::{LevelId, Levels};
+use super::hash_index::{HashIndex, Removed};
+use super::level::Level;
 
 /// What a path ends in.
 pub(super) trait Payload: Default {
@@ -25,12 +28,11 @@ pub(super) trait Payload: Default {
     fn is_empty(&self) -> bool;
 }
 
-#[derive(Debug)]
 pub(super) struct PathTree<T> {
     seed: Seed,
-    levels: Levels,
     nodes: Slab<Node<T>>,
-    edges: HashTable<Edge>,
+    /// The nodes that are children by a literal level.
+    literals: HashIndex,
 }
 
 /// Not zero, because the root is nobody's child.
@@ -38,37 +40,25 @@ type Child = NonZeroU32;
 
 const ROOT: u32 = 0;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Node<T> {
     payload: T,
+    /// The literal level by which this is a child of its parent; empty for a child by a wildcard.
+    level: Level,
+    parent: u32,
     /// The child by `+`.
     plus: Option<Child>,
     /// The child by `#`.
     hash: Option<Child>,
-    /// How many edges begin here.
+    /// How many children by a literal level there are.
     literals: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Edge {
-    parent: u32,
-    level: LevelId,
-    child: Child,
-}
-
-#[derive(Clone, Copy)]
-enum Step {
-    Plus,
-    Hash,
-    Literal(LevelId),
 }
 
 impl<T: Payload> PathTree<T> {
     pub(super) fn new(seed: u64) -> Self {
-        let seed = Seed::new(seed);
         let mut nodes = Slab::new();
         nodes.insert(Node::default());
-        Self { seed, levels: Levels::new(seed), nodes, edges: HashTable::new() }
+        Self { seed: Seed::new(seed), nodes, literals: HashIndex::default() }
     }
 
     /// The number of nodes below the root.
@@ -83,36 +73,22 @@ impl<T: Payload> PathTree<T> {
     /// The payload at the end of a path, which is made if it is not there.
     pub(super) fn entry(&mut self, filter: &str) -> &mut T {
         let mut at = ROOT;
-        for level in filter.as_bytes().split(|byte| *byte == b'/') {
-            at = self
-                .find_step(level)
-                .and_then(|step| self.child(at, step))
-                .unwrap_or_else(|| self.grow(at, level))
-                .get();
+        for level in levels(filter) {
+            at = self.child(at, level).unwrap_or_else(|| self.grow(at, level)).get();
         }
         &mut self.nodes[at as usize].payload
     }
 
     /// The payload at the end of a path.
     pub(super) fn get(&self, filter: &str) -> Option<&T> {
-        let mut at = ROOT;
-        for level in filter.as_bytes().split(|byte| *byte == b'/') {
-            at = self.child(at, self.find_step(level)?)?.get();
-        }
-        Some(&self.nodes[at as usize].payload)
+        self.find(filter).map(|at| &self.nodes[at as usize].payload)
     }
 
     /// Changes the payload at the end of a path and forgets what has become empty; `None` without such a path.
     pub(super) fn change<R>(&mut self, filter: &str, change: impl FnOnce(&mut T) -> R) -> Option<R> {
-        let mut at = ROOT;
-        let mut path = Vec::with_capacity(8);
-        for level in filter.as_bytes().split(|byte| *byte == b'/') {
-            let step = self.find_step(level)?;
-            path.push((at, step));
-            at = self.child(at, step)?.get();
-        }
+        let at = self.find(filter)?;
         let result = change(&mut self.nodes[at as usize].payload);
-        self.prune(at, path);
+        self.prune(at);
         Some(result)
     }
 
@@ -122,23 +98,22 @@ impl<T: Payload> PathTree<T> {
         name: &str,
         mut see: impl FnMut(&'a T) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let (mut here, mut next) = (Frontier::new(), Frontier::new());
+        let (mut here, mut next) = (&mut Frontier::new(), &mut Frontier::new());
         here.push(ROOT);
         let mut wildcards = !name.starts_with('$'); // [MQTT-4.7.2-1], for the first level only
-        for level in name.as_bytes().split(|byte| *byte == b'/') {
+        for level in levels(name) {
             next.clear();
-            // Looked up for the first node that asks.
-            let mut step = None;
+            // Computed for the first node that asks.
+            let mut hash = None;
             for at in here.iter() {
                 let node = &self.nodes[at as usize];
                 if wildcards {
                     self.see_hash(node, &mut see)?;
                     next.extend(node.plus);
                 }
-                if node.literals > 0
-                    && let Some(id) = *step.get_or_insert_with(|| self.levels.find(level))
-                {
-                    next.extend(self.child(at, Step::Literal(id)));
+                if node.literals > 0 {
+                    let hash = *hash.get_or_insert_with(|| self.seed.hash_bytes(level));
+                    next.extend(self.literal(at, level, hash));
                 }
             }
             wildcards = true;
@@ -166,82 +141,75 @@ impl<T: Payload> PathTree<T> {
         }
     }
 
-    /// The step for a level; `None` if no filter has this level.
-    fn find_step(&self, level: &[u8]) -> Option<Step> {
+    fn find(&self, filter: &str) -> Option<u32> {
+        levels(filter).try_fold(ROOT, |at, level| self.child(at, level).map(Child::get))
+    }
+
+    fn child(&self, at: u32, level: &[u8]) -> Option<Child> {
         match level {
-            b"+" => Some(Step::Plus),
-            b"#" => Some(Step::Hash),
-            _ => self.levels.find(level).map(Step::Literal),
+            b"+" => self.nodes[at as usize].plus,
+            b"#" => self.nodes[at as usize].hash,
+            _ => self.literal(at, level, self.seed.hash_bytes(level)),
         }
     }
 
-    fn child(&self, at: u32, step: Step) -> Option<Child> {
-        match step {
-            Step::Plus => self.nodes[at as usize].plus,
-            Step::Hash => self.nodes[at as usize].hash,
-            Step::Literal(level) => {
-                let edge =
-                    self.edges.find(self.seed.hash_pair(at, level), |e| e.parent == at && e.level == level);
-                edge.map(|edge| edge.child)
-            }
-        }
+    fn literal(&self, parent: u32, level: &[u8], level_hash: u64) -> Option<Child> {
+        let child = self.literals.find(self.seed.hash_pair(parent, level_hash), |id| {
+            let node = &self.nodes[id as usize];
+            node.parent == parent && node.level.text() == level
+        });
+        child.and_then(Child::new)
     }
 
-    fn grow(&mut self, at: u32, level: &[u8]) -> Child {
-        let key = self.nodes.insert(Node::default());
+    fn grow(&mut self, parent: u32, level: &[u8]) -> Child {
+        let node = Node { parent, ..Node::default() };
         // The root has number 0 for ever, and memory ends before a u32 does.
-        let child = u32::try_from(key).ok().and_then(Child::new).expect("the number of a node fits");
+        let key = u32::try_from(self.nodes.insert(node));
+        let child = key.ok().and_then(Child::new).expect("the number of a node fits");
         match level {
-            b"+" => self.nodes[at as usize].plus = Some(child),
-            b"#" => self.nodes[at as usize].hash = Some(child),
-            _ => self.add_edge(at, level, child),
+            b"+" => self.nodes[parent as usize].plus = Some(child),
+            b"#" => self.nodes[parent as usize].hash = Some(child),
+            _ => {
+                self.nodes[child.get() as usize].level = Level::new(level);
+                self.nodes[parent as usize].literals += 1;
+                self.literals.insert(self.seed.hash_pair(parent, self.seed.hash_bytes(level)), child.get());
+            }
         }
         child
     }
 
-    fn add_edge(&mut self, parent: u32, level: &[u8], child: Child) {
-        let (seed, level) = (self.seed, self.levels.acquire(level));
-        let hash = |edge: &Edge| seed.hash_pair(edge.parent, edge.level);
-        let edge = Edge { parent, level, child };
-        self.edges.insert_unique(hash(&edge), edge, hash);
-        self.nodes[parent as usize].literals += 1;
-    }
-
-    /// Removes empty nodes from the end of a path upwards.
-    fn prune(&mut self, end: u32, mut path: Vec<(u32, Step)>) {
-        let mut at = end;
-        while let Some((parent, step)) = path.pop() {
-            if !self.nodes[at as usize].is_empty() {
-                break;
-            }
-            self.nodes.remove(at as usize);
-            match step {
-                Step::Plus => self.nodes[parent as usize].plus = None,
-                Step::Hash => self.nodes[parent as usize].hash = None,
-                Step::Literal(level) => self.remove_edge(parent, level),
-            }
-            at = parent;
+    /// Removes a node if it is empty, and then its ancestors for as long as they are.
+    fn prune(&mut self, mut at: u32) {
+        while at != ROOT && self.nodes[at as usize].is_empty() {
+            let node = self.nodes.remove(at as usize);
+            self.unlink(at, &node);
+            at = node.parent;
         }
-        self.shrink();
-    }
-
-    fn remove_edge(&mut self, parent: u32, level: LevelId) {
-        let hash = self.seed.hash_pair(parent, level);
-        if let Ok(entry) = self.edges.find_entry(hash, |edge| edge.parent == parent && edge.level == level) {
-            entry.remove();
-        }
-        self.nodes[parent as usize].literals -= 1;
-        self.levels.release(level);
-    }
-
-    /// Gives memory back when most of it is unused. The slab can only do so at its end.
-    fn shrink(&mut self) {
-        if self.edges.capacity() > 64 && self.edges.len() < self.edges.capacity() / 8 {
-            let seed = self.seed;
-            self.edges.shrink_to(self.edges.len() * 2, |edge| seed.hash_pair(edge.parent, edge.level));
+        if self.node_count() == 0 {
             self.nodes.shrink_to_fit();
         }
     }
+
+    fn unlink(&mut self, child: u32, node: &Node<T>) {
+        let parent = &mut self.nodes[node.parent as usize];
+        let link = Child::new(child);
+        if parent.plus == link {
+            parent.plus = None;
+        } else if parent.hash == link {
+            parent.hash = None;
+        } else {
+            parent.literals -= 1;
+            let hash = self.seed.hash_pair(node.parent, self.seed.hash_bytes(node.level.text()));
+            if self.literals.remove(hash, child) == Removed::AndShrunk {
+                // A slab can only shrink at its end; places before it are used again.
+                self.nodes.shrink_to_fit();
+            }
+        }
+    }
+}
+
+fn levels(text: &str) -> impl Iterator<Item = &[u8]> {
+    text.as_bytes().split(|byte| *byte == b'/')
 }
 
 impl<T: Payload> Node<T> {
@@ -329,18 +297,17 @@ mod tests {
     }
 
     #[test]
-    fn nodes_and_levels_go_with_the_last_path_that_needs_them() {
+    fn nodes_go_with_the_last_path_that_needs_them() {
         let mut tree = PathTree::<Number>::new(1);
         for filter in ["a/b/c", "a/b", "a/+/#", "b/b"] {
             tree.entry(filter).0 = Some(0);
         }
         // `a/b` stays as the way to `a/b/c`.
-        let left = [("a/b", 7, 3), ("a/b/c", 5, 2), ("a/+/#", 2, 1), ("b/b", 0, 0)];
-        for (filter, nodes, levels) in left {
+        let left = [("a/b", 7), ("a/b/c", 5), ("a/+/#", 2), ("b/b", 0)];
+        for (filter, nodes) in left {
             assert!(tree.change(filter, |number| number.0.take()).is_some());
-            assert_eq!((tree.node_count(), tree.levels.len()), (nodes, levels), "{filter}");
+            assert_eq!(tree.node_count(), nodes, "{filter}");
         }
-        assert!(tree.edges.is_empty());
         assert!(tree.change("a/b", |_| ()).is_none());
     }
 
@@ -368,6 +335,11 @@ mod tests {
         }
         assert_eq!(found(&tree, "a/a/a/a/a/a"), (0..64).collect::<Vec<_>>());
         assert_eq!(found(&tree, "a/a/a/a/a/b").len(), 32);
+    }
+
+    #[test]
+    fn a_node_with_thirty_two_bytes_of_its_own_is_as_large_as_a_cache_line() {
+        assert_eq!(size_of::<Node<[u64; 4]>>(), 64);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::ops::Bound;
 use slab::Slab;
 
 use super::hash::Seed;
-use super::string_table::StringTable;
+use super::hash_index::{HashIndex, Removed};
 use super::{TopicFilter, TopicName};
 
 /// One message per Topic Name.
@@ -33,8 +33,9 @@ use super::{TopicFilter, TopicName};
 /// # Ok::<(), tidegate::topic::InvalidTopic>(())
 /// ```
 pub struct RetainedTree<M> {
+    seed: Seed,
     kept: Slab<Kept<M>>,
-    by_name: StringTable,
+    by_name: HashIndex,
     in_order: BTreeMap<Box<Key>, u32>,
 }
 
@@ -50,7 +51,12 @@ pub struct Cursor(Box<Key>);
 impl<M> RetainedTree<M> {
     /// An empty tree. The seed should be random and secret: clients choose the names that are hashed with it.
     pub fn new(seed: u64) -> Self {
-        Self { kept: Slab::new(), by_name: StringTable::new(Seed::new(seed)), in_order: BTreeMap::new() }
+        Self {
+            seed: Seed::new(seed),
+            kept: Slab::new(),
+            by_name: HashIndex::default(),
+            in_order: BTreeMap::new(),
+        }
     }
 
     /// The number of messages.
@@ -70,7 +76,7 @@ impl<M> RetainedTree<M> {
         }
         // Memory ends before the numbers do.
         let id = self.kept.insert(Kept { name: name.to_detached(), message }) as u32;
-        self.by_name.insert(name.as_str().as_bytes(), id);
+        self.by_name.insert(self.hash(name.as_str()), id);
         self.in_order.insert(key_of(name.as_str()), id);
         None
     }
@@ -78,9 +84,12 @@ impl<M> RetainedTree<M> {
     /// Forgets the message of a name and returns it.
     pub fn remove(&mut self, name: &TopicName) -> Option<M> {
         let id = self.find(name.as_str())?;
-        self.by_name.remove(name.as_str().as_bytes(), id);
         self.in_order.remove(&key_of(name.as_str()));
-        Some(self.kept.remove(id as usize).message)
+        let kept = self.kept.remove(id as usize);
+        if self.by_name.remove(self.hash(name.as_str()), id) == Removed::AndShrunk || self.is_empty() {
+            self.kept.shrink_to_fit();
+        }
+        Some(kept.message)
     }
 
     /// The message of a name.
@@ -186,7 +195,11 @@ impl<M> RetainedTree<M> {
     }
 
     fn find(&self, name: &str) -> Option<u32> {
-        self.by_name.find(name.as_bytes(), |id| self.kept[id as usize].name.as_str() == name)
+        self.by_name.find(self.hash(name), |id| self.kept[id as usize].name.as_str() == name)
+    }
+
+    fn hash(&self, name: &str) -> u64 {
+        self.seed.hash_bytes(name.as_bytes())
     }
 
     fn at(&self, id: u32) -> (&TopicName, &M) {

@@ -12,7 +12,7 @@ use super::super::{
     Subscribe, Unsuback, Unsubscribe,
 };
 use super::error::DecodeError;
-use super::primitives::{NOT_MINIMAL, Reader, VariableByteInteger, variable_byte_integer};
+use super::reader::{NOT_MINIMAL, Reader, VariableByteInteger, variable_byte_integer};
 
 /// Which side of the connection is decoding; the packets come from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Decoder {
         if buffer.as_ref().len() < header.packet_len() {
             return Ok(None);
         }
-        let mut body = buffer.take(header.packet_len());
+        let mut body = buffer.take_front(header.packet_len());
         body.advance(header.len);
         let packet = self.decode_body(&header, body)?;
         if let Packet::Connect(connect) = &packet {
@@ -224,17 +224,17 @@ impl Decoder {
 /// came whole. What is taken shares their memory.
 pub trait PacketBuffer: AsRef<[u8]> {
     /// Takes the first `len` bytes, which are there.
-    fn take(&mut self, len: usize) -> Bytes;
+    fn take_front(&mut self, len: usize) -> Bytes;
 }
 
 impl PacketBuffer for Bytes {
-    fn take(&mut self, len: usize) -> Bytes {
+    fn take_front(&mut self, len: usize) -> Bytes {
         self.split_to(len)
     }
 }
 
 impl PacketBuffer for BytesMut {
-    fn take(&mut self, len: usize) -> Bytes {
+    fn take_front(&mut self, len: usize) -> Bytes {
         self.split_to(len).freeze()
     }
 }

@@ -11,7 +11,7 @@ use super::super::{
     ReasonCode,
 };
 use super::error::EncodeError;
-use super::primitives::{Counter, Sink, variable_byte_integer_len};
+use super::sink::{Counter, Sink, variable_byte_integer_len};
 
 /// Appends the packet to `out`. CONNECT is encoded in the version that it names itself.
 ///
