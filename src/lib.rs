@@ -6,6 +6,8 @@ pub mod cluster;
 #[cfg(feature = "daemon")]
 pub mod config;
 pub mod connection;
+#[cfg(feature = "daemon")]
+pub mod daemon;
 pub mod hook;
 pub mod message;
 pub mod packet;
