@@ -8,9 +8,9 @@ use std::task::Waker;
 
 use bytestring::ByteString;
 
+use super::Broker;
 use super::registry::DueWill;
 use super::session_entry::{EntryState, SessionEntry};
-use super::Broker;
 use crate::hook::{ClientInfo, DisconnectCause, DropCause, What};
 use crate::message::Timestamp;
 use crate::packet::{PacketIdentifier, ReasonCode};

@@ -205,11 +205,8 @@ fn merge<'a>(
     std::iter::from_fn(move || {
         let first = rest.next()?;
         let retain = |subscription: Subscription| message.retain && subscription.retain_as_published;
-        let mut delivery = Delivery::new(
-            message.clone(),
-            first.subscription.maximum_qos,
-            retain(first.subscription),
-        );
+        let mut delivery =
+            Delivery::new(message.clone(), first.subscription.maximum_qos, retain(first.subscription));
         delivery.subscription_identifiers = identifiers(first.subscription);
         while let Some(same) = rest.next_if(|next| Arc::ptr_eq(&next.entry, &first.entry)) {
             delivery.qos = delivery.qos.max(message.qos.min(same.subscription.maximum_qos));
@@ -234,7 +231,7 @@ fn choose_member(group: &SharedGroup<SessionKey, Subscription>) -> Option<(&Sess
 }
 
 fn identifiers(subscription: Subscription) -> Box<[u32]> {
-    subscription.identifier.map_or_else(Box::default, |identifier| Box::new([identifier.get()]))
+    subscription.identifier.iter().map(|identifier| identifier.get()).collect()
 }
 
 fn is_publisher(entry: &SessionEntry, publisher: ClientKey) -> bool {

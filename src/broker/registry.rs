@@ -205,8 +205,7 @@ impl Broker {
     pub(super) fn remove(&self, entry: &Arc<SessionEntry>, cause: SessionEnd) {
         {
             let mut sessions = write(&self.registry.sessions);
-            let same =
-                sessions.get(&entry.client_identifier).is_some_and(|found| Arc::ptr_eq(found, entry));
+            let same = sessions.get(&entry.client_identifier).is_some_and(|found| Arc::ptr_eq(found, entry));
             // A connection that came meanwhile keeps it.
             if same && cause != SessionEnd::Admin && entry.lock().link.is_some() {
                 return;
@@ -268,7 +267,11 @@ impl Broker {
     }
 
     /// Takes the session from the connection that holds it, if one does.
-    fn take_over(&self, state: &mut EntryState, session_ends: bool) -> Option<(Arc<ClientInfo>, Option<DueWill>)> {
+    fn take_over(
+        &self,
+        state: &mut EntryState,
+        session_ends: bool,
+    ) -> Option<(Arc<ClientInfo>, Option<DueWill>)> {
         let due_later = state.will_due.take().is_some();
         let link = state.link.take();
         let client = link.as_ref().map_or_else(|| state.last_client.clone(), |link| link.client.clone());

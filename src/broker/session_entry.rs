@@ -9,8 +9,8 @@ use bytestring::ByteString;
 
 use super::attachment::{Blocked, End};
 use super::authorize::AuthorizationCache;
-use super::retained::Replay;
 use super::lock;
+use super::retained::Replay;
 use crate::hook::ClientInfo;
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::QoS;

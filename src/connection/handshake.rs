@@ -12,10 +12,10 @@ use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
+use super::Peer;
 use super::disconnect::linger;
 use super::input::Input;
 use super::output::{Output, texts};
-use super::Peer;
 use crate::broker::{Attachment, Broker, DueWill, OpenError, OpenRequest, Opened};
 use crate::hook::{
     ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, HookSet, Reply, What,
@@ -210,9 +210,11 @@ async fn validate(
     match outcome.verdict {
         ConnectVerdict::Allow => Ok(outcome),
         ConnectVerdict::Next if client.listener.anonymous => Ok(outcome),
-        ConnectVerdict::Next => {
-            refuse(ReasonCode::NOT_AUTHORIZED, outcome.reply, "no hook allowed it, and anonymous clients are not")
-        }
+        ConnectVerdict::Next => refuse(
+            ReasonCode::NOT_AUTHORIZED,
+            outcome.reply,
+            "no hook allowed it, and anonymous clients are not",
+        ),
         ConnectVerdict::Deny(reason) => refuse(reason, outcome.reply, "a hook denied it"),
     }
 }

@@ -1,0 +1,577 @@
+//! A stand-in for the broker, for unit tests on the host. Every test thread has its own, so tests do not
+//! disturb each other.
+//!
+//! ```
+//! use tidegate_plugin::{clock, testing};
+//! testing::reset();
+//! testing::set_now_ms(1_000);
+//! assert_eq!(clock::now_ms(), 1_000);
+//! ```
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::log::Level;
+use crate::{
+    Access, Action, Connect, Enqueue, Message, NotConsumed, Origin, Publish, Qos, ReasonCode, Receiver,
+    Subscribe, Subscription, Unsubscribe, UserProperty, Why, WillMessage,
+};
+
+/// All that the stand-in knows and was told.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub now_ms: u64,
+    /// What [`settings::get`](crate::settings::get) answers.
+    pub settings: String,
+    pub log: Vec<LogLine>,
+    pub published: Vec<Published>,
+    /// Client Identifier and Reason Code of those that were disconnected.
+    pub disconnected: Vec<(String, ReasonCode)>,
+    pub client: Client,
+    pub connection: Connection,
+    pub message: MessageProperties,
+    pub reply: ReplyProperties,
+    state: BTreeMap<String, Entry>,
+    random: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    pub level: Level,
+    pub message: String,
+    pub fields: Vec<(String, String)>,
+}
+
+impl LogLine {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A message that the plugin published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub qos: Qos,
+    pub retain: bool,
+    pub user_properties: Vec<UserProperty>,
+}
+
+/// What [`client`](crate::client) answers.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    pub identifier: String,
+    pub user_name: Option<String>,
+    pub remote_address: String,
+    pub listener: String,
+    pub protocol_version: u8,
+    pub user_properties: Vec<UserProperty>,
+    pub sessions: BTreeMap<u64, String>,
+}
+
+/// The CONNECT, and what the plugin wants of the connection.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    pub clean_start: bool,
+    pub keep_alive: u16,
+    pub session_expiry_interval: u32,
+    pub will: Option<WillMessage>,
+    pub authentication_method: Option<String>,
+
+    pub assigned_client_identifier: Option<String>,
+    pub session_expiry_cap: Option<u32>,
+    pub server_keep_alive: Option<u16>,
+    pub receive_maximum: Option<u16>,
+    pub maximum_packet_size: Option<u32>,
+    pub expires_at: Option<u64>,
+}
+
+/// What the message has beside topic and payload.
+#[derive(Debug, Clone, Default)]
+pub struct MessageProperties {
+    /// For messages whose payload does not come with the call.
+    pub payload: Vec<u8>,
+    pub user_properties: Vec<UserProperty>,
+    pub content_type: Option<String>,
+    pub response_topic: Option<String>,
+    pub correlation_data: Option<Vec<u8>>,
+    pub payload_format_indicator: Option<bool>,
+    pub message_expiry_interval: Option<u32>,
+}
+
+/// What the plugin wants in the acknowledgement.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplyProperties {
+    pub reason_string: Option<String>,
+    pub user_properties: Vec<UserProperty>,
+    pub server_reference: Option<String>,
+    pub close: Option<ReasonCode>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    value: Vec<u8>,
+    expires_ms: Option<u64>,
+}
+
+thread_local! {
+    static HOST: RefCell<Host> = RefCell::default();
+}
+
+/// Looks at the stand-in, or changes it. The plugin must not be called from within.
+pub fn with<R>(look: impl FnOnce(&mut Host) -> R) -> R {
+    HOST.with_borrow_mut(look)
+}
+
+/// Forgets everything.
+pub fn reset() {
+    with(|host| *host = Host::default());
+}
+
+pub fn set_now_ms(time: u64) {
+    with(|host| host.now_ms = time);
+}
+
+pub fn advance(time: Duration) {
+    with(|host| host.now_ms += time.as_millis() as u64);
+}
+
+/// What the plugin answered beside its verdicts since the last time; forgets it.
+pub fn take_reply() -> ReplyProperties {
+    with(|host| std::mem::take(&mut host.reply))
+}
+
+/// A CONNECT; the current client is set to the same.
+pub fn connect(client_identifier: &str, user_name: Option<&str>, password: Option<&[u8]>) -> Connect {
+    with(|host| {
+        host.client.identifier = client_identifier.to_owned();
+        host.client.user_name = user_name.map(str::to_owned);
+    });
+    Connect {
+        client: 1,
+        client_identifier: client_identifier.to_owned(),
+        user_name: user_name.map(str::to_owned),
+        password: password.map(<[u8]>::to_vec),
+    }
+}
+
+/// A PUBLISH of a client with QoS 1, its payload with the call.
+pub fn publish(topic: &str, payload: impl Into<Vec<u8>>) -> Publish {
+    let message = message(topic, payload.into());
+    Publish { message, qos: Qos::AtLeastOnce, retain: false }
+}
+
+impl Publish {
+    /// The same with another QoS.
+    pub fn with_qos(self, qos: Qos) -> Self {
+        Self { qos, ..self }
+    }
+
+    /// The same with another RETAIN flag.
+    pub fn with_retain(self, retain: bool) -> Self {
+        Self { retain, ..self }
+    }
+
+    /// The same from elsewhere.
+    pub fn with_origin(self, origin: Origin) -> Self {
+        let qos = self.qos;
+        let retain = self.retain;
+        let topic = self.topic().to_owned();
+        let payload = self.into_payload();
+        let length = payload.len() as u32;
+        Self { message: Message::new(0, origin, topic, payload, length), qos, retain }
+    }
+}
+
+/// A PUBLISH whose payload is left with the broker.
+pub fn publish_without_payload(topic: &str, payload: impl Into<Vec<u8>>) -> Publish {
+    let payload = payload.into();
+    let length = payload.len() as u32;
+    with(|host| host.message.payload = payload);
+    let message = Message::new(1, Origin::Client, topic.to_owned(), Vec::new(), length);
+    Publish { message, qos: Qos::AtLeastOnce, retain: false }
+}
+
+pub fn enqueue(topic: &str, payload: impl Into<Vec<u8>>, receivers: Vec<Receiver>) -> Enqueue {
+    Enqueue { message: message(topic, payload.into()), receivers }
+}
+
+pub fn not_consumed(topic: &str, payload: impl Into<Vec<u8>>, why: Why) -> NotConsumed {
+    NotConsumed { message: message(topic, payload.into()), qos: Qos::AtLeastOnce, why }
+}
+
+pub fn access(action: Action, topic: &str) -> Access {
+    Access { client: 1, action, topic: topic.to_owned(), qos: Qos::AtLeastOnce, retain: false }
+}
+
+/// A SUBSCRIBE with QoS 1 for these filters.
+pub fn subscribe(filters: &[&str]) -> Subscribe {
+    let subscriptions = filters
+        .iter()
+        .map(|filter| Subscription {
+            filter: (*filter).to_owned(),
+            maximum_qos: Qos::AtLeastOnce,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: 0,
+        })
+        .collect();
+    Subscribe { client: 1, subscriptions, subscription_identifier: None }
+}
+
+pub fn unsubscribe(filters: &[&str]) -> Unsubscribe {
+    Unsubscribe { client: 1, filters: filters.iter().map(|filter| (*filter).to_owned()).collect() }
+}
+
+fn message(topic: &str, payload: Vec<u8>) -> Message {
+    let length = payload.len() as u32;
+    Message::new(1, Origin::Client, topic.to_owned(), payload, length)
+}
+
+/// The functions that are imports on Wasm, with the same signatures.
+pub(crate) mod host {
+    pub(crate) mod log {
+        use crate::log::Level;
+        use crate::testing::{LogLine, with};
+
+        pub(crate) fn write(level: Level, message: &str, fields: &[(&str, &str)]) {
+            let fields = fields.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+            with(|host| host.log.push(LogLine { level, message: message.to_owned(), fields }));
+        }
+
+        pub(crate) fn enabled(_: Level) -> bool {
+            true
+        }
+    }
+
+    pub(crate) mod settings {
+        pub(crate) fn get() -> String {
+            crate::testing::with(|host| match host.settings.as_str() {
+                "" => "{}".to_owned(),
+                settings => settings.to_owned(),
+            })
+        }
+    }
+
+    pub(crate) mod state {
+        use crate::state::Error;
+        use crate::testing::{Entry, Host, with};
+
+        pub(crate) fn get(key: &str) -> Option<Vec<u8>> {
+            with(|host| live(host, key).map(|entry| entry.value.clone()))
+        }
+
+        pub(crate) fn set(key: &str, value: &[u8], ttl_ms: Option<u64>) -> Result<(), Error> {
+            with(|host| {
+                let expires_ms = ttl_ms.map(|ttl| host.now_ms.saturating_add(ttl));
+                host.state.insert(key.to_owned(), Entry { value: value.to_vec(), expires_ms });
+            });
+            Ok(())
+        }
+
+        pub(crate) fn delete(key: &str) -> bool {
+            with(|host| live(host, key).is_some() && host.state.remove(key).is_some())
+        }
+
+        pub(crate) fn compare_and_set(
+            key: &str,
+            old: Option<&[u8]>,
+            new: Option<&[u8]>,
+        ) -> Result<bool, Error> {
+            with(|host| {
+                let entry = live(host, key);
+                if entry.as_ref().map(|entry| entry.value.as_slice()) != old {
+                    return Ok(false);
+                }
+                let expires_ms = entry.and_then(|entry| entry.expires_ms);
+                match new {
+                    Some(value) => {
+                        host.state.insert(key.to_owned(), Entry { value: value.to_vec(), expires_ms });
+                    }
+                    None => {
+                        host.state.remove(key);
+                    }
+                }
+                Ok(true)
+            })
+        }
+
+        pub(crate) fn atomic_add(key: &str, delta: i64) -> Result<i64, Error> {
+            with(|host| {
+                let entry = live(host, key);
+                let before = match &entry {
+                    None => 0,
+                    Some(entry) => str::from_utf8(&entry.value)
+                        .ok()
+                        .and_then(|text| text.parse::<i64>().ok())
+                        .ok_or(Error::NotANumber)?,
+                };
+                let sum = before.wrapping_add(delta);
+                let expires_ms = entry.and_then(|entry| entry.expires_ms);
+                host.state.insert(key.to_owned(), Entry { value: sum.to_string().into_bytes(), expires_ms });
+                Ok(sum)
+            })
+        }
+
+        pub(crate) fn scan(prefix: &str, limit: u32) -> Vec<String> {
+            with(|host| {
+                let keys: Vec<String> =
+                    host.state.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
+                keys.into_iter().filter(|key| live(host, key).is_some()).take(limit as usize).collect()
+            })
+        }
+
+        fn live(host: &mut Host, key: &str) -> Option<Entry> {
+            let now = host.now_ms;
+            host.state.get(key).filter(|entry| entry.expires_ms.is_none_or(|at| now < at)).cloned()
+        }
+    }
+
+    pub(crate) mod broker {
+        use crate::broker::Error;
+        use crate::testing::{Published, with};
+        use crate::{Qos, ReasonCode, UserProperty};
+
+        pub(crate) fn publish(
+            topic: &str,
+            payload: &[u8],
+            qos: Qos,
+            retain: bool,
+            user_properties: &[&UserProperty],
+        ) -> Result<(), Error> {
+            with(|host| {
+                host.published.push(Published {
+                    topic: topic.to_owned(),
+                    payload: payload.to_vec(),
+                    qos,
+                    retain,
+                    user_properties: user_properties.iter().map(|&property| property.clone()).collect(),
+                });
+            });
+            Ok(())
+        }
+
+        pub(crate) fn disconnect(client_identifier: &str, reason: ReasonCode) -> Result<(), Error> {
+            with(|host| host.disconnected.push((client_identifier.to_owned(), reason)));
+            Ok(())
+        }
+    }
+
+    pub(crate) mod crypto {
+        use hmac::{Hmac, KeyInit, Mac};
+        use md5::Md5;
+        use sha1::Sha1;
+        use sha2::{Digest, Sha256, Sha512};
+
+        use crate::crypto::Algorithm;
+
+        pub(crate) fn digest(algorithm: Algorithm, data: &[u8]) -> Vec<u8> {
+            match algorithm {
+                Algorithm::Md5 => Md5::digest(data).to_vec(),
+                Algorithm::Sha1 => Sha1::digest(data).to_vec(),
+                Algorithm::Sha256 => Sha256::digest(data).to_vec(),
+                Algorithm::Sha512 => Sha512::digest(data).to_vec(),
+            }
+        }
+
+        pub(crate) fn hmac(algorithm: Algorithm, key: &[u8], data: &[u8]) -> Vec<u8> {
+            match algorithm {
+                Algorithm::Md5 => mac::<Hmac<Md5>>(key, data),
+                Algorithm::Sha1 => mac::<Hmac<Sha1>>(key, data),
+                Algorithm::Sha256 => mac::<Hmac<Sha256>>(key, data),
+                Algorithm::Sha512 => mac::<Hmac<Sha512>>(key, data),
+            }
+        }
+
+        /// Not in constant time: only tests run this.
+        pub(crate) fn constant_time_equal(a: &[u8], b: &[u8]) -> bool {
+            a == b
+        }
+
+        fn mac<M: Mac + KeyInit>(key: &[u8], data: &[u8]) -> Vec<u8> {
+            let mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+            mac.chain_update(data).finalize().into_bytes().to_vec()
+        }
+    }
+
+    pub(crate) mod clock {
+        pub(crate) fn now_ms() -> u64 {
+            crate::testing::with(|host| host.now_ms)
+        }
+
+        pub(crate) fn monotonic_ns() -> u64 {
+            now_ms() * 1_000_000
+        }
+    }
+
+    pub(crate) mod random {
+        /// A fixed sequence (splitmix64), so that tests repeat.
+        pub(crate) fn bytes(length: u32) -> Vec<u8> {
+            crate::testing::with(|host| (0..length).map(|_| next(&mut host.random)).collect())
+        }
+
+        fn next(state: &mut u64) -> u8 {
+            *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            (mixed >> 56) as u8
+        }
+    }
+
+    pub(crate) mod client {
+        use crate::UserProperty;
+        use crate::testing::with;
+
+        pub(crate) fn identifier() -> String {
+            with(|host| host.client.identifier.clone())
+        }
+
+        pub(crate) fn user_name() -> Option<String> {
+            with(|host| host.client.user_name.clone())
+        }
+
+        pub(crate) fn remote_address() -> String {
+            with(|host| host.client.remote_address.clone())
+        }
+
+        pub(crate) fn listener() -> String {
+            with(|host| host.client.listener.clone())
+        }
+
+        pub(crate) fn protocol_version() -> u8 {
+            with(|host| host.client.protocol_version)
+        }
+
+        pub(crate) fn user_properties() -> Vec<UserProperty> {
+            with(|host| host.client.user_properties.clone())
+        }
+
+        pub(crate) fn session_identifier(session: u64) -> Option<String> {
+            with(|host| host.client.sessions.get(&session).cloned())
+        }
+    }
+
+    pub(crate) mod connection {
+        use crate::WillMessage;
+        use crate::testing::with;
+
+        pub(crate) fn clean_start() -> bool {
+            with(|host| host.connection.clean_start)
+        }
+
+        pub(crate) fn keep_alive() -> u16 {
+            with(|host| host.connection.keep_alive)
+        }
+
+        pub(crate) fn session_expiry_interval() -> u32 {
+            with(|host| host.connection.session_expiry_interval)
+        }
+
+        pub(crate) fn will() -> Option<WillMessage> {
+            with(|host| host.connection.will.clone())
+        }
+
+        pub(crate) fn authentication_method() -> Option<String> {
+            with(|host| host.connection.authentication_method.clone())
+        }
+
+        pub(crate) fn assign_client_identifier(identifier: &str) {
+            with(|host| host.connection.assigned_client_identifier = Some(identifier.to_owned()));
+        }
+
+        pub(crate) fn cap_session_expiry(seconds: u32) {
+            with(|host| host.connection.session_expiry_cap = Some(seconds));
+        }
+
+        pub(crate) fn set_server_keep_alive(seconds: u16) {
+            with(|host| host.connection.server_keep_alive = Some(seconds));
+        }
+
+        pub(crate) fn set_receive_maximum(maximum: u16) {
+            with(|host| host.connection.receive_maximum = Some(maximum));
+        }
+
+        pub(crate) fn set_maximum_packet_size(bytes: u32) {
+            with(|host| host.connection.maximum_packet_size = Some(bytes));
+        }
+
+        pub(crate) fn set_expires_at(time_ms: u64) {
+            with(|host| host.connection.expires_at = Some(time_ms));
+        }
+    }
+
+    pub(crate) mod message {
+        use crate::UserProperty;
+        use crate::testing::with;
+
+        pub(crate) fn payload(offset: u32, length: u32) -> Vec<u8> {
+            with(|host| {
+                host.message.payload.iter().skip(offset as usize).take(length as usize).copied().collect()
+            })
+        }
+
+        pub(crate) fn user_properties() -> Vec<UserProperty> {
+            with(|host| host.message.user_properties.clone())
+        }
+
+        pub(crate) fn content_type() -> Option<String> {
+            with(|host| host.message.content_type.clone())
+        }
+
+        pub(crate) fn response_topic() -> Option<String> {
+            with(|host| host.message.response_topic.clone())
+        }
+
+        pub(crate) fn correlation_data() -> Option<Vec<u8>> {
+            with(|host| host.message.correlation_data.clone())
+        }
+
+        pub(crate) fn payload_format_indicator() -> Option<bool> {
+            with(|host| host.message.payload_format_indicator)
+        }
+
+        pub(crate) fn message_expiry_interval() -> Option<u32> {
+            with(|host| host.message.message_expiry_interval)
+        }
+
+        pub(crate) fn set_user_properties(properties: &[&UserProperty]) {
+            let properties = properties.iter().map(|&property| property.clone()).collect();
+            with(|host| host.message.user_properties = properties);
+        }
+
+        pub(crate) fn set_content_type(content_type: Option<&str>) {
+            with(|host| host.message.content_type = content_type.map(str::to_owned));
+        }
+
+        pub(crate) fn set_response_topic(topic: Option<&str>) {
+            with(|host| host.message.response_topic = topic.map(str::to_owned));
+        }
+
+        pub(crate) fn set_message_expiry_interval(seconds: Option<u32>) {
+            with(|host| host.message.message_expiry_interval = seconds);
+        }
+    }
+
+    pub(crate) mod reply {
+        use crate::testing::with;
+        use crate::{ReasonCode, UserProperty};
+
+        pub(crate) fn reason_string(text: &str) {
+            with(|host| host.reply.reason_string = Some(text.to_owned()));
+        }
+
+        pub(crate) fn user_property(name: &str, value: &str) {
+            with(|host| host.reply.user_properties.push(UserProperty::new(name, value)));
+        }
+
+        pub(crate) fn server_reference(server: &str) {
+            with(|host| host.reply.server_reference = Some(server.to_owned()));
+        }
+
+        pub(crate) fn close(reason: ReasonCode) {
+            with(|host| host.reply.close = Some(reason));
+        }
+    }
+}
