@@ -11,6 +11,8 @@ pub mod daemon;
 pub mod hook;
 pub mod message;
 pub mod packet;
+#[cfg(feature = "wasm")]
+pub mod plugin;
 pub mod server;
 pub mod session;
 pub mod storage;
