@@ -171,8 +171,10 @@ level = "loud"
 
 #[test]
 fn plugins_without_problems_of_their_own_come_with_the_report() {
-    let plugin = |name: &str, key: &str| format!("[[plugin]]\nname = \"{name}\"\npath = \"Cargo.toml\"\n{key}\n");
-    let text = ["[broker]\ncolour = 1\n", &plugin("fine", ""), &plugin("wrong", "memory = 1"), &plugin("fine", "")];
+    let plugin =
+        |name: &str, key: &str| format!("[[plugin]]\nname = \"{name}\"\npath = \"Cargo.toml\"\n{key}\n");
+    let text =
+        ["[broker]\ncolour = 1\n", &plugin("fine", ""), &plugin("wrong", "memory = 1"), &plugin("fine", "")];
     let report = Config::parse(Path::new("t.toml"), &text.concat()).unwrap_err();
     assert_eq!(report.problems.len(), 3, "{report}");
     let names: Vec<(&str, Option<usize>)> =

@@ -36,8 +36,9 @@ pub struct PluginSpec {
     pub memory: usize,
     pub log_lines_per_second: u32,
     pub publishes_per_call: u32,
-    /// Bytes that it hands to the broker with one answer or one call.
-    pub result_size: usize,
+    /// Bytes that it hands to the broker with one answer or one call; none: what two of the largest packets
+    /// need.
+    pub result_size: Option<usize>,
     /// Of what it keeps in its state.
     pub state_keys: usize,
     pub state_bytes: usize,
@@ -61,7 +62,7 @@ impl PluginSpec {
             memory: 64 * 1024 * 1024,
             log_lines_per_second: 100,
             publishes_per_call: 16,
-            result_size: 4 * 1024 * 1024,
+            result_size: None,
             state_keys: 100_000,
             state_bytes: 16 * 1024 * 1024,
             on_failure: BTreeMap::new(),
@@ -156,9 +157,8 @@ pub(super) fn read_common(mut section: Section<'_, '_>, folder: &Path) -> Plugin
     section.set("cache", &mut options.cache, |v| Some(Some(folder.join(v.text()?))));
     section.set("reload", &mut options.reload, |v| v.boolean());
     section.set("quarantine-failures", &mut options.quarantine_failures, |v| v.integer(1..=1_000_000));
-    section.set("quarantine-window", &mut options.quarantine_window, |v| {
-        v.duration(ms(100)..=ms(86_400_000))
-    });
+    section
+        .set("quarantine-window", &mut options.quarantine_window, |v| v.duration(ms(100)..=ms(86_400_000)));
     section.set("event-queue", &mut options.event_queue, |v| v.integer(1..=10_000_000));
     section.finish();
     options
@@ -211,7 +211,7 @@ fn read_one(
     section.set("memory", &mut spec.memory, |v| v.size(64 * 1024..=4 << 30));
     section.set("log-lines-per-second", &mut spec.log_lines_per_second, |v| v.integer(0..=1_000_000));
     section.set("publishes-per-call", &mut spec.publishes_per_call, |v| v.integer(0..=10_000));
-    section.set("result-size", &mut spec.result_size, |v| v.size(1024..=1 << 30));
+    section.set("result-size", &mut spec.result_size, |v| v.size(1024..=1 << 30).map(Some));
     section.set("state-keys", &mut spec.state_keys, |v| v.integer(0..=1 << 32));
     section.set("state-bytes", &mut spec.state_bytes, |v| v.size(0..=1 << 40));
     section.set("on-failure", &mut spec.on_failure, read_policies);

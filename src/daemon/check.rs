@@ -4,31 +4,22 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::announce::{self, Decided};
-use super::exit::{Failure, written};
+use super::exit::{Failure, print};
 use super::plugins::{self, Loaded};
 use crate::config::{Config, Problem};
 
 pub(super) async fn run(file: &Path) -> Result<(), Failure> {
-    let (config, mut problems, specs) = match Config::load(file) {
-        Ok(config) => {
-            let specs = config.plugins.clone();
-            (Some(config), Vec::new(), specs)
+    let (config, mut problems) = match Config::load(file) {
+        Ok(config) => (config, Vec::new()),
+        Err(report) => {
+            let sound = Config { plugins: report.sound_plugins, ..Config::without_file() };
+            (sound, report.problems)
         }
-        Err(report) => (None, report.problems, report.sound_plugins),
     };
-    let options = config.as_ref().map(|config| config.plugins_options.clone()).unwrap_or_default();
-    let (loaded, of_plugins) = plugins::try_all(&options, &specs).await;
-    problems.extend(of_plugins.into_iter().map(|problem| Problem {
-        file: file.to_owned(),
-        line: problem.spec.line,
-        key: Some("plugin.path".to_owned()),
-        message: format!("plugin `{}`: {}", problem.spec.name, problem.message),
-    }));
+    let (loaded, troubles) = plugins::try_all(&config).await;
+    problems.extend(troubles.iter().map(|trouble| trouble.to_problem(Some(file))));
     problems.sort_by_key(|problem| problem.line);
-    match config {
-        Some(config) if problems.is_empty() => print(&summary(file, &config, &loaded)),
-        _ => Err(failure(&problems)),
-    }
+    if problems.is_empty() { print(&summary(file, &config, &loaded)) } else { Err(failure(&problems)) }
 }
 
 fn failure(problems: &[Problem]) -> Failure {
@@ -62,9 +53,4 @@ fn summary(file: &Path, config: &Config, plugins: &[Loaded]) -> String {
         let _ = writeln!(text, "plugin {} from {}: {}", plugin.name, plugin.file.display(), hooks.join(", "));
     }
     text
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    use std::io::Write as _;
-    written(std::io::stdout().write_all(text.as_bytes()))
 }

@@ -19,14 +19,23 @@ pub(super) struct ClientArguments {
     /// The broker, a name or an address
     #[arg(short = 'h', long, default_value = "localhost", value_name = "HOST")]
     host: String,
+    /// The port of its listener
     #[arg(short, long, default_value_t = 1883, value_name = "PORT")]
     port: u16,
     /// Client identifier; without it, one is made up
     #[arg(short = 'i', long, value_name = "ID")]
     id: Option<String>,
+    /// The name to log in with
     #[arg(short, long, value_name = "NAME")]
     username: Option<String>,
-    #[arg(short = 'P', long = "pw", value_name = "PASSWORD", allow_hyphen_values = true, requires = "username")]
+    /// The password to log in with
+    #[arg(
+        short = 'P',
+        long = "pw",
+        value_name = "PASSWORD",
+        allow_hyphen_values = true,
+        requires = "username"
+    )]
     password: Option<String>,
     /// mqttv311 (or 311) or mqttv5 (or 5, 5.0)
     #[arg(short = 'V', long, value_name = "VERSION", default_value = "mqttv311", value_parser = parse_version)]
@@ -46,10 +55,13 @@ pub(super) struct ClientArguments {
     /// Topic of a message that the broker publishes if the connection breaks
     #[arg(long, value_name = "TOPIC")]
     will_topic: Option<String>,
+    /// That message; empty without it
     #[arg(long, value_name = "TEXT", requires = "will_topic", allow_hyphen_values = true)]
     will_payload: Option<String>,
+    /// Its QoS
     #[arg(long, value_name = "QOS", default_value = "0", value_parser = parse_qos)]
     will_qos: QoS,
+    /// The broker keeps it for those who subscribe later
     #[arg(long, requires = "will_topic")]
     will_retain: bool,
     /// Print help

@@ -1,7 +1,7 @@
 //! What the command ends with: a code for scripts and a sentence for people.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// The codes of `sysexits.h`, which mail and init systems know, and the one of `mosquitto_sub -W`.
@@ -28,6 +28,11 @@ Exit codes:
   69  the broker could not be reached, or refused; or the address is in use
   70  a mistake of tidegate or of its surroundings
   77  no permission for a port or a file";
+
+/// What a build without the Wasm host says about plugins.
+#[cfg(not(feature = "wasm"))]
+pub(super) const NO_WASM: &str =
+    "this build of tidegate has no Wasm host, so it has no plugins; build it with the feature `wasm`";
 
 /// Why the command did not do what it was asked.
 #[derive(Debug)]
@@ -61,6 +66,11 @@ pub(super) fn finish(result: Result<(), Failure>) -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+/// Writes the answer to a command.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    written(io::stdout().write_all(text.as_bytes()))
 }
 
 /// Writing to a pipe whose reader is gone is the reader's wish, not a failure.

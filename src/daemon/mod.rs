@@ -8,8 +8,11 @@ mod arguments;
 mod check;
 mod client_arguments;
 mod exit;
+#[cfg(feature = "wasm")]
 mod inspect;
 mod log;
+#[cfg(feature = "wasm")]
+mod plugin_host;
 mod plugins;
 mod property;
 mod publish;
@@ -35,11 +38,23 @@ pub fn main() -> ExitCode {
     exit::finish(match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => on_one_thread(check::run(&arguments.config)),
-        Command::Plugin(PluginCommand::List { config }) => inspect::list(&config),
-        Command::Plugin(PluginCommand::Inspect { file }) => inspect::inspect(&file),
+        Command::Plugin(command) => look_at_plugins(&command),
         Command::Pub(arguments) => on_one_thread(publish::run(*arguments)),
         Command::Sub(arguments) => on_one_thread(subscribe::run(*arguments)),
     })
+}
+
+#[cfg(feature = "wasm")]
+fn look_at_plugins(command: &PluginCommand) -> Result<(), Failure> {
+    match command {
+        PluginCommand::List { config } => inspect::list(config),
+        PluginCommand::Inspect { file } => inspect::inspect(file),
+    }
+}
+
+#[cfg(not(feature = "wasm"))]
+fn look_at_plugins(_: &PluginCommand) -> Result<(), Failure> {
+    Err(Failure::usage(exit::NO_WASM))
 }
 
 /// Help and version are an answer, anything else is a mistake in the command line.

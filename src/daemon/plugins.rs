@@ -1,16 +1,14 @@
-//! The plugins of a configuration, for the commands: loaded, described, reloaded, stopped.
-//!
-//! The one place of the command that knows the Wasm host; a build without it refuses plugins.
+//! The plugins of a configuration, for the commands: what is told about them, and a stand-in for the Wasm
+//! host in a build without it, which refuses plugins.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::config::{HookName, PluginSpec};
-
-#[cfg(not(feature = "wasm"))]
-pub(super) use without_host::{Plugins, try_all};
+use crate::config::{HookName, Problem};
 
 #[cfg(feature = "wasm")]
 pub(super) use super::plugin_host::{Plugins, try_all};
+#[cfg(not(feature = "wasm"))]
+pub(super) use without_host::{Plugins, try_all};
 
 /// A plugin that runs.
 #[derive(Clone, Debug)]
@@ -23,33 +21,41 @@ pub(super) struct Loaded {
     pub(super) hooks: Vec<HookName>,
 }
 
-/// A plugin that cannot be used.
+/// One thing that is wrong with a plugin.
 #[derive(Clone, Debug)]
-pub(super) struct Unusable {
-    pub(super) spec: PluginSpec,
+pub(super) struct Trouble {
+    /// Where the configuration names its file.
+    pub(super) line: Option<usize>,
     pub(super) message: String,
+}
+
+impl Trouble {
+    /// As a problem of the configuration.
+    pub(super) fn to_problem(&self, file: Option<&Path>) -> Problem {
+        Problem {
+            file: file.unwrap_or(Path::new("")).to_owned(),
+            line: self.line,
+            key: Some("plugin.path".to_owned()),
+            message: self.message.clone(),
+        }
+    }
 }
 
 #[cfg(not(feature = "wasm"))]
 mod without_host {
     use std::sync::Arc;
 
-    use super::super::exit::Failure;
+    use super::super::exit::{Failure, NO_WASM};
     use super::super::run::SharedHooks;
-    use super::{Loaded, Unusable};
-    use crate::config::{Config, PluginSpec, PluginsOptions};
+    use super::{Loaded, Trouble};
+    use crate::config::Config;
     use crate::hook::{NoHooks, Requester};
-
-    const REFUSAL: &str = "this build of tidegate has no Wasm host; build it with the feature `wasm`";
 
     pub(crate) struct Plugins;
 
     impl Plugins {
         pub(crate) async fn load(config: &Config, _requester: Requester) -> Result<Plugins, Failure> {
-            match config.plugins.first() {
-                None => Ok(Plugins),
-                Some(plugin) => Err(Failure::usage(format!("plugin `{}`: {REFUSAL}", plugin.name))),
-            }
+            if config.plugins.is_empty() { Ok(Plugins) } else { Err(Failure::usage(NO_WASM)) }
         }
 
         pub(crate) fn hooks(&self) -> SharedHooks {
@@ -61,17 +67,14 @@ mod without_host {
         }
 
         pub(crate) async fn reload(&self, config: &Config) -> Result<(), Vec<String>> {
-            if config.plugins.is_empty() { Ok(()) } else { Err(vec![REFUSAL.to_owned()]) }
+            if config.plugins.is_empty() { Ok(()) } else { Err(vec![NO_WASM.to_owned()]) }
         }
 
         pub(crate) async fn stop(self) {}
     }
 
-    pub(crate) async fn try_all(
-        _options: &PluginsOptions,
-        specs: &[PluginSpec],
-    ) -> (Vec<Loaded>, Vec<Unusable>) {
-        let refuse = |spec: &PluginSpec| Unusable { spec: spec.clone(), message: REFUSAL.to_owned() };
-        (Vec::new(), specs.iter().map(refuse).collect())
+    pub(crate) async fn try_all(config: &Config) -> (Vec<Loaded>, Vec<Trouble>) {
+        let refuse = |line| Trouble { line, message: NO_WASM.to_owned() };
+        (Vec::new(), config.plugins.iter().map(|spec| refuse(spec.line)).collect())
     }
 }

@@ -212,7 +212,8 @@ mod tests {
 
     #[test]
     fn each_occurrence_is_set_on_its_packet() {
-        let words = "t -D publish user-property a b -D connect receive-maximum 7 -t x -D publish content-type c";
+        let words =
+            "t -D publish user-property a b -D connect receive-maximum 7 -t x -D publish content-type c";
         let properties = properties(&words.split(' ').collect::<Vec<_>>()).unwrap();
         let mut publish = Publish::new("t".into(), Vec::new().into());
         properties.apply(&mut Target::Publish(&mut publish)).unwrap();

@@ -34,7 +34,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
 
 fn configured(arguments: &RunArguments) -> Result<Config, Failure> {
     let mut config = match &arguments.config {
-        Some(file) => Config::load(file).map_err(|report| Failure::usage(format!("\n{report}")))?,
+        Some(file) => Config::load(file)
+            .map_err(|report| Failure::usage(format!("the configuration cannot be used\n{report}")))?,
         None => Config::without_file(),
     };
     config.listen_on(&arguments.listen);
@@ -116,7 +117,9 @@ async fn reload(running: &Config, plugins: &Plugins) {
                 warn!("only the plugins' part of the configuration is taken over; the rest needs a restart");
             }
             match plugins.reload(&config).await {
-                Ok(()) => info!(file = %file.display(), "the plugins' part of the configuration is taken over"),
+                Ok(()) => {
+                    info!(file = %file.display(), "the plugins' part of the configuration is taken over")
+                }
                 Err(problems) => {
                     for problem in problems {
                         error!("{problem}");
