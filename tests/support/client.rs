@@ -1,5 +1,6 @@
 //! A client that sends and receives packets, and says nothing on its own.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -21,6 +22,8 @@ pub struct Client {
     pub stream: Box<dyn Stream>,
     decoder: Decoder,
     received: BytesMut,
+    /// Packets that came while another was waited for.
+    early: VecDeque<Packet>,
     version: ProtocolVersion,
     last_identifier: u16,
 }
@@ -35,6 +38,7 @@ impl Client {
             stream: Box::new(stream),
             decoder: Decoder::client(version, u32::MAX),
             received: BytesMut::new(),
+            early: VecDeque::new(),
             version,
             last_identifier: 0,
         }
@@ -93,6 +97,13 @@ impl Client {
     }
 
     async fn read_packet(&mut self) -> Option<Packet> {
+        if let Some(packet) = self.early.pop_front() {
+            return Some(packet);
+        }
+        self.read_new_packet().await
+    }
+
+    async fn read_new_packet(&mut self) -> Option<Packet> {
         loop {
             if let Some(packet) = self.decoder.decode(&mut self.received).unwrap() {
                 return Some(packet);
@@ -204,9 +215,11 @@ impl Client {
         }
         assert_eq!(publish.qos, QOS2);
         self.send(Packet::Pubrec(ack.clone())).await;
-        match self.receive().await {
-            Packet::Pubrel(pubrel) if pubrel.packet_identifier == identifier => {}
-            other => panic!("{other:?} in place of PUBREL"),
+        loop {
+            match within(self.read_new_packet()).await.expect("the connection ended") {
+                Packet::Pubrel(pubrel) if pubrel.packet_identifier == identifier => break,
+                other => self.early.push_back(other),
+            }
         }
         self.send(Packet::Pubcomp(ack)).await;
         publish
