@@ -7,7 +7,11 @@
 #[expect(dead_code, reason="until all modules are there")]
 mod support;
 
+mod alias;
 mod connect;
+mod packet_size;
 mod qos;
 mod resume;
+mod retained;
 mod subscribe;
+mod will;
