@@ -97,8 +97,11 @@ impl Session {
         fits: impl Fn(&Delivery, Timestamp) -> bool,
         mut dropped: impl FnMut(Delivery, Dropped),
     ) -> Option<Outgoing<'_>> {
-        if self.window.has_to_resend() {
-            return self.window.resend();
+        while self.window.has_to_resend() {
+            match self.window.give_up_unless(|delivery| fits(delivery, now)) {
+                Some(delivery) => dropped(delivery, Dropped::TooLarge),
+                None => return self.window.resend(),
+            }
         }
         loop {
             let delivery = self.queue.pop(self.window.has_room())?;
