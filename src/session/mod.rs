@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 pub use inbound::{Inbound, Received};
-pub use queue::{Delivery, Overflow, Queue, QueueLimits};
+pub use queue::{Delivery, Overflow, Queue, QueueLimits, QueueRoom};
 pub use subscription::{Subscription, Subscriptions};
 pub use window::{Acknowledged, Window};
 
@@ -152,6 +152,11 @@ impl Session {
     /// Messages that wait in the queue.
     pub fn queued(&self) -> usize {
         self.queue.len()
+    }
+
+    /// How much more the queue takes of what can wait.
+    pub fn room(&self) -> QueueRoom {
+        self.queue.room()
     }
 
     /// Messages in flight to the client.
