@@ -9,9 +9,12 @@ mod support;
 
 mod alias;
 mod connect;
+mod keep_alive;
+mod malformed;
 mod packet_size;
 mod qos;
 mod resume;
 mod retained;
+mod session;
 mod subscribe;
 mod will;
