@@ -9,6 +9,9 @@ mod support;
 
 mod alias;
 mod connect;
+mod hook_connect;
+mod hook_publish;
+mod hook_subscribe;
 mod keep_alive;
 mod malformed;
 mod packet_size;

@@ -170,7 +170,7 @@ async fn a_session_that_never_expires_is_kept() {
     // MQTT 5.0, 3.1.2.11.2
     let local = Local::with(Options { maximum_session_expiry: u32::MAX, ..Options::default() });
     local.connect(expiring(u32::MAX)).await.disconnect().await;
-    tokio::time::sleep(Duration::from_secs(10 * 365 * 24 * 3600)).await;
+    tokio::time::sleep(Duration::from_secs(10 * 24 * 3600)).await;
     assert!(is_kept(&local).await);
 }
 
