@@ -135,8 +135,8 @@ async fn a_second_connect_is_a_protocol_error() {
 #[tokio::test]
 async fn a_first_packet_that_is_not_connect_closes_without_a_word() {
     // [MQTT-3.1.0-1]
-    assert_eq!(answer(&[0xC0, 0]).await, []);
-    assert_eq!(answer(b"\x30\x03\x00\x01a").await, []);
+    assert!(answer(&[0xC0, 0]).await.is_empty());
+    assert!(answer(b"\x30\x03\x00\x01a").await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
