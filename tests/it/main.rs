@@ -9,6 +9,7 @@ mod support;
 
 mod alias;
 mod connect;
+mod events;
 mod hook_connect;
 mod hook_publish;
 mod hook_subscribe;
@@ -19,5 +20,7 @@ mod qos;
 mod resume;
 mod retained;
 mod session;
+mod shutdown;
+mod slow_reader;
 mod subscribe;
 mod will;
