@@ -50,7 +50,7 @@ impl Settings {
         let mut problems = Vec::new();
         if self.rules.is_empty() {
             problems.push(
-                "rules: write at least one, as a table [[plugins.settings.rules]] with `topics`".into(),
+                "rules: write at least one, as a table [[plugin.settings.rules]] with `topics`".into(),
             );
         }
         let rules = self.rules.into_iter().enumerate();
