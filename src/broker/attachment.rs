@@ -1,0 +1,231 @@
+//! A connection's hold on its session.
+//!
+//! It ends when the connection closes it, or when another connection takes the session over: from then
+//! on every call says so, and nothing of the session can be touched through it.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytestring::ByteString;
+
+use super::Broker;
+use super::registry::DueWill;
+use super::session_entry::{EntryState, SessionEntry};
+use crate::hook::{ClientInfo, DisconnectCause, DropCause, What};
+use crate::message::Timestamp;
+use crate::packet::{PacketIdentifier, ReasonCode};
+use crate::session::{Acknowledged, Delivery, Dropped, Outgoing, Received, Session};
+
+/// Why the broker wants a connection to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Another connection came with the same Client Identifier.
+    Takeover,
+    /// An operator, an embedder or a plugin asked for it.
+    Kicked(ReasonCode),
+    Shutdown,
+}
+
+/// How a connection was closed, as far as its Will is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// DISCONNECT with 0x00: the Will is deleted [MQTT-3.14.4-3].
+    Normal,
+    /// Anything else.
+    WithWill,
+}
+
+/// What a connection that asks for work gets.
+#[derive(Debug)]
+pub enum Polled {
+    /// Something can be sent, or a retained message waits to be replayed.
+    Work,
+    /// Nothing; the waker will be called.
+    Idle,
+    End(End),
+}
+
+/// Whether a connection can take messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    No,
+    Yes,
+}
+
+pub struct Attachment {
+    pub(super) broker: Arc<Broker>,
+    pub(super) entry: Arc<SessionEntry>,
+    client: Arc<ClientInfo>,
+    closed: bool,
+}
+
+impl Attachment {
+    pub(super) fn new(broker: Arc<Broker>, entry: Arc<SessionEntry>, client: Arc<ClientInfo>) -> Attachment {
+        Attachment { broker, entry, client, closed: false }
+    }
+
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    pub fn client(&self) -> &Arc<ClientInfo> {
+        &self.client
+    }
+
+    pub fn client_identifier(&self) -> &ByteString {
+        &self.entry.client_identifier
+    }
+
+    /// Whether there is something to do; else `waker` is called when there is. A connection that is
+    /// `blocked`, because its client does not read, is woken only when it is to end.
+    pub fn poll_work(&self, waker: &Waker, blocked: Blocked) -> Polled {
+        let mut state = self.entry.lock();
+        let has_work = state.session.has_outgoing() || state.wants_replay();
+        let Some(link) = state.link_of(self.client.key) else { return Polled::End(End::Takeover) };
+        if let Some(end) = &link.end {
+            return Polled::End(end.clone());
+        }
+        if has_work && blocked == Blocked::No {
+            return Polled::Work;
+        }
+        link.blocked = blocked;
+        match &mut link.waker {
+            Some(old) => old.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        Polled::Idle
+    }
+
+    /// Hands what is to be sent to `send`, in order, until it returns false or nothing is left. A
+    /// message that `fits` refuses is dropped.
+    pub fn take_outgoing(
+        &self,
+        now: Timestamp,
+        fits: impl Fn(&Delivery, Timestamp) -> bool,
+        mut send: impl FnMut(Outgoing<'_>) -> bool,
+    ) {
+        let mut dropped = Vec::new();
+        self.with_session(|session| {
+            while let Some(outgoing) =
+                session.next_outgoing(now, &fits, |delivery, why| dropped.push((delivery, why)))
+            {
+                if !send(outgoing) {
+                    break;
+                }
+            }
+        });
+        for (delivery, why) in dropped {
+            self.broker.dropped(&self.entry.client_identifier, &delivery, why);
+        }
+    }
+
+    /// Seconds that the session is kept without a connection.
+    pub fn expiry_interval(&self) -> u32 {
+        self.with_session(|session| session.expiry_interval).unwrap_or(0)
+    }
+
+    /// A QoS 2 PUBLISH came; what is it? None where another connection holds the session by now: then
+    /// nothing may be acknowledged, as the client will send it again there.
+    pub fn receive(&self, packet_identifier: PacketIdentifier, receive_maximum: u16) -> Option<Received> {
+        self.with_session(|session| session.inbound.receive(packet_identifier, receive_maximum))
+    }
+
+    /// PUBREL came, or the message was refused. Says whether the identifier was known; None as for
+    /// [`receive`](Attachment::receive).
+    pub fn release(&self, packet_identifier: PacketIdentifier) -> Option<bool> {
+        self.with_session(|session| session.inbound.release(packet_identifier))
+    }
+
+    pub fn puback(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {
+        let done = self.with_session(|session| session.puback(packet_identifier));
+        self.acknowledged(done, reason)
+    }
+
+    pub fn pubrec(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {
+        let done = self.with_session(|session| session.pubrec(packet_identifier, reason.is_error()));
+        self.acknowledged(done, reason)
+    }
+
+    pub fn pubcomp(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {
+        let done = self.with_session(|session| session.pubcomp(packet_identifier));
+        self.acknowledged(done, reason)
+    }
+
+    /// Gives the session back. What is returned is to be published now.
+    ///
+    /// `expiry_interval` is the one that the client's DISCONNECT set, in seconds.
+    #[must_use]
+    pub fn close(
+        mut self,
+        closing: Closing,
+        cause: DisconnectCause,
+        reason: Option<ReasonCode>,
+        expiry_interval: Option<u32>,
+    ) -> Option<DueWill> {
+        self.closed = true;
+        self.broker.close(&self.entry, &self.client, closing, cause, reason, expiry_interval)
+    }
+
+    /// None where another connection holds the session by now.
+    pub(super) fn with_state<R>(&self, act: impl FnOnce(&mut EntryState) -> R) -> Option<R> {
+        let mut state = self.entry.lock();
+        state.link_of(self.client.key)?;
+        Some(act(&mut state))
+    }
+
+    fn with_session<R>(&self, act: impl FnOnce(&mut Session) -> R) -> Option<R> {
+        self.with_state(|state| act(&mut state.session))
+    }
+
+    fn acknowledged(&self, done: Option<Acknowledged>, reason: ReasonCode) -> Acknowledged {
+        let done = done.unwrap_or(Acknowledged::Complete(None));
+        if let Acknowledged::Complete(Some(delivery)) = &done {
+            self.broker.event(|| What::ClientAcknowledgedPublishPacket {
+                client: self.client.clone(),
+                topic: delivery.message.topic.clone(),
+                qos: delivery.qos,
+                reason,
+            });
+        }
+        done
+    }
+}
+
+impl Drop for Attachment {
+    /// A connection whose task was ended from outside leaves its session as a broken connection would.
+    /// Its Will is left to the schedule.
+    fn drop(&mut self) {
+        if !self.closed {
+            let due = self.broker.close(
+                &self.entry,
+                &self.client,
+                Closing::WithWill,
+                DisconnectCause::Network,
+                None,
+                None,
+            );
+            if let Some(due) = due {
+                self.broker.schedule_will(due);
+            }
+        }
+    }
+}
+
+impl Broker {
+    /// Counts a message that did not reach its receiver, and tells the observers.
+    pub(super) fn dropped(&self, client_identifier: &ByteString, delivery: &Delivery, why: Dropped) {
+        let (counter, cause) = match why {
+            Dropped::QueueFull => (&self.statistics.dropped_queue_full, DropCause::QueueFull),
+            Dropped::Expired => (&self.statistics.dropped_expired, DropCause::Expired),
+            Dropped::TooLarge => (&self.statistics.dropped_too_large, DropCause::TooLarge),
+            Dropped::Offline => (&self.statistics.dropped_offline, DropCause::SessionGone),
+        };
+        counter.count();
+        self.event(|| What::MessageDropped {
+            client_identifier: client_identifier.clone(),
+            topic: delivery.message.topic.clone(),
+            qos: delivery.qos,
+            cause,
+        });
+    }
+}

@@ -1,0 +1,139 @@
+//! Asking the authorizer, and remembering what it said for as long as it allowed that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::{Equivalent, HashMap};
+
+use super::Broker;
+use crate::hook::{Action, Authorization, AuthorizationVerdict, AuthorizeContext, ClientInfo, HookSet};
+use crate::message::Timestamp;
+use crate::packet::{QoS, ReasonCode};
+
+/// Verdicts that a cache holds at most; one that is full forgets all of them.
+const CACHED_VERDICTS: usize = 128;
+
+/// Verdicts of one connection.
+#[derive(Debug, Default)]
+pub struct AuthorizationCache {
+    verdicts: Option<Box<HashMap<Key, Cached>>>,
+    /// Of the hooks that gave them.
+    generation: u64,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    action: Action,
+    topic: Box<str>,
+}
+
+#[derive(Hash)]
+struct KeyRef<'a> {
+    action: Action,
+    topic: &'a str,
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.action == key.action && *self.topic == *key.topic
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cached {
+    verdict: Result<(), ReasonCode>,
+    until: Timestamp,
+}
+
+impl AuthorizationCache {
+    fn get(
+        &mut self,
+        generation: u64,
+        asked: &AuthorizeContext<'_>,
+        now: Timestamp,
+    ) -> Option<Result<(), ReasonCode>> {
+        let verdicts = self.verdicts.as_ref()?;
+        if self.generation != generation {
+            self.verdicts = None;
+            return None;
+        }
+        let key = KeyRef { action: asked.action, topic: asked.topic };
+        verdicts.get(&key).filter(|cached| now < cached.until).map(|cached| cached.verdict)
+    }
+
+    fn put(&mut self, generation: u64, action: Action, topic: &str, cached: Cached) {
+        let verdicts = self.verdicts.get_or_insert_default();
+        if self.generation != generation || verdicts.len() >= CACHED_VERDICTS {
+            verdicts.clear();
+        }
+        self.generation = generation;
+        verdicts.insert(Key { action, topic: topic.into() }, cached);
+    }
+}
+
+impl Broker {
+    /// Whether the client may use the topic.
+    ///
+    /// # Errors
+    /// The Reason Code of the refusal.
+    pub(super) async fn authorize(
+        &self,
+        context: AuthorizeContext<'_>,
+        cache: &mut AuthorizationCache,
+        now: Timestamp,
+    ) -> Result<(), ReasonCode> {
+        let default = context.client.listener.default_authorization;
+        if !self.hooks.wanted().contains(HookSet::AUTHORIZER) {
+            return self.refusal(default.then_some(()).ok_or(ReasonCode::NOT_AUTHORIZED));
+        }
+        let generation = self.hooks.generation();
+        if let Some(verdict) = cache.get(generation, &context, now) {
+            return self.refusal(verdict);
+        }
+        let (action, topic) = (context.action, context.topic);
+        let Authorization { verdict, cache: keep } = self.hooks.authorize(context).get().await;
+        let verdict = match verdict {
+            AuthorizationVerdict::Allow => Ok(()),
+            AuthorizationVerdict::Next if default => Ok(()),
+            AuthorizationVerdict::Next => Err(ReasonCode::NOT_AUTHORIZED),
+            AuthorizationVerdict::Deny(reason) => Err(reason),
+        };
+        if keep > Duration::ZERO {
+            cache.put(generation, action, topic, Cached { verdict, until: now.after(keep) });
+        }
+        self.refusal(verdict)
+    }
+
+    fn refusal(&self, verdict: Result<(), ReasonCode>) -> Result<(), ReasonCode> {
+        if verdict.is_err() {
+            self.statistics.not_authorized.count();
+        }
+        verdict
+    }
+
+    /// Whether asking can be left out for this client.
+    pub(super) fn authorizes_everything(&self, client: &Arc<ClientInfo>) -> bool {
+        client.listener.default_authorization && !self.hooks.wanted().contains(HookSet::AUTHORIZER)
+    }
+}
+
+impl<'a> AuthorizeContext<'a> {
+    /// Whether a client may subscribe to a filter.
+    pub(super) fn subscribe(client: &'a Arc<ClientInfo>, topic: &'a str, qos: QoS) -> AuthorizeContext<'a> {
+        AuthorizeContext { client, action: Action::Subscribe, topic, qos, retain: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_cache_forgets_and_stays_bounded() {
+        let mut cache = AuthorizationCache::default();
+        for n in 0..10 * CACHED_VERDICTS {
+            cache.put(0, Action::Publish, &n.to_string(), Cached { verdict: Ok(()), until: Timestamp(1) });
+        }
+        assert!(cache.verdicts.unwrap().len() <= CACHED_VERDICTS);
+    }
+}

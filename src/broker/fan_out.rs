@@ -1,0 +1,245 @@
+//! fan_out: from a message to the queues of its receivers.
+//!
+//! Matching asks one index for the whole broker. A session that matches through several filters gets one
+//! copy, with the highest QoS and all Subscription Identifiers [MQTT-3.3.4-2]; of a shared subscription
+//! one member gets it.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::session_entry::{Detached, SessionEntry, SessionKey};
+use super::{Broker, read};
+use crate::hook::{
+    Action, AuthorizeContext, Choice, ClientInfo, EnqueueContext, EnqueueOutcome, HookSet, Receiver,
+    WhyNotConsumed,
+};
+use crate::message::{ApplicationMessage, ClientKey, Timestamp};
+use crate::packet::QoS;
+use crate::session::{Delivery, Subscription};
+use crate::topic::{Match as Found, SharedGroup};
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FannedOut {
+    /// To at least one receiver, here or on another node.
+    Consumed,
+    NotConsumed(WhyNotConsumed),
+}
+
+struct Match {
+    entry: Arc<SessionEntry>,
+    subscription: Subscription,
+}
+
+thread_local! {
+    /// Kept from message to message, so that matching allocates nothing.
+    static MATCHES: RefCell<Vec<Match>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Broker {
+    pub(super) async fn fan_out(
+        &self,
+        sender: Option<&Arc<ClientInfo>>,
+        message: Arc<ApplicationMessage>,
+        now: Timestamp,
+    ) -> FannedOut {
+        let forwarded = self.cluster.forward(&message);
+        let mut matches = self.find_matches(&message);
+        let found = !matches.is_empty();
+        let wanted = self.hooks.wanted();
+        let asks = wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
+            || wanted.contains(HookSet::AUTHORIZER_DELIVERIES);
+        let delivered = if asks && found {
+            let deliveries = merge(&mut matches, &message).collect();
+            self.deliver_after_asking(sender, &message, deliveries, now).await
+        } else {
+            let mut detached = Detached::default();
+            for (entry, delivery) in merge(&mut matches, &message) {
+                self.deliver(&entry, delivery, &mut detached);
+            }
+            found
+        };
+        matches.clear();
+        MATCHES.set(matches);
+        if delivered || forwarded > 0 {
+            FannedOut::Consumed
+        } else if found {
+            FannedOut::NotConsumed(WhyNotConsumed::AllVetoed)
+        } else {
+            FannedOut::NotConsumed(WhyNotConsumed::NoSubscriber)
+        }
+    }
+
+    /// A retained message for one new subscription; the same hooks are asked.
+    pub(super) async fn deliver_retained(
+        &self,
+        entry: &Arc<SessionEntry>,
+        message: Arc<ApplicationMessage>,
+        subscription: Subscription,
+        now: Timestamp,
+    ) {
+        let mut delivery = Delivery::new(message.clone(), subscription.maximum_qos, true);
+        delivery.subscription_identifiers = identifiers(subscription);
+        let wanted = self.hooks.wanted();
+        if wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
+            || wanted.contains(HookSet::AUTHORIZER_DELIVERIES)
+        {
+            self.deliver_after_asking(None, &message, vec![(entry.clone(), delivery)], now).await;
+        } else {
+            self.deliver(entry, delivery, &mut Detached::default());
+        }
+    }
+
+    fn deliver(&self, entry: &SessionEntry, delivery: Delivery, detached: &mut Detached) {
+        if let Err((delivery, why)) = entry.enqueue(delivery, detached) {
+            self.dropped(&entry.client_identifier, &delivery, why);
+        }
+    }
+
+    /// The matching subscriptions, those of one session beside each other.
+    fn find_matches(&self, message: &ApplicationMessage) -> Vec<Match> {
+        let mut matches = MATCHES.take();
+        // No session is locked here: whoever subscribes locks its session first, then the index.
+        let mut add = |key: &SessionKey, subscription: &Subscription| {
+            if !(subscription.no_local && key.0.belongs_to(message.publisher)) {
+                matches.push(Match { entry: key.0.clone(), subscription: *subscription });
+            }
+        };
+        read(&self.index).for_each_match(&message.topic, |found| match found {
+            Found::Plain { key, value } => add(key, value),
+            Found::Shared(group) => {
+                if let Some((key, value)) = choose_member(group) {
+                    add(key, value);
+                }
+            }
+        });
+        if matches.len() > 1 {
+            matches.sort_by_key(|found| found.entry.number);
+        }
+        matches
+    }
+
+    /// Asks the enqueue hooks and, where one wants that, the authorizer. Says whether anything was queued.
+    async fn deliver_after_asking(
+        &self,
+        sender: Option<&Arc<ClientInfo>>,
+        message: &Arc<ApplicationMessage>,
+        mut deliveries: Vec<(Arc<SessionEntry>, Delivery)>,
+        now: Timestamp,
+    ) -> bool {
+        if self.hooks.wanted().contains(HookSet::AUTHORIZER_DELIVERIES) {
+            let mut allowed = Vec::with_capacity(deliveries.len());
+            for (entry, delivery) in deliveries {
+                if self.may_receive(&entry, message, delivery.qos, now).await {
+                    allowed.push((entry, delivery));
+                }
+            }
+            deliveries = allowed;
+        }
+        let outcome = if self.hooks.wanted().contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE) {
+            let receivers: Vec<Receiver> =
+                deliveries.iter().map(|(entry, delivery)| receiver(entry, delivery)).collect();
+            let context = EnqueueContext { sender, message, receivers: &receivers, now };
+            self.hooks.intercepting_client_enqueue(context).get().await
+        } else {
+            EnqueueOutcome::Deliver
+        };
+        self.carry_out(outcome, deliveries)
+    }
+
+    fn carry_out(&self, outcome: EnqueueOutcome, deliveries: Vec<(Arc<SessionEntry>, Delivery)>) -> bool {
+        let (choices, copies) = match outcome {
+            EnqueueOutcome::Skip => return false,
+            EnqueueOutcome::Deliver => (vec![Choice::Deliver; deliveries.len()], Vec::new()),
+            EnqueueOutcome::Choose { choices, copies } => (choices, copies),
+        };
+        let copies: Vec<_> = copies.into_iter().map(Arc::new).collect();
+        let mut detached = Detached::default();
+        let mut delivered = false;
+        for ((entry, mut delivery), choice) in deliveries.into_iter().zip(choices) {
+            match choice {
+                Choice::Skip => continue,
+                Choice::Deliver => {}
+                Choice::Copy(index) => {
+                    let Some(copy) = copies.get(index as usize) else { continue };
+                    delivery.qos = delivery.qos.min(copy.qos);
+                    delivery.message = copy.clone();
+                }
+            }
+            delivered = true;
+            self.deliver(&entry, delivery, &mut detached);
+        }
+        delivered
+    }
+
+    async fn may_receive(
+        &self,
+        entry: &Arc<SessionEntry>,
+        message: &ApplicationMessage,
+        qos: QoS,
+        now: Timestamp,
+    ) -> bool {
+        let (client, mut cache) = {
+            let mut state = entry.lock();
+            (state.last_client.clone(), std::mem::take(&mut state.delivery_verdicts))
+        };
+        let context = AuthorizeContext {
+            client: &client,
+            action: Action::Deliver,
+            topic: message.topic.as_str(),
+            qos,
+            retain: message.retain,
+        };
+        let allowed = self.authorize(context, &mut cache, now).await.is_ok();
+        entry.lock().delivery_verdicts = cache;
+        allowed
+    }
+}
+
+/// One delivery per session out of its matches, which stand beside each other.
+fn merge<'a>(
+    matches: &'a mut Vec<Match>,
+    message: &'a Arc<ApplicationMessage>,
+) -> impl Iterator<Item = (Arc<SessionEntry>, Delivery)> + 'a {
+    let mut rest = matches.drain(..).peekable();
+    std::iter::from_fn(move || {
+        let first = rest.next()?;
+        let retain = |subscription: Subscription| message.retain && subscription.retain_as_published;
+        let mut delivery =
+            Delivery::new(message.clone(), first.subscription.maximum_qos, retain(first.subscription));
+        delivery.subscription_identifiers = identifiers(first.subscription);
+        while let Some(same) = rest.next_if(|next| Arc::ptr_eq(&next.entry, &first.entry)) {
+            delivery.qos = delivery.qos.max(message.qos.min(same.subscription.maximum_qos));
+            delivery.retain |= retain(same.subscription);
+            if let Some(identifier) = same.subscription.identifier {
+                let mut all = std::mem::take(&mut delivery.subscription_identifiers).into_vec();
+                all.push(identifier.get());
+                delivery.subscription_identifiers = all.into();
+            }
+        }
+        Some((first.entry, delivery))
+    })
+}
+
+/// One member of a shared subscription: the next in turn that is connected, else the next in turn.
+fn choose_member(group: &SharedGroup<SessionKey, Subscription>) -> Option<(&SessionKey, &Subscription)> {
+    let (members, turn) = (group.members(), group.take_turn() as usize);
+    let mut in_turn = (0..members.len()).map(|n| &members[turn.wrapping_add(n) % members.len()]);
+    let connected = |member: &&(SessionKey, Subscription)| member.0.0.connected() != ClientKey::default();
+    let chosen = in_turn.clone().find(connected).or_else(|| in_turn.next())?;
+    Some((&chosen.0, &chosen.1))
+}
+
+fn identifiers(subscription: Subscription) -> Box<[u32]> {
+    subscription.identifier.iter().map(|identifier| identifier.get()).collect()
+}
+
+fn receiver(entry: &SessionEntry, delivery: &Delivery) -> Receiver {
+    Receiver {
+        client: entry.connected(),
+        session: entry.number,
+        client_identifier: entry.client_identifier.clone(),
+        qos: delivery.qos,
+        retain: delivery.retain,
+    }
+}

@@ -1,0 +1,140 @@
+//! What happens because time passes: Wills fall due, sessions expire.
+//!
+//! The schedule holds one place per session at most, and a session that is resumed gives its place up, so
+//! that clients that come and go cannot make it grow.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::session_entry::{EntryState, SessionEntry};
+use super::{Broker, DueWill, lock};
+use crate::hook::SessionEnd;
+use crate::message::Timestamp;
+
+/// How long the broker sleeps at most where nothing is due.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(super) struct Schedule {
+    due: Mutex<Due>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Due {
+    sessions: BTreeMap<(Timestamp, u64), Weak<SessionEntry>>,
+    /// Of connections whose task was ended from outside.
+    wills: Vec<DueWill>,
+}
+
+impl Schedule {
+    /// Moves a session to the place that its state asks for.
+    pub(super) fn set(&self, entry: &Arc<SessionEntry>, state: &mut EntryState) {
+        let next = state.next_due();
+        if next == state.scheduled {
+            return;
+        }
+        let mut due = lock(&self.due);
+        if let Some(old) = state.scheduled {
+            due.sessions.remove(&(old, entry.number));
+        }
+        if let Some(next) = next {
+            due.sessions.insert((next, entry.number), Arc::downgrade(entry));
+        }
+        state.scheduled = next;
+        drop(due);
+        if next.is_some() {
+            self.changed.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        let due = lock(&self.due);
+        if due.wills.is_empty() {
+            due.sessions.first_key_value().map(|((at, _), _)| *at)
+        } else {
+            Some(Timestamp(0))
+        }
+    }
+
+    fn pop(&self, now: Timestamp) -> Option<Arc<SessionEntry>> {
+        let mut due = lock(&self.due);
+        while let Some(first) = due.sessions.first_entry() {
+            if first.key().0 > now {
+                return None;
+            }
+            if let Some(entry) = first.remove().upgrade() {
+                return Some(entry);
+            }
+        }
+        None
+    }
+}
+
+impl Broker {
+    /// Does what falls due, for as long as it is polled.
+    pub async fn keep_house(&self) {
+        loop {
+            let now = self.now();
+            let sleep = self.schedule.next().map_or(LONGEST_SLEEP, |at| now.until(at).min(LONGEST_SLEEP));
+            tokio::select! {
+                () = tokio::time::sleep(sleep), if !sleep.is_zero() => {}
+                () = self.schedule.changed.notified() => {}
+                () = std::future::ready(()), if sleep.is_zero() => {}
+            }
+            self.do_what_is_due().await;
+        }
+    }
+
+    async fn do_what_is_due(&self) {
+        let wills = std::mem::take(&mut lock(&self.schedule.due).wills);
+        for will in wills {
+            self.publish_will(will).await;
+        }
+        let now = self.now();
+        while let Some(entry) = self.schedule.pop(now) {
+            self.look_after(&entry, now).await;
+        }
+    }
+
+    async fn look_after(&self, entry: &Arc<SessionEntry>, now: Timestamp) {
+        let (will, expired) = {
+            let mut state = entry.lock();
+            state.scheduled = None;
+            let expired = state.expires_at.is_some_and(|at| at <= now);
+            let due = expired || state.will_due.is_some_and(|at| at <= now);
+            let will = if due { state.session.will.take() } else { None };
+            if due {
+                state.will_due = None;
+            }
+            let client = state.last_client.clone();
+            if !expired {
+                self.schedule.set(entry, &mut state);
+            }
+            (will.map(|will| DueWill { client, message: will.message }), expired)
+        };
+        if let Some(will) = will {
+            self.publish_will(will).await;
+        }
+        if expired {
+            self.expire(entry, now);
+        }
+    }
+
+    /// Deletes a session whose time is over, unless it was resumed meanwhile.
+    fn expire(&self, entry: &Arc<SessionEntry>, now: Timestamp) {
+        let over = entry.lock().expires_at.is_some_and(|at| at <= now);
+        if over {
+            self.remove(entry, SessionEnd::Expired);
+        }
+    }
+
+    /// For a Will that cannot be published where it fell due.
+    pub(super) fn schedule_will(&self, will: DueWill) {
+        lock(&self.schedule.due).wills.push(will);
+        self.schedule.changed.notify_one();
+    }
+}

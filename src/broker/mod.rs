@@ -1,0 +1,136 @@
+//! What happens between clients: sessions are opened, taken over and expire; what is published is
+//! retained, matched and queued.
+//!
+//! Nothing here knows of sockets: a connection holds an [`Attachment`] to its session, puts packets in
+//! through [`Broker`] and takes what is to be sent out of the attachment. Lock order: a session's state,
+//! then the index; neither is ever held across an await or a hook.
+
+mod attachment;
+mod authorize;
+mod clock;
+mod fan_out;
+mod housekeeping;
+mod options;
+mod publish;
+mod registry;
+mod retained;
+mod session_entry;
+mod statistics;
+mod subscribe;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+pub use attachment::{Attachment, Blocked, Closing, End, Polled};
+pub use authorize::AuthorizationCache;
+pub use clock::Clock;
+pub use options::Options;
+pub use publish::Published;
+pub use registry::{ClientStatus, DueWill, OpenError, OpenRequest, Opened};
+pub use statistics::{Statistics, StatisticsSnapshot};
+pub use subscribe::{Subscribed, Unsubscribed};
+
+use crate::cluster::Cluster;
+use crate::hook::{Event, HookSet, Hooks, What};
+use crate::message::{ClientKey, Timestamp};
+use crate::session::Subscription;
+use crate::storage::{Storage, StorageError};
+use crate::topic::FilterTree;
+use housekeeping::Schedule;
+use registry::Registry;
+use retained::Retained;
+use session_entry::SessionKey;
+
+/// One broker. Everything that connections, hooks and an embedder act on.
+pub struct Broker {
+    options: Options,
+    hooks: Arc<dyn Hooks>,
+    storage: Arc<dyn Storage>,
+    cluster: Arc<dyn Cluster>,
+    clock: Clock,
+    /// Who subscribed what, over all sessions.
+    index: RwLock<FilterTree<SessionKey, Subscription>>,
+    registry: Registry,
+    retained: Retained,
+    schedule: Schedule,
+    statistics: Statistics,
+}
+
+impl Broker {
+    /// A broker with what `storage` holds.
+    ///
+    /// # Errors
+    /// Where the storage cannot be read.
+    pub fn new(
+        options: Options,
+        hooks: Arc<dyn Hooks>,
+        storage: Arc<dyn Storage>,
+        cluster: Arc<dyn Cluster>,
+    ) -> Result<Arc<Broker>, StorageError> {
+        let seed = fastrand::u64(..);
+        let retained = Retained::load(storage.as_ref())?;
+        Ok(Arc::new(Broker {
+            index: RwLock::new(FilterTree::new(seed)),
+            registry: Registry::default(),
+            retained,
+            schedule: Schedule::default(),
+            statistics: Statistics::default(),
+            clock: Clock::start(),
+            options,
+            hooks,
+            storage,
+            cluster,
+        }))
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub fn hooks(&self) -> &dyn Hooks {
+        self.hooks.as_ref()
+    }
+
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A name for a new connection.
+    pub fn next_client_key(&self) -> ClientKey {
+        self.registry.next_client_key()
+    }
+
+    /// How many messages are retained.
+    pub fn retained_count(&self) -> usize {
+        self.retained.len()
+    }
+
+    /// How many subscriptions there are, over all sessions.
+    pub fn subscription_count(&self) -> usize {
+        read(&self.index).len()
+    }
+
+    /// Tells the observers.
+    pub fn event(&self, what: impl FnOnce() -> What) {
+        if self.hooks.wanted().contains(HookSet::EVENTS) {
+            self.hooks.event(Event { time: self.now(), what: what() });
+        }
+    }
+}
+
+/// Locks. A panic of another holder does not end the broker: what is guarded here is never left half
+/// changed across a call that can panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

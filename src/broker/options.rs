@@ -1,0 +1,74 @@
+//! Limits and defaults of one broker. Every one has a default that is safe on an open port.
+
+use std::time::Duration;
+
+use crate::packet::QoS;
+use crate::session::Overflow;
+
+/// What an operator may set; the units are in the names or the comments.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The highest QoS that is accepted and granted.
+    pub maximum_qos: QoS,
+    /// Whether messages may be retained.
+    pub retain_available: bool,
+    /// Bytes of the largest packet that is accepted, fixed header included.
+    pub maximum_packet_size: u32,
+    /// Bytes of the largest packet before CONNECT was answered.
+    pub maximum_connect_size: u32,
+    /// How many QoS 1 and 2 messages a client may have in flight towards the broker.
+    pub receive_maximum: u16,
+    /// The highest topic alias a client may use; 0: none.
+    pub topic_alias_maximum: u16,
+    /// Seconds; the longest keep-alive. An MQTT 5.0 client that asks for more, or for none, gets this one;
+    /// MQTT 3.1.1 clients get what they ask for, as they cannot be told. 0: as the client asks.
+    pub maximum_keep_alive: u16,
+    /// Seconds; the longest time a session is kept without a connection.
+    pub maximum_session_expiry: u32,
+    /// Messages in the queue of a session.
+    pub maximum_queued_messages: usize,
+    /// Bytes of topics, payloads and properties in the queue of a session. One message alone may be larger.
+    pub maximum_queued_bytes: usize,
+    /// What gives way where a queue is full.
+    pub overflow: Overflow,
+    /// QoS 1 and 2 messages in flight towards a client that does not say its Receive Maximum.
+    pub maximum_inflight: u16,
+    /// Subscriptions of a session.
+    pub maximum_subscriptions: usize,
+    /// Retained messages in all.
+    pub maximum_retained_messages: usize,
+    /// Sessions in all, connected or not.
+    pub maximum_sessions: usize,
+    /// Network connections in all.
+    pub maximum_connections: usize,
+    /// From accept to the end of CONNECT.
+    pub connect_timeout: Duration,
+    /// How long a client that does not read may hold up the end of its own connection, and how long a
+    /// write may make no progress.
+    pub write_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            maximum_qos: QoS::ExactlyOnce,
+            retain_available: true,
+            maximum_packet_size: 1024 * 1024,
+            maximum_connect_size: 64 * 1024,
+            receive_maximum: 256,
+            topic_alias_maximum: 16,
+            maximum_keep_alive: 0,
+            maximum_session_expiry: 7 * 24 * 3600,
+            maximum_queued_messages: 10_000,
+            maximum_queued_bytes: 16 * 1024 * 1024,
+            overflow: Overflow::DropNewest,
+            maximum_inflight: 256,
+            maximum_subscriptions: 10_000,
+            maximum_retained_messages: 1_000_000,
+            maximum_sessions: 1_000_000,
+            maximum_connections: 100_000,
+            connect_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The publish pipeline: the same for a client's message, a Will, an injected, bridged or cluster message.
+
+use std::sync::Arc;
+
+use super::authorize::AuthorizationCache;
+use super::fan_out::FannedOut;
+use super::{Broker, DueWill};
+use crate::hook::{
+    Action, AuthorizeContext, ClientInfo, HookSet, NotConsumedContext, NotConsumedOutcome, PublishContext,
+    PublishOutcome, PublishVerdict, Reply, WhyNotConsumed,
+};
+use crate::message::{ApplicationMessage, Origin, Timestamp};
+use crate::packet::ReasonCode;
+
+/// What the publisher is told.
+#[derive(Debug)]
+pub struct Published {
+    pub reason: ReasonCode,
+    pub reply: Option<Box<Reply>>,
+}
+
+impl Broker {
+    /// Takes a message through hooks, authorizer, retained store and fan-out.
+    ///
+    /// `client` is who it came from, where it came from a client; `cache` holds that client's verdicts.
+    pub async fn publish(
+        &self,
+        client: Option<&Arc<ClientInfo>>,
+        message: ApplicationMessage,
+        cache: &mut AuthorizationCache,
+    ) -> Published {
+        let now = self.now();
+        let (message, reply) = match self.intercept(client, message, now).await {
+            Ok(passed) => passed,
+            Err(stopped) => {
+                self.statistics.stopped_by_hook.count();
+                return stopped;
+            }
+        };
+        let refused = |reason| Published { reason, reply: None };
+        if let Err(reason) = self.authorize_publish(client, &message, cache, now).await {
+            return Published { reply, ..refused(reason) };
+        }
+        if message.retain
+            && let Err(reason) = self.retain(&message)
+        {
+            return Published { reply, ..refused(reason) };
+        }
+        let reason = self.route(client, message, now).await;
+        Published { reason, reply }
+    }
+
+    /// Publishes a Will Message as the client that left it.
+    pub async fn publish_will(&self, mut will: DueWill) {
+        // Its Message Expiry Interval begins now (MQTT 5.0, 3.1.3.2.4).
+        let expiry =
+            will.message.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
+        will.message.expires_at = expiry.map(|seconds| self.now().after_secs(seconds));
+        let mut cache = AuthorizationCache::default();
+        let Published { reason, .. } = self.publish(Some(&will.client), will.message, &mut cache).await;
+        if reason.is_error() {
+            let client = &will.client.client_identifier;
+            tracing::debug!(%client, %reason, "a Will Message was not published");
+        }
+    }
+
+    /// intercepting-publish.
+    async fn intercept(
+        &self,
+        client: Option<&Arc<ClientInfo>>,
+        message: ApplicationMessage,
+        now: Timestamp,
+    ) -> Result<(ApplicationMessage, Option<Box<Reply>>), Published> {
+        if !self.hooks.wanted().contains(HookSet::INTERCEPTING_PUBLISH) {
+            return Ok((message, None));
+        }
+        let context = PublishContext { client, message: &message, now };
+        let PublishOutcome { verdict, reply } = self.hooks.intercepting_publish(context).get().await;
+        match verdict {
+            PublishVerdict::Continue => Ok((message, reply)),
+            PublishVerdict::Modify(changed) => {
+                let ApplicationMessage { origin, publisher, depth, .. } = message;
+                Ok((ApplicationMessage { origin, publisher, depth, ..*changed }, reply))
+            }
+            PublishVerdict::Swallow => Err(Published { reason: ReasonCode::SUCCESS, reply }),
+            PublishVerdict::Reject(reason) => Err(Published { reason, reply }),
+        }
+    }
+
+    /// On the final topic. What the broker or another node publishes needs no leave.
+    async fn authorize_publish(
+        &self,
+        client: Option<&Arc<ClientInfo>>,
+        message: &ApplicationMessage,
+        cache: &mut AuthorizationCache,
+        now: Timestamp,
+    ) -> Result<(), ReasonCode> {
+        let Some(client) = client.filter(|_| matches!(message.origin, Origin::Client | Origin::Will)) else {
+            return Ok(());
+        };
+        if self.authorizes_everything(client) {
+            return Ok(());
+        }
+        let context = AuthorizeContext {
+            client,
+            action: Action::Publish,
+            topic: message.topic.as_str(),
+            qos: message.qos,
+            retain: message.retain,
+        };
+        self.authorize(context, cache, now).await
+    }
+
+    async fn route(
+        &self,
+        client: Option<&Arc<ClientInfo>>,
+        message: ApplicationMessage,
+        now: Timestamp,
+    ) -> ReasonCode {
+        let message = Arc::new(message);
+        match self.fan_out(client, message.clone(), now).await {
+            FannedOut::Consumed => ReasonCode::SUCCESS,
+            FannedOut::NotConsumed(why) => self.not_consumed(client, &message, why, now).await,
+        }
+    }
+
+    /// application-message-not-consumed.
+    async fn not_consumed(
+        &self,
+        client: Option<&Arc<ClientInfo>>,
+        message: &Arc<ApplicationMessage>,
+        why: WhyNotConsumed,
+        now: Timestamp,
+    ) -> ReasonCode {
+        self.statistics.not_consumed.count();
+        let nobody = match why {
+            WhyNotConsumed::NoSubscriber => ReasonCode::NO_MATCHING_SUBSCRIBERS,
+            WhyNotConsumed::AllVetoed => ReasonCode::SUCCESS,
+        };
+        if !self.hooks.wanted().contains(HookSet::APPLICATION_MESSAGE_NOT_CONSUMED) {
+            return nobody;
+        }
+        let context = NotConsumedContext { client, message, why, now };
+        match self.hooks.application_message_not_consumed(context).get().await {
+            NotConsumedOutcome::Observe => nobody,
+            NotConsumedOutcome::Answer(reason) => reason,
+            NotConsumedOutcome::Redirect(topic) => {
+                let redirected = Arc::new(ApplicationMessage { topic, ..message.as_ref().clone() });
+                match self.fan_out(client, redirected, now).await {
+                    FannedOut::Consumed => ReasonCode::SUCCESS,
+                    FannedOut::NotConsumed(_) => nobody,
+                }
+            }
+        }
+    }
+}

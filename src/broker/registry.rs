@@ -1,0 +1,340 @@
+//! Which sessions there are, and which connection holds each: open, resume, take over, close, expire.
+//!
+//! A takeover waits for nobody: the session changes hands under its lock, and the connection that had it
+//! finds out when it next looks.
+
+use std::sync::Arc;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytestring::ByteString;
+use hashbrown::HashMap;
+
+use super::attachment::{Attachment, Blocked, Closing, End};
+use super::session_entry::{EntryState, Link, SessionEntry, SessionKey};
+use super::{Broker, read, write};
+use crate::hook::{ClientInfo, DisconnectCause, SessionEnd, What};
+use crate::message::{ApplicationMessage, ClientKey, Timestamp};
+use crate::packet::ReasonCode;
+use crate::session::{NEVER_EXPIRES, QueueLimits, Session, Will};
+
+#[derive(Default)]
+pub(super) struct Registry {
+    sessions: RwLock<HashMap<ByteString, Arc<SessionEntry>>>,
+    last_session: AtomicU64,
+    last_client: AtomicU64,
+}
+
+/// What a connection asks for once it was let in.
+pub struct OpenRequest {
+    pub client: Arc<ClientInfo>,
+    pub clean_start: bool,
+    /// Seconds.
+    pub expiry_interval: u32,
+    /// How many QoS 1 and 2 messages the client takes in flight.
+    pub receive_maximum: u16,
+    pub will: Option<Box<Will>>,
+}
+
+pub struct Opened {
+    pub attachment: Attachment,
+    pub session_present: bool,
+    /// The Will of the connection that was taken over, to be published now.
+    pub due_will: Option<DueWill>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    #[error("open a session: there are as many as `maximum-sessions` allows")]
+    TooManySessions,
+}
+
+/// A Will Message whose time has come.
+pub struct DueWill {
+    pub client: Arc<ClientInfo>,
+    pub message: ApplicationMessage,
+}
+
+/// A session as an embedder or an operator sees it.
+#[derive(Clone, Debug)]
+pub struct ClientStatus {
+    pub client_identifier: ByteString,
+    /// None where no connection holds the session.
+    pub client: Option<Arc<ClientInfo>>,
+    pub subscriptions: usize,
+    pub queued: usize,
+    pub in_flight: usize,
+    /// Seconds.
+    pub expiry_interval: u32,
+}
+
+impl Registry {
+    pub(super) fn next_client_key(&self) -> ClientKey {
+        ClientKey(self.last_client.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub(super) fn find(&self, client_identifier: &str) -> Option<Arc<SessionEntry>> {
+        read(&self.sessions).get(client_identifier).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<SessionEntry>> {
+        read(&self.sessions).values().cloned().collect()
+    }
+}
+
+impl Broker {
+    /// Gives the session of this Client Identifier to a connection: the one that is there, or a new one.
+    /// A connection that holds it loses it [MQTT-3.1.4-3].
+    ///
+    /// # Errors
+    /// Where there are too many sessions.
+    pub fn open(self: &Arc<Self>, request: OpenRequest) -> Result<Opened, OpenError> {
+        let now = self.now();
+        let client = request.client.clone();
+        let mut sessions = write(&self.registry.sessions);
+        let existing = sessions.get(&client.client_identifier).cloned();
+        let mut due_will = None;
+        if let Some(entry) = &existing {
+            let mut state = entry.lock();
+            let ends = request.clean_start || is_over(&state, now);
+            due_will = self.take_over(entry, &mut state, ends);
+            if !ends {
+                self.resume(entry, &mut state, &request);
+                drop(state);
+                drop(sessions);
+                let attachment = Attachment::new(self.clone(), entry.clone(), client);
+                return Ok(Opened { attachment, session_present: true, due_will });
+            }
+        }
+        if existing.is_none() && sessions.len() >= self.options.maximum_sessions {
+            return Err(OpenError::TooManySessions);
+        }
+        let entry = Arc::new(self.new_entry(request));
+        sessions.insert(entry.client_identifier.clone(), entry.clone());
+        drop(sessions);
+        if let Some(old) = existing {
+            self.forget(&old, SessionEnd::CleanStart);
+        }
+        self.event(|| What::SessionCreated { client_identifier: entry.client_identifier.clone() });
+        let attachment = Attachment::new(self.clone(), entry, client);
+        Ok(Opened { attachment, session_present: false, due_will })
+    }
+
+    /// Ends the connection of this client.
+    ///
+    /// Says whether there is one.
+    pub fn disconnect(&self, client_identifier: &str, reason: ReasonCode) -> bool {
+        match self.registry.find(client_identifier) {
+            Some(entry) => end_connection(&entry, &End::Kicked(reason)),
+            None => false,
+        }
+    }
+
+    /// Deletes a session, and ends its connection where there is one. Says whether there was one.
+    pub fn delete_session(&self, client_identifier: &str) -> bool {
+        let Some(entry) = self.registry.find(client_identifier) else { return false };
+        end_connection(&entry, &End::Kicked(ReasonCode::ADMINISTRATIVE_ACTION));
+        self.remove(&entry, SessionEnd::Admin);
+        true
+    }
+
+    /// Ends every connection.
+    pub fn end_all_connections(&self) {
+        for entry in self.registry.all() {
+            end_connection(&entry, &End::Shutdown);
+        }
+    }
+
+    /// How many sessions a connection holds now.
+    pub fn connected_count(&self) -> usize {
+        self.registry.all().iter().filter(|entry| entry.lock().link.is_some()).count()
+    }
+
+    pub fn session_count(&self) -> usize {
+        read(&self.registry.sessions).len()
+    }
+
+    /// All sessions, in no order.
+    pub fn clients(&self) -> Vec<ClientStatus> {
+        self.registry.all().iter().map(|entry| status(entry)).collect()
+    }
+
+    pub fn client(&self, client_identifier: &str) -> Option<ClientStatus> {
+        self.registry.find(client_identifier).map(|entry| status(&entry))
+    }
+
+    /// A connection is over. Returns the Will that is due at once.
+    pub(super) fn close(
+        &self,
+        entry: &Arc<SessionEntry>,
+        client: &Arc<ClientInfo>,
+        closing: Closing,
+        cause: DisconnectCause,
+        reason: Option<ReasonCode>,
+        expiry_interval: Option<u32>,
+    ) -> Option<DueWill> {
+        let now = self.now();
+        let mut state = entry.lock();
+        let (mut due, mut ends, mut dropped) = (None, false, Vec::new());
+        if state.link_of(client.key).is_some() {
+            entry.set_link(&mut state, None);
+            if let Some(seconds) = expiry_interval {
+                state.session.expiry_interval = seconds.min(self.options.maximum_session_expiry);
+            }
+            dropped = state.session.detach();
+            ends = state.gone || state.session.expiry_interval == 0;
+            due = self.settle_will(&mut state, closing, ends, now);
+            if !ends && state.session.expiry_interval != NEVER_EXPIRES {
+                state.expires_at = Some(now.after_secs(state.session.expiry_interval));
+            }
+            if !ends {
+                self.schedule.set(entry, &mut state);
+            }
+        }
+        drop(state);
+        for delivery in dropped {
+            self.dropped(&entry.client_identifier, &delivery, crate::session::Dropped::Offline);
+        }
+        self.event(|| What::ClientDisconnected { client: client.clone(), cause, reason });
+        if ends {
+            self.remove(entry, SessionEnd::Disconnect);
+        }
+        due
+    }
+
+    /// Takes a session out of the registry, unless another of the same name stands there by now.
+    pub(super) fn remove(&self, entry: &Arc<SessionEntry>, cause: SessionEnd) {
+        {
+            let mut sessions = write(&self.registry.sessions);
+            let same = sessions.get(&entry.client_identifier).is_some_and(|found| Arc::ptr_eq(found, entry));
+            // A connection that came meanwhile keeps it.
+            if same && cause != SessionEnd::Admin && entry.lock().link.is_some() {
+                return;
+            }
+            if same {
+                sessions.remove(&entry.client_identifier);
+            }
+        }
+        self.forget(entry, cause);
+    }
+
+    /// Frees what a session holds in the index and the schedule.
+    fn forget(&self, entry: &Arc<SessionEntry>, cause: SessionEnd) {
+        {
+            let mut state = entry.lock();
+            if state.gone {
+                return;
+            }
+            state.gone = true;
+            state.will_due = None;
+            state.expires_at = None;
+            state.replays.clear();
+            self.schedule.set(entry, &mut state);
+            let key = SessionKey(entry.clone());
+            let subscriptions = std::mem::take(&mut state.session.subscriptions);
+            let mut index = write(&self.index);
+            for (filter, _) in subscriptions.iter() {
+                index.remove(filter, &key);
+                self.cluster.unsubscribed(filter);
+            }
+        }
+        self.event(|| What::SessionDeleted { client_identifier: entry.client_identifier.clone(), cause });
+    }
+
+    fn new_entry(&self, request: OpenRequest) -> SessionEntry {
+        let limits = QueueLimits {
+            messages: self.options.maximum_queued_messages,
+            bytes: self.options.maximum_queued_bytes,
+            overflow: self.options.overflow,
+        };
+        let number = self.registry.last_session.fetch_add(1, Ordering::Relaxed) + 1;
+        let session = Session::new(request.client.client_identifier.clone(), limits);
+        let entry = SessionEntry::new(number, session, request.client.clone());
+        attach(&entry, &mut entry.lock(), &request);
+        entry
+    }
+
+    fn resume(&self, entry: &Arc<SessionEntry>, state: &mut EntryState, request: &OpenRequest) {
+        state.will_due = None;
+        state.expires_at = None;
+        self.schedule.set(entry, state);
+        attach(entry, state, request);
+    }
+
+    /// Takes the session from the connection that holds it, if one does.
+    fn take_over(&self, entry: &SessionEntry, state: &mut EntryState, session_ends: bool) -> Option<DueWill> {
+        let client = state.last_client.clone();
+        let link = entry.set_link(state, None);
+        let waits = state.will_due.take().is_some();
+        let will = state.session.will.take().filter(|_| link.is_some() || waits);
+        // Where the session goes on before the delay has passed, the Will is not sent [MQTT-3.1.3-9].
+        let due = will.filter(|will| session_ends || link.is_some() && will.delay_interval == 0);
+        if let Some(link) = link {
+            self.statistics.takeovers.count();
+            state.session.detach();
+            if let Some(waker) = link.waker {
+                waker.wake();
+            }
+        }
+        due.map(|will| DueWill { client, message: will.message })
+    }
+
+    /// What becomes of the Will at the end of a connection.
+    fn settle_will(
+        &self,
+        state: &mut EntryState,
+        closing: Closing,
+        session_ends: bool,
+        now: Timestamp,
+    ) -> Option<DueWill> {
+        if closing == Closing::Normal {
+            state.session.will = None;
+        }
+        let delay = state.session.will.as_ref()?.delay_interval;
+        if delay == 0 || session_ends {
+            let will = state.session.will.take()?;
+            return Some(DueWill { client: state.last_client.clone(), message: will.message });
+        }
+        state.will_due = Some(now.after_secs(delay));
+        None
+    }
+}
+
+/// Makes the connection of the request the one that holds the session.
+fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
+    let link = Link { client: request.client.clone(), waker: None, blocked: Blocked::No, end: None };
+    entry.set_link(state, Some(link));
+    state.session.will = request.will.clone();
+    state.session.expiry_interval = request.expiry_interval;
+    state.session.resume(request.receive_maximum);
+}
+
+/// Whether its time had passed before anyone came, even if the schedule did not get to it.
+fn is_over(state: &EntryState, now: Timestamp) -> bool {
+    state.gone || state.link.is_none() && state.expires_at.is_some_and(|at| at <= now)
+}
+
+fn end_connection(entry: &SessionEntry, end: &End) -> bool {
+    let waker = {
+        let mut state = entry.lock();
+        let Some(link) = state.link.as_mut() else { return false };
+        link.end.get_or_insert_with(|| end.clone());
+        link.waker.take()
+    };
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+    true
+}
+
+fn status(entry: &SessionEntry) -> ClientStatus {
+    let state = entry.lock();
+    ClientStatus {
+        client_identifier: entry.client_identifier.clone(),
+        client: state.link.as_ref().map(|link| link.client.clone()),
+        subscriptions: state.session.subscriptions.len(),
+        queued: state.session.queued(),
+        in_flight: state.session.in_flight(),
+        expiry_interval: state.session.expiry_interval,
+    }
+}

@@ -1,0 +1,182 @@
+//! A session in its place: with the connection that holds it now, and when it is looked at next.
+
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
+
+use bytestring::ByteString;
+
+use super::attachment::{Blocked, End};
+use super::authorize::AuthorizationCache;
+use super::lock;
+use super::retained::Replay;
+use crate::hook::ClientInfo;
+use crate::message::{ApplicationMessage, ClientKey, Timestamp};
+use crate::packet::QoS;
+use crate::session::{Delivery, Dropped, Session};
+
+/// Messages that wait longer than this many others share no memory with read buffers any more.
+const DETACH_BEHIND: usize = 32;
+
+pub(super) struct SessionEntry {
+    pub number: u64,
+    pub client_identifier: ByteString,
+    /// The connection that holds it, 0 for none: a copy of the state's, for those who must not lock it.
+    connected: AtomicU64,
+    /// The connection that held it last.
+    last_connected: AtomicU64,
+    state: Mutex<EntryState>,
+}
+
+/// Guarded by the entry's lock, which is held for a few lines and never across an await or a hook.
+pub(super) struct EntryState {
+    pub session: Session,
+    pub link: Option<Link>,
+    /// Retained messages that new subscriptions are still to get.
+    pub replays: VecDeque<Replay>,
+    /// Of the connection before, for hooks that ask about an offline receiver.
+    pub last_client: Arc<ClientInfo>,
+    pub will_due: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    /// Its place in the schedule.
+    pub scheduled: Option<Timestamp>,
+    /// Deleted: nothing is queued any more.
+    pub gone: bool,
+    /// Verdicts about deliveries, where an authorizer asked for these.
+    pub delivery_verdicts: AuthorizationCache,
+}
+
+/// The connection that holds a session.
+pub(super) struct Link {
+    pub client: Arc<ClientInfo>,
+    /// Set while the connection waits for something to send.
+    pub waker: Option<Waker>,
+    /// Its client does not read: messages do not wake it.
+    pub blocked: Blocked,
+    /// Why it is to end.
+    pub end: Option<End>,
+}
+
+/// An entry by identity, as the index holds it.
+#[derive(Clone)]
+pub(super) struct SessionKey(pub Arc<SessionEntry>);
+
+impl PartialEq for SessionKey {
+    fn eq(&self, other: &SessionKey) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SessionKey {}
+
+impl Hash for SessionKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.number.hash(state);
+    }
+}
+
+impl SessionEntry {
+    pub fn new(number: u64, session: Session, client: Arc<ClientInfo>) -> SessionEntry {
+        SessionEntry {
+            number,
+            client_identifier: session.client_identifier.clone(),
+            connected: AtomicU64::new(0),
+            last_connected: AtomicU64::new(client.key.0),
+            state: Mutex::new(EntryState {
+                session,
+                link: None,
+                replays: VecDeque::new(),
+                last_client: client,
+                will_due: None,
+                expires_at: None,
+                scheduled: None,
+                gone: false,
+                delivery_verdicts: AuthorizationCache::default(),
+            }),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, EntryState> {
+        lock(&self.state)
+    }
+
+    /// The connection that holds it, or zero; it may change at any time.
+    pub fn connected(&self) -> ClientKey {
+        ClientKey(self.connected.load(Ordering::Relaxed))
+    }
+
+    /// Whether this connection holds it, or was the last that did.
+    pub fn belongs_to(&self, key: ClientKey) -> bool {
+        key != ClientKey::default() && self.last_connected.load(Ordering::Relaxed) == key.0
+    }
+
+    /// Makes a connection the one that holds it, or none.
+    pub fn set_link(&self, state: &mut EntryState, link: Option<Link>) -> Option<Link> {
+        let key = link.as_ref().map_or(0, |link| link.client.key.0);
+        self.connected.store(key, Ordering::Relaxed);
+        if let Some(link) = &link {
+            self.last_connected.store(key, Ordering::Relaxed);
+            state.last_client = link.client.clone();
+        }
+        std::mem::replace(&mut state.link, link)
+    }
+
+    /// Puts a message into the queue and wakes the connection.
+    pub fn enqueue(&self, delivery: Delivery, detached: &mut Detached) -> Result<(), (Delivery, Dropped)> {
+        let waker = {
+            let mut state = self.lock();
+            state.enqueue(delivery, detached)?;
+            state.link.as_mut().filter(|link| link.blocked == Blocked::No).and_then(|link| link.waker.take())
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+}
+
+impl EntryState {
+    fn enqueue(
+        &mut self,
+        mut delivery: Delivery,
+        detached: &mut Detached,
+    ) -> Result<(), (Delivery, Dropped)> {
+        if self.gone || self.link.is_none() && delivery.qos == QoS::AtMostOnce {
+            return Err((delivery, Dropped::Offline));
+        }
+        if self.link.is_none() || self.session.queued() >= DETACH_BEHIND {
+            delivery.message = detached.of(&delivery.message);
+        }
+        self.session.enqueue(delivery).map_err(|gone| (gone, Dropped::QueueFull))
+    }
+
+    /// The link of this connection, if it still holds the session.
+    pub fn link_of(&mut self, key: ClientKey) -> Option<&mut Link> {
+        self.link.as_mut().filter(|link| link.client.key == key)
+    }
+
+    /// When the session is to be looked at next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        [self.will_due, self.expires_at].into_iter().flatten().min()
+    }
+}
+
+/// The copy of a message that shares no memory with a read buffer, made when it is first needed and then
+/// shared by all receivers.
+#[derive(Default)]
+pub(super) struct Detached(Option<(Arc<ApplicationMessage>, Arc<ApplicationMessage>)>);
+
+impl Detached {
+    fn of(&mut self, message: &Arc<ApplicationMessage>) -> Arc<ApplicationMessage> {
+        match &self.0 {
+            Some((original, copy)) if Arc::ptr_eq(original, message) => copy.clone(),
+            _ => {
+                let copy = Arc::new(message.to_detached());
+                self.0 = Some((message.clone(), copy.clone()));
+                copy
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! SUBSCRIBE and UNSUBSCRIBE: the hooks see the whole packet, then the index changes filter by filter.
+
+use std::num::NonZeroU32;
+
+use super::attachment::Attachment;
+use super::authorize::AuthorizationCache;
+use super::retained::Replay;
+use super::session_entry::{EntryState, SessionKey};
+use super::write;
+use crate::hook::{
+    AuthorizeContext, HookSet, Reply, SubscribeContext, SubscribeOutcome, SubscribeVerdict,
+    SubscriptionRequest, UnsubscribeContext, UnsubscribeOutcome, UnsubscribeVerdict, What,
+};
+use crate::message::Timestamp;
+use crate::packet::{QoS, ReasonCode, RetainHandling};
+use crate::session::Subscription;
+use crate::topic::TopicFilter;
+
+/// What SUBACK says.
+#[derive(Debug)]
+pub struct Subscribed {
+    /// One per filter, in their order [MQTT-3.9.3-1].
+    pub reason_codes: Vec<ReasonCode>,
+    pub reply: Option<Box<Reply>>,
+}
+
+/// What UNSUBACK says.
+#[derive(Debug)]
+pub struct Unsubscribed {
+    pub reason_codes: Vec<ReasonCode>,
+    pub reply: Option<Box<Reply>>,
+}
+
+impl Attachment {
+    /// Subscribes, and lines up the retained messages that the new subscriptions are to get.
+    pub async fn subscribe(
+        &self,
+        requests: Vec<SubscriptionRequest>,
+        identifier: Option<NonZeroU32>,
+        cache: &mut AuthorizationCache,
+        now: Timestamp,
+    ) -> Subscribed {
+        let SubscribeOutcome { verdicts, reply } = self.ask_about_subscriptions(&requests, identifier).await;
+        let mut reason_codes = Vec::with_capacity(requests.len());
+        for (request, verdict) in requests.into_iter().zip(verdicts) {
+            reason_codes.push(self.subscribe_one(request, verdict, identifier, cache, now).await);
+        }
+        Subscribed { reason_codes, reply }
+    }
+
+    pub async fn unsubscribe(&self, filters: Vec<TopicFilter>) -> Unsubscribed {
+        let UnsubscribeOutcome { verdicts, reply } = self.ask_about_unsubscriptions(&filters).await;
+        let mut reason_codes = Vec::with_capacity(filters.len());
+        for (filter, verdict) in filters.into_iter().zip(verdicts) {
+            reason_codes.push(match verdict {
+                UnsubscribeVerdict::Deny(reason) => reason,
+                UnsubscribeVerdict::Keep => ReasonCode::SUCCESS,
+                UnsubscribeVerdict::Next => self.unsubscribe_one(filter),
+            });
+        }
+        Unsubscribed { reason_codes, reply }
+    }
+
+    async fn ask_about_subscriptions(
+        &self,
+        requests: &[SubscriptionRequest],
+        identifier: Option<NonZeroU32>,
+    ) -> SubscribeOutcome {
+        let hooks = self.broker.hooks();
+        if !hooks.wanted().contains(HookSet::INTERCEPTING_SUBSCRIPTION) {
+            return SubscribeOutcome::all_next(requests.len());
+        }
+        let context = SubscribeContext {
+            client: self.client(),
+            subscriptions: requests,
+            subscription_identifier: identifier.map(NonZeroU32::get),
+        };
+        hooks.intercepting_subscription(context).get().await
+    }
+
+    async fn ask_about_unsubscriptions(&self, filters: &[TopicFilter]) -> UnsubscribeOutcome {
+        let hooks = self.broker.hooks();
+        if !hooks.wanted().contains(HookSet::INTERCEPTING_UNSUBSCRIPTION) {
+            return UnsubscribeOutcome::all_next(filters.len());
+        }
+        let context = UnsubscribeContext { client: self.client(), filters };
+        hooks.intercepting_unsubscription(context).get().await
+    }
+
+    async fn subscribe_one(
+        &self,
+        mut request: SubscriptionRequest,
+        verdict: SubscribeVerdict,
+        identifier: Option<NonZeroU32>,
+        cache: &mut AuthorizationCache,
+        now: Timestamp,
+    ) -> ReasonCode {
+        let mut routes = true;
+        match verdict {
+            SubscribeVerdict::Deny(reason) => return reason,
+            SubscribeVerdict::Next => {}
+            SubscribeVerdict::GrantWithoutRouting => routes = false,
+            SubscribeVerdict::Grant { maximum_qos, filter } => {
+                request.maximum_qos = request.maximum_qos.min(maximum_qos);
+                request.filter = filter.unwrap_or(request.filter);
+            }
+        }
+        request.maximum_qos = request.maximum_qos.min(self.broker.options.maximum_qos);
+        let context =
+            AuthorizeContext::subscribe(self.client(), request.filter.as_str(), request.maximum_qos);
+        if let Err(reason) = self.broker.authorize(context, cache, now).await {
+            return reason;
+        }
+        let granted = granted(request.maximum_qos);
+        if routes && let Err(reason) = self.add(request, identifier) {
+            return reason;
+        }
+        granted
+    }
+
+    /// Puts a subscription into the session and the index.
+    fn add(&self, request: SubscriptionRequest, identifier: Option<NonZeroU32>) -> Result<(), ReasonCode> {
+        let subscription = Subscription {
+            maximum_qos: request.maximum_qos,
+            no_local: request.no_local,
+            retain_as_published: request.retain_as_published,
+            retain_handling: request.retain_handling,
+            identifier,
+        };
+        let filter = request.filter;
+        let maximum = self.broker.options.maximum_subscriptions;
+        let added = self.with_state(|state| {
+            let known = state.session.subscriptions.get(&filter).is_some();
+            if !known && state.session.subscriptions.len() >= maximum {
+                return Err(ReasonCode::QUOTA_EXCEEDED);
+            }
+            state.session.subscriptions.insert(filter.clone(), subscription);
+            write(&self.broker.index).insert(&filter, SessionKey(self.entry.clone()), subscription);
+            line_up_replay(state, &filter, subscription, known);
+            Ok(())
+        });
+        added.unwrap_or(Err(ReasonCode::UNSPECIFIED_ERROR))?;
+        self.broker.cluster.subscribed(&filter);
+        self.broker.event(|| What::ClientSubscribedTopic {
+            client: self.client().clone(),
+            filter,
+            qos: subscription.maximum_qos,
+        });
+        Ok(())
+    }
+
+    fn unsubscribe_one(&self, filter: TopicFilter) -> ReasonCode {
+        let removed = self.with_state(|state| {
+            let removed = state.session.subscriptions.remove(&filter).is_some();
+            if removed {
+                write(&self.broker.index).remove(&filter, &SessionKey(self.entry.clone()));
+                state.replays.retain(|replay| replay.filter != filter);
+            }
+            removed
+        });
+        if removed != Some(true) {
+            return ReasonCode::NO_SUBSCRIPTION_EXISTED;
+        }
+        self.broker.cluster.unsubscribed(&filter);
+        self.broker.event(|| What::ClientUnsubscribedTopic { client: self.client().clone(), filter });
+        ReasonCode::SUCCESS
+    }
+}
+
+/// Retained messages are not sent for shared subscriptions (MQTT 5.0, 4.8.2).
+fn line_up_replay(state: &mut EntryState, filter: &TopicFilter, subscription: Subscription, known: bool) {
+    let wanted = match subscription.retain_handling {
+        RetainHandling::SendAtSubscribe => true,
+        RetainHandling::SendAtNewSubscribe => !known,
+        RetainHandling::DoNotSend => false,
+    };
+    if wanted && filter.share_name().is_none() {
+        state.replays.retain(|replay| replay.filter != *filter);
+        state.replays.push_back(Replay { filter: filter.clone(), subscription, cursor: None });
+    }
+}
+
+fn granted(qos: QoS) -> ReasonCode {
+    match qos {
+        QoS::AtMostOnce => ReasonCode::SUCCESS,
+        QoS::AtLeastOnce => ReasonCode::GRANTED_QOS_1,
+        QoS::ExactlyOnce => ReasonCode::GRANTED_QOS_2,
+    }
+}

@@ -1,0 +1,187 @@
+//! How a connection ends: what the client is told, what becomes of its session and its Will, and what the
+//! observers hear.
+
+use std::time::Duration;
+
+use bytestring::ByteString;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::Connection;
+use super::output::{legal, texts};
+use crate::broker::{Closing, End};
+use crate::hook::{DisconnectCause, Reply};
+use crate::packet::{DecodeError, Disconnect, Packet, PacketType, ProtocolVersion, ReasonCode};
+
+/// How long a client may take to read the farewell. Nobody else waits for it.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The end of a connection.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub cause: DisconnectCause,
+    closing: Closing,
+    /// What the client is told (MQTT 5.0 only), or what it said.
+    reason: Option<ReasonCode>,
+    telling: Telling,
+    reply: Option<Box<Reply>>,
+    /// From the client's DISCONNECT, in seconds.
+    expiry_interval: Option<u32>,
+    why: ByteString,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    Disconnect,
+    /// There is nobody to tell, or the client has said farewell itself.
+    Nothing,
+}
+
+impl Ended {
+    fn new(cause: DisconnectCause, reason: Option<ReasonCode>, why: impl Into<ByteString>) -> Ended {
+        Ended {
+            cause,
+            closing: Closing::WithWill,
+            telling: reason.map_or(Telling::Nothing, |_| Telling::Disconnect),
+            reason,
+            reply: None,
+            expiry_interval: None,
+            why: why.into(),
+        }
+    }
+
+    pub(super) fn decode_error(error: &DecodeError) -> Ended {
+        Ended::new(DisconnectCause::ProtocolError, Some(error.reason_code()), error.to_string())
+    }
+
+    pub(super) fn malformed(why: String) -> Ended {
+        Ended::new(DisconnectCause::ProtocolError, Some(ReasonCode::MALFORMED_PACKET), why)
+    }
+
+    pub(super) fn protocol_error(why: &'static str) -> Ended {
+        Ended::new(DisconnectCause::ProtocolError, Some(ReasonCode::PROTOCOL_ERROR), why)
+    }
+
+    /// The client did what CONNACK told it not to do.
+    pub(super) fn refused(reason: ReasonCode) -> Ended {
+        Ended::new(DisconnectCause::ProtocolError, Some(reason), reason.name())
+    }
+
+    pub(super) fn network(why: &'static str) -> Ended {
+        Ended::new(DisconnectCause::Network, None, why)
+    }
+
+    pub(super) fn keep_alive() -> Ended {
+        Ended::new(
+            DisconnectCause::KeepAlive,
+            Some(ReasonCode::KEEP_ALIVE_TIMEOUT),
+            "nothing came within one and a half times the keep-alive",
+        )
+    }
+
+    pub(super) fn expired() -> Ended {
+        Ended::new(
+            DisconnectCause::AuthenticationExpired,
+            Some(ReasonCode::NOT_AUTHORIZED),
+            "the credentials have expired",
+        )
+    }
+
+    pub(super) fn by_hook(reason: ReasonCode, reply: Option<Box<Reply>>) -> Ended {
+        Ended { reply, ..Ended::new(DisconnectCause::Hook, Some(reason), "a hook closed the connection") }
+    }
+
+    pub(super) fn by_broker(end: &End) -> Ended {
+        let (cause, reason, why) = match end {
+            End::Takeover => (
+                DisconnectCause::Takeover,
+                ReasonCode::SESSION_TAKEN_OVER,
+                "another connection has the same Client Identifier",
+            ),
+            End::Kicked(reason) => (DisconnectCause::Kicked, *reason, "disconnected on request"),
+            End::Shutdown => {
+                (DisconnectCause::Shutdown, ReasonCode::SERVER_SHUTTING_DOWN, "the server shuts down")
+            }
+        };
+        Ended::new(cause, Some(reason), why)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    /// The client said DISCONNECT.
+    pub(super) fn disconnected(&self, disconnect: &Disconnect) -> Ended {
+        let now = self.attachment.expiry_interval();
+        let wanted = disconnect.session_expiry_interval;
+        // [MQTT-3.14.2-2]: a session that was to end with its connection cannot be kept after all.
+        if now == 0 && wanted.is_some_and(|seconds| seconds > 0) {
+            return Ended::protocol_error("DISCONNECT sets a Session Expiry Interval after CONNECT set 0");
+        }
+        let closing = match disconnect.reason_code {
+            ReasonCode::NORMAL_DISCONNECTION => Closing::Normal,
+            _ => Closing::WithWill,
+        };
+        Ended {
+            closing,
+            telling: Telling::Nothing,
+            expiry_interval: wanted,
+            ..Ended::new(DisconnectCause::Client, Some(disconnect.reason_code), "the client said DISCONNECT")
+        }
+    }
+
+    /// Gives the session back, publishes the Will where it is due, and says farewell.
+    pub(super) async fn end(mut self, ended: Ended) {
+        self.count(&ended);
+        let client = self.attachment.client_identifier().clone();
+        tracing::debug!(%client, cause = ?ended.cause, reason = ?ended.reason, why = %ended.why, "client disconnected");
+        let broker = self.attachment.broker().clone();
+        let due_will = self.attachment.close(ended.closing, ended.cause, ended.reason, ended.expiry_interval);
+        if let Some(will) = due_will {
+            broker.publish_will(will).await;
+        }
+        if ended.telling == Telling::Disconnect {
+            if self.io.output.version() == ProtocolVersion::V5 {
+                self.io.output.packet(&Packet::Disconnect(Box::new(farewell(ended))));
+            }
+            // A client that does not read gets no farewell.
+            let _ = timeout(FAREWELL, self.io.drain()).await;
+        }
+    }
+
+    fn count(&self, ended: &Ended) {
+        let statistics = self.attachment.broker().statistics();
+        match ended.cause {
+            DisconnectCause::ProtocolError => statistics.protocol_errors.count(),
+            DisconnectCause::KeepAlive => statistics.keep_alive_timeouts.count(),
+            _ => {}
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> super::Io<S> {
+    async fn drain(&mut self) -> std::io::Result<()> {
+        while !self.output.is_empty() {
+            std::future::poll_fn(|cx| self.output.poll_write(cx, &mut self.stream)).await?;
+        }
+        linger(&mut self.stream).await
+    }
+}
+
+/// Closes the sending side and reads what the client still sends: a socket that is closed with unread
+/// bytes resets the connection, and the client may lose the last packet it was sent.
+pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let mut bin = [0; 1024];
+    while stream.read(&mut bin).await? > 0 {}
+    Ok(())
+}
+
+fn farewell(ended: Ended) -> Disconnect {
+    let (reason_string, user_properties, server_reference) = texts(ended.reply);
+    let reason = ended.reason.unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
+    Disconnect {
+        reason_string: Some(reason_string.unwrap_or(ended.why)),
+        user_properties,
+        server_reference,
+        ..Disconnect::new(legal(reason, PacketType::Disconnect))
+    }
+}

@@ -1,0 +1,371 @@
+//! handshake: from the first byte to CONNACK.
+//!
+//! The order is the specification's (MQTT 5.0, 3.1.4): the packet is decoded, the credentials are looked
+//! at, and only then is a session touched.
+
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+use super::Peer;
+use super::disconnect::linger;
+use super::input::Input;
+use super::output::{Output, texts};
+use crate::broker::{Attachment, Broker, DueWill, OpenError, OpenRequest, Opened};
+use crate::hook::{
+    ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, HookSet, Reply, What,
+};
+use crate::message::{ApplicationMessage, Origin};
+use crate::packet::{
+    Connack, Connect, DecodeError, Packet, PacketType, ProtocolVersion, QoS, ReasonCode, Will as WillPacket,
+};
+use crate::session::{NEVER_EXPIRES, Will};
+use crate::topic::TopicName;
+
+/// How long a refused client may take to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A client that is in.
+pub(super) struct Accepted {
+    pub input: Input,
+    pub output: Output,
+    pub attachment: Attachment,
+    /// Seconds; 0 for none.
+    pub keep_alive: u16,
+    pub expires_at: Option<Duration>,
+    pub receive_maximum: NonZeroU16,
+}
+
+/// Why a client is not let in.
+struct Refused {
+    version: ProtocolVersion,
+    /// None: close without a word, as the specification asks for.
+    reason: Option<ReasonCode>,
+    reply: Option<Box<Reply>>,
+    why: String,
+}
+
+/// What the client gets, out of what it asked for, the broker's limits and the hook's overrides.
+struct Terms {
+    client: Arc<ClientInfo>,
+    session_expiry: u32,
+    keep_alive: u16,
+    receive_maximum: NonZeroU16,
+    maximum_packet_size: u32,
+    expires_at: Option<Duration>,
+    assigned: bool,
+    reply: Option<Box<Reply>>,
+}
+
+/// Lets a client in, or tells it why not; None where the connection is over.
+pub(super) async fn shake_hands<S>(stream: &mut S, peer: Peer, broker: &Arc<Broker>) -> Option<Accepted>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut input = Input::new(broker.options().maximum_connect_size);
+    let greeted = timeout(broker.options().connect_timeout, greet(stream, &mut input, &peer, broker)).await;
+    let refused = match greeted {
+        Ok(Ok(accepted)) => {
+            let (attachment, terms, output, due_will) = accepted;
+            if let Some(will) = due_will {
+                broker.publish_will(will).await;
+            }
+            input.decoder().set_maximum_packet_size(terms.maximum_packet_size);
+            return Some(Accepted {
+                input,
+                output,
+                attachment,
+                keep_alive: terms.keep_alive,
+                expires_at: terms.expires_at,
+                receive_maximum: terms.receive_maximum,
+            });
+        }
+        Ok(Err(refused)) => refused,
+        Err(_) => Refused::silently("no CONNECT in time"),
+    };
+    tracing::debug!(peer = ?peer.address, reason = ?refused.reason, why = %refused.why, "client refused");
+    // One that does not read is not told.
+    let _ = timeout(FAREWELL, refuse(stream, refused)).await;
+    None
+}
+
+/// CONNECT, hook, session; CONNACK stands in the output.
+async fn greet<S>(
+    stream: &mut S,
+    input: &mut Input,
+    peer: &Peer,
+    broker: &Arc<Broker>,
+) -> Result<(Attachment, Terms, Output, Option<DueWill>), Refused>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let connect = read_connect(stream, input).await?;
+    let version = connect.protocol_version;
+    let refuse = |reason, why: &str| Err(Refused::with(version, reason, why));
+    if connect.authentication_method.is_some() {
+        return refuse(ReasonCode::BAD_AUTHENTICATION_METHOD, "no authentication method is supported");
+    }
+    check_client_identifier(&connect)?;
+    check_will(&connect, broker)?;
+    let client = Arc::new(client_info(&connect, peer, broker));
+    let outcome = validate(&client, &connect, broker).await?;
+    let terms = settle(client, &connect, outcome, broker);
+    let request = OpenRequest {
+        client: terms.client.clone(),
+        clean_start: connect.clean_start,
+        expiry_interval: terms.session_expiry,
+        receive_maximum: outbound_window(&connect, broker),
+        will: connect.will.as_deref().and_then(|will| session_will(will, &terms.client)),
+    };
+    let Opened { attachment, session_present, due_will } = broker.open(request).map_err(|error| {
+        let OpenError::TooManySessions = error;
+        Refused::with(version, ReasonCode::QUOTA_EXCEEDED, &error.to_string())
+    })?;
+    let mut output = Output::new(version);
+    output.set_limits(connect.maximum_packet_size, connect.request_problem_information);
+    output.packet(&Packet::Connack(Box::new(connack(&connect, &terms, session_present, broker))));
+    let client = &terms.client;
+    tracing::debug!(client = %client.client_identifier, key = client.key.0, peer = ?peer.address, %version, session_present, "client connected");
+    broker.event(|| What::ClientConnected { client: client.clone(), session_present });
+    Ok((attachment, terms, output, due_will))
+}
+
+/// The first packet, which must be CONNECT [MQTT-3.1.0-1].
+async fn read_connect<S>(stream: &mut S, input: &mut Input) -> Result<Connect, Refused>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match input.next_packet() {
+            Ok(Some(Packet::Connect(connect))) => return Ok(*connect),
+            Ok(Some(_)) => return Err(Refused::silently("the first packet is not CONNECT")),
+            Err(error) => return Err(Refused::decode_error(&error, input)),
+            Ok(None) => {}
+        }
+        std::future::poll_fn(|cx| input.poll_read(cx, stream)).await.map_err(Refused::silently)?;
+    }
+}
+
+/// [MQTT-3.1.3-8] of MQTT 3.1.1: a session that is to be kept needs a name that the client knows.
+fn check_client_identifier(connect: &Connect) -> Result<(), Refused> {
+    let nameless = connect.client_identifier.is_empty();
+    if nameless && connect.protocol_version == ProtocolVersion::V311 && !connect.clean_start {
+        return Err(Refused::with(
+            ProtocolVersion::V311,
+            ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+            "an empty Client Identifier without Clean Session",
+        ));
+    }
+    Ok(())
+}
+
+fn check_will(connect: &Connect, broker: &Broker) -> Result<(), Refused> {
+    let Some(will) = &connect.will else { return Ok(()) };
+    let refuse = |reason: ReasonCode| Err(Refused::with(connect.protocol_version, reason, reason.name()));
+    if will.qos > broker.options().maximum_qos {
+        // [MQTT-3.2.2-12]
+        return refuse(ReasonCode::QOS_NOT_SUPPORTED);
+    }
+    if will.retain && !broker.options().retain_available {
+        // [MQTT-3.2.2-13]
+        return refuse(ReasonCode::RETAIN_NOT_SUPPORTED);
+    }
+    Ok(())
+}
+
+fn client_info(connect: &Connect, peer: &Peer, broker: &Broker) -> ClientInfo {
+    // The session may live long: its name must not keep the read buffer.
+    let own = |text: &ByteString| ByteString::from(text.to_string());
+    ClientInfo {
+        key: broker.next_client_key(),
+        client_identifier: own(&connect.client_identifier),
+        user_name: connect.user_name.as_ref().map(own),
+        remote_address: peer.address,
+        protocol_version: connect.protocol_version,
+        listener: peer.listener.clone(),
+        user_properties: connect.user_properties.iter().map(|(k, v)| (own(k), own(v))).collect(),
+    }
+}
+
+/// validating-connection, and what holds where nobody decided.
+async fn validate(
+    client: &Arc<ClientInfo>,
+    connect: &Connect,
+    broker: &Broker,
+) -> Result<ConnectOutcome, Refused> {
+    let hooks = broker.hooks();
+    let outcome = if hooks.wanted().contains(HookSet::VALIDATING_CONNECTION) {
+        hooks.validating_connection(ConnectContext { client, connect }).get().await
+    } else {
+        ConnectOutcome::default()
+    };
+    let refuse = |reason, reply, why: &str| {
+        Err(Refused { reply, ..Refused::with(connect.protocol_version, reason, why) })
+    };
+    match outcome.verdict {
+        ConnectVerdict::Allow => Ok(outcome),
+        ConnectVerdict::Next if client.listener.anonymous => Ok(outcome),
+        ConnectVerdict::Next => refuse(
+            ReasonCode::NOT_AUTHORIZED,
+            outcome.reply,
+            "no hook allowed it, and anonymous clients are not",
+        ),
+        ConnectVerdict::Deny(reason) => refuse(reason, outcome.reply, "a hook denied it"),
+    }
+}
+
+fn settle(client: Arc<ClientInfo>, connect: &Connect, outcome: ConnectOutcome, broker: &Broker) -> Terms {
+    let options = broker.options();
+    let ConnectOutcome { overrides, reply, .. } = outcome;
+    let (client, assigned) = named(client, &overrides);
+    let wanted = match connect.protocol_version {
+        ProtocolVersion::V5 => connect.session_expiry_interval.unwrap_or(0),
+        ProtocolVersion::V311 if connect.clean_start => 0,
+        ProtocolVersion::V311 => NEVER_EXPIRES,
+    };
+    let cap = overrides.session_expiry_cap.unwrap_or(NEVER_EXPIRES).min(options.maximum_session_expiry);
+    let ours = NonZeroU16::new(options.receive_maximum).unwrap_or(NonZeroU16::MIN);
+    Terms {
+        session_expiry: wanted.min(cap),
+        keep_alive: keep_alive(connect, overrides.server_keep_alive, options.maximum_keep_alive),
+        receive_maximum: overrides.receive_maximum.and_then(NonZeroU16::new).map_or(ours, |it| it.min(ours)),
+        maximum_packet_size: overrides
+            .maximum_packet_size
+            .map_or(options.maximum_packet_size, |it| it.min(options.maximum_packet_size)),
+        expires_at: overrides.expires_at.map(|at| broker.now().until(at)),
+        client,
+        assigned,
+        reply,
+    }
+}
+
+/// Seconds. MQTT 3.1.1 has no way to tell the client, so that it gets what it asked for.
+fn keep_alive(connect: &Connect, set: Option<u16>, maximum: u16) -> u16 {
+    let asked = connect.keep_alive;
+    match (connect.protocol_version, set) {
+        (ProtocolVersion::V311, _) => asked,
+        (_, Some(set)) => set,
+        _ if maximum == 0 => asked,
+        _ if asked == 0 => maximum,
+        _ => asked.min(maximum),
+    }
+}
+
+/// The client under the name that its session gets, and whether that is not the one it gave.
+fn named(client: Arc<ClientInfo>, overrides: &ConnectOverrides) -> (Arc<ClientInfo>, bool) {
+    let name = match &overrides.client_identifier {
+        Some(name) if !name.is_empty() => name.clone(),
+        _ if client.client_identifier.is_empty() => random_client_identifier(),
+        _ => return (client, false),
+    };
+    let assigned = client.client_identifier.is_empty();
+    let renamed = ClientInfo {
+        client_identifier: name,
+        user_name: client.user_name.clone(),
+        listener: client.listener.clone(),
+        user_properties: client.user_properties.clone(),
+        ..*client
+    };
+    (Arc::new(renamed), assigned)
+}
+
+/// A name that nobody can guess: who knows it can take the session over.
+fn random_client_identifier() -> ByteString {
+    let random = || RandomState::new().hash_one(0);
+    format!("auto-{:016x}{:016x}", random(), random()).into()
+}
+
+/// How many QoS 1 and 2 messages are sent to the client before it acknowledges.
+fn outbound_window(connect: &Connect, broker: &Broker) -> u16 {
+    let ours = broker.options().maximum_inflight.max(1);
+    connect.receive_maximum.map_or(ours, |theirs| theirs.get().min(ours))
+}
+
+fn session_will(will: &WillPacket, client: &ClientInfo) -> Option<Box<Will>> {
+    let message = ApplicationMessage {
+        // The decoder has checked it.
+        topic: TopicName::try_from(will.topic.clone()).ok()?,
+        payload: will.payload.clone(),
+        qos: will.qos,
+        retain: will.retain,
+        properties: will.properties.clone(),
+        origin: Origin::Will,
+        publisher: client.key,
+        // Set when it is published.
+        expires_at: None,
+        depth: 0,
+    };
+    Some(Box::new(Will { message: message.to_detached(), delay_interval: will.delay_interval }))
+}
+
+fn connack(connect: &Connect, terms: &Terms, session_present: bool, broker: &Broker) -> Connack {
+    let options = broker.options();
+    let (reason_string, user_properties, server_reference) = texts(terms.reply.clone());
+    let asked = connect.session_expiry_interval.unwrap_or(0);
+    Connack {
+        session_present,
+        session_expiry_interval: (terms.session_expiry != asked).then_some(terms.session_expiry),
+        receive_maximum: Some(terms.receive_maximum),
+        maximum_qos: (options.maximum_qos < QoS::ExactlyOnce).then_some(options.maximum_qos),
+        retain_available: (!options.retain_available).then_some(false),
+        maximum_packet_size: Some(terms.maximum_packet_size),
+        assigned_client_identifier: terms.assigned.then(|| terms.client.client_identifier.clone()),
+        topic_alias_maximum: Some(options.topic_alias_maximum).filter(|&maximum| maximum > 0),
+        server_keep_alive: (terms.keep_alive != connect.keep_alive).then_some(terms.keep_alive),
+        reason_string,
+        user_properties,
+        server_reference,
+        ..Connack::default()
+    }
+}
+
+impl Refused {
+    fn with(version: ProtocolVersion, reason: ReasonCode, why: &str) -> Refused {
+        Refused { version, reason: Some(reason), reply: None, why: why.to_string() }
+    }
+
+    fn silently(why: &str) -> Refused {
+        Refused { version: ProtocolVersion::V311, reason: None, reply: None, why: why.to_string() }
+    }
+
+    /// Only CONNECT can be answered, and MQTT 3.1.1 has no answer to a malformed one [MQTT-3.1.4-1].
+    fn decode_error(error: &DecodeError, input: &mut Input) -> Refused {
+        let version = match error {
+            DecodeError::UnsupportedProtocolVersion { answer, .. } => Some(*answer),
+            _ => input.decoder().version().filter(|&version| version == ProtocolVersion::V5),
+        };
+        match version {
+            Some(version) if error.packet_type() == PacketType::Connect => {
+                Refused::with(version, error.reason_code(), &error.to_string())
+            }
+            _ => Refused::silently(&error.to_string()),
+        }
+    }
+}
+
+async fn refuse<S>(stream: &mut S, refused: Refused) -> std::io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if let Some(reason) = refused.reason {
+        let (reason_string, user_properties, server_reference) = texts(refused.reply);
+        let legal = reason.is_error() && reason.is_allowed_in(PacketType::Connack);
+        let connack = Connack {
+            reason_string: Some(reason_string.unwrap_or_else(|| refused.why.into())),
+            user_properties,
+            server_reference,
+            ..Connack::refused(if legal { reason } else { ReasonCode::NOT_AUTHORIZED })
+        };
+        let mut output = Output::new(refused.version);
+        output.packet(&Packet::Connack(Box::new(connack)));
+        while !output.is_empty() {
+            std::future::poll_fn(|cx| output.poll_write(cx, stream)).await?;
+        }
+    }
+    linger(stream).await
+}

@@ -1,0 +1,94 @@
+//! The reader: from bytes to packets.
+//!
+//! Bytes are read into a buffer that all connections of a thread share, so that an idle connection holds
+//! none; packets are slices of it. Only the beginning of a packet that is not all there yet is copied into
+//! a buffer of the connection's own.
+
+use std::cell::RefCell;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::packet::{DecodeError, Decoder, Packet};
+
+/// Bytes that one read takes at most.
+const READ_SIZE: usize = 64 * 1024;
+/// Room below which a new buffer is taken for the next read.
+const LEAST_ROOM: usize = 8 * 1024;
+
+thread_local! {
+    static SHARED: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+pub(super) struct Input {
+    decoder: Decoder,
+    /// What was read last, as far as it was not decoded.
+    chunk: Bytes,
+    /// The beginning of a packet; what is read next belongs behind it.
+    partial: BytesMut,
+}
+
+impl Input {
+    pub(super) fn new(maximum_packet_size: u32) -> Input {
+        Input { decoder: Decoder::server(maximum_packet_size), chunk: Bytes::new(), partial: BytesMut::new() }
+    }
+
+    pub(super) fn decoder(&mut self) -> &mut Decoder {
+        &mut self.decoder
+    }
+
+    /// The next packet of those that have been read.
+    pub(super) fn next_packet(&mut self) -> Result<Option<Packet>, DecodeError> {
+        if self.partial.is_empty() {
+            let packet = self.decoder.decode(&mut self.chunk)?;
+            if packet.is_none() && !self.chunk.is_empty() {
+                self.partial.extend_from_slice(&self.chunk);
+                self.chunk = Bytes::new();
+            }
+            return Ok(packet);
+        }
+        let packet = self.decoder.decode(&mut self.partial)?;
+        if self.partial.is_empty() {
+            self.partial = BytesMut::new();
+        }
+        Ok(packet)
+    }
+
+    /// Reads once. To be called when [`next_packet`](Input::next_packet) has nothing more.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Poll<Result<(), &'static str>> {
+        let read = if self.partial.is_empty() {
+            SHARED.with_borrow_mut(|shared| {
+                if shared.capacity() < LEAST_ROOM {
+                    shared.reserve(READ_SIZE);
+                }
+                let read = pin!(stream.read_buf(shared)).poll(cx);
+                if matches!(read, Poll::Ready(Ok(_))) {
+                    self.chunk = shared.split().freeze();
+                }
+                read
+            })
+        } else {
+            self.reserve();
+            pin!(stream.read_buf(&mut self.partial)).poll(cx)
+        };
+        read.map(|read| match read {
+            Ok(0) => Err("the client closed the connection without DISCONNECT"),
+            Ok(_) => Ok(()),
+            Err(_) => Err("the connection broke"),
+        })
+    }
+
+    /// Makes room for the packet that has begun, in steps: what a packet claims to be long is not yet
+    /// there.
+    fn reserve(&mut self) {
+        let packet = self.decoder.packet_len(&self.partial).ok().flatten().unwrap_or(LEAST_ROOM);
+        let missing = packet.saturating_sub(self.partial.len());
+        self.partial.reserve(missing.clamp(64, READ_SIZE));
+    }
+}

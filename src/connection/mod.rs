@@ -1,0 +1,284 @@
+//! One Network Connection from accept to close.
+//!
+//! One task reads packets, acts on them and writes what its session holds ready, in turns: what came in
+//! one read is acted on before anything is written, and what is to be written goes out in one write.
+//! While a hook keeps a packet waiting, the task goes on writing. Start at [`serve`].
+
+mod disconnect;
+mod handshake;
+mod input;
+mod output;
+mod publish;
+mod subscribe;
+mod timers;
+mod topic_alias;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, End, Polled};
+use crate::hook::ListenerPolicy;
+use crate::message::Timestamp;
+use crate::packet::{Ack, Packet, ReasonCode};
+use crate::session::Acknowledged;
+use disconnect::Ended;
+use input::Input;
+use output::Output;
+use timers::{Timer, Timers};
+use topic_alias::TopicAliases;
+
+/// Bytes waiting to be written above which nothing more is taken from the client or the session.
+const HIGH_WATER: usize = 64 * 1024;
+
+/// Where a connection came from.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: Option<SocketAddr>,
+    pub listener: Arc<ListenerPolicy>,
+}
+
+/// Serves one connection until it ends.
+pub async fn serve<S>(mut stream: S, peer: Peer, broker: Arc<Broker>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    broker.statistics().connections_accepted.count();
+    let shaken = Box::pin(handshake::shake_hands(&mut stream, peer, &broker)).await;
+    let Some(accepted) = shaken else {
+        broker.statistics().connections_refused.count();
+        return;
+    };
+    let connection = Connection {
+        io: Io {
+            timers: Timers::new(accepted.keep_alive, accepted.expires_at, broker.options().write_timeout),
+            stream,
+            input: accepted.input,
+            output: accepted.output,
+            now: broker.now(),
+        },
+        attachment: accepted.attachment,
+        verdicts: AuthorizationCache::default(),
+        aliases: TopicAliases::new(broker.options().topic_alias_maximum),
+        receive_maximum: accepted.receive_maximum,
+    };
+    connection.run().await;
+}
+
+struct Connection<S> {
+    io: Io<S>,
+    attachment: Attachment,
+    verdicts: AuthorizationCache,
+    aliases: TopicAliases,
+    /// How many QoS 2 messages the client may leave unreleased.
+    receive_maximum: NonZeroU16,
+}
+
+/// What is apart from the session: bytes and time.
+struct Io<S> {
+    stream: S,
+    input: Input,
+    output: Output,
+    timers: Timers,
+    now: Timestamp,
+}
+
+/// Why a connection woke up.
+enum Turn {
+    Read,
+    /// The session has something to send.
+    Work,
+    /// A write made room.
+    Written,
+    Ended(Ended),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    async fn run(mut self) {
+        let ended = loop {
+            self.io.now = self.attachment.broker().now();
+            if let Err(ended) = self.act_on_packets().await {
+                break ended;
+            }
+            self.io.collect(&self.attachment);
+            if self.attachment.wants_replay() {
+                let replay = self.attachment.replay_retained(self.io.now);
+                wait(&mut self.io, &self.attachment, replay).await;
+                self.io.collect(&self.attachment);
+            }
+            if let Turn::Ended(ended) = self.turn().await {
+                break ended;
+            }
+        };
+        self.end(ended).await;
+    }
+
+    /// Acts on what has been read, for as long as the client takes what it is answered.
+    async fn act_on_packets(&mut self) -> Result<(), Ended> {
+        while self.io.output.len() < HIGH_WATER {
+            match self.io.input.next_packet() {
+                Ok(Some(packet)) => self.act_on(packet).await?,
+                Ok(None) => break,
+                Err(error) => return Err(Ended::decode_error(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn act_on(&mut self, packet: Packet) -> Result<(), Ended> {
+        match packet {
+            Packet::Publish(publish) => self.publish(publish).await?,
+            Packet::Puback(ack) => self.puback(&ack),
+            Packet::Pubrec(ack) => self.pubrec(&ack),
+            Packet::Pubrel(ack) => self.pubrel(&ack)?,
+            Packet::Pubcomp(ack) => self.pubcomp(&ack),
+            Packet::Subscribe(subscribe) => self.subscribe(*subscribe).await?,
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe).await?,
+            Packet::Pingreq => self.io.output.packet(&Packet::Pingresp),
+            Packet::Disconnect(disconnect) => return Err(self.disconnected(&disconnect)),
+            // [MQTT-3.1.0-2]
+            Packet::Connect(_) => return Err(Ended::protocol_error("a second CONNECT [MQTT-3.1.0-2]")),
+            // No connection here has an Authentication Method (MQTT 5.0, 4.12).
+            Packet::Auth(_) => return Err(Ended::protocol_error("AUTH without an Authentication Method")),
+            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
+                return Err(Ended::protocol_error("a packet that only a server sends"));
+            }
+        }
+        Ok(())
+    }
+
+    fn puback(&mut self, ack: &Ack) {
+        self.attachment.puback(ack.packet_identifier, ack.reason_code);
+    }
+
+    fn pubrec(&mut self, ack: &Ack) {
+        let id = ack.packet_identifier;
+        match self.attachment.pubrec(id, ack.reason_code) {
+            Acknowledged::Release => self.io.output.pubrel(id, ReasonCode::SUCCESS),
+            Acknowledged::Complete(_) => {}
+            Acknowledged::Unknown => self.io.output.pubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND),
+        }
+    }
+
+    fn pubrel(&mut self, ack: &Ack) -> Result<(), Ended> {
+        let id = ack.packet_identifier;
+        let reason = match self.attachment.release(id) {
+            None => return Err(Ended::by_broker(&End::Takeover)),
+            Some(true) => ReasonCode::SUCCESS,
+            Some(false) => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+        };
+        self.io.output.pubcomp(id, reason);
+        Ok(())
+    }
+
+    fn pubcomp(&mut self, ack: &Ack) {
+        self.attachment.pubcomp(ack.packet_identifier, ack.reason_code);
+    }
+
+    /// Waits until there is something to do, writing meanwhile.
+    async fn turn(&mut self) -> Turn {
+        let (io, attachment) = (&mut self.io, &self.attachment);
+        poll_fn(|cx| io.poll_turn(cx, attachment)).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
+    fn poll_turn(&mut self, cx: &mut Context<'_>, attachment: &Attachment) -> Poll<Turn> {
+        let was_blocked = self.is_blocked();
+        if let Err(ended) = self.poll_write(cx) {
+            return Poll::Ready(Turn::Ended(ended));
+        }
+        let blocked = self.is_blocked();
+        if was_blocked && !blocked {
+            return Poll::Ready(Turn::Written);
+        }
+        match attachment.poll_work(cx.waker(), if blocked { Blocked::Yes } else { Blocked::No }) {
+            Polled::Work => return Poll::Ready(Turn::Work),
+            Polled::End(end) => return Poll::Ready(Turn::Ended(Ended::by_broker(&end))),
+            Polled::Idle => {}
+        }
+        if !blocked && let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream) {
+            self.timers.received();
+            return Poll::Ready(read.map_or_else(|why| Turn::Ended(Ended::network(why)), |()| Turn::Read));
+        }
+        match self.timers.poll(cx) {
+            Poll::Ready(Timer::KeepAlive) => Poll::Ready(Turn::Ended(Ended::keep_alive())),
+            Poll::Ready(Timer::Expired) => Poll::Ready(Turn::Ended(Ended::expired())),
+            Poll::Ready(Timer::WriteStalled) => {
+                Poll::Ready(Turn::Ended(Ended::network("the client does not read")))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Writes until everything is written or the socket takes no more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        while !self.output.is_empty() {
+            match self.output.poll_write(cx, &mut self.stream) {
+                Poll::Ready(Ok(())) => self.timers.written(),
+                Poll::Ready(Err(_)) => return Err(Ended::network("the connection broke")),
+                Poll::Pending => {
+                    self.timers.write_waits();
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.output.len() >= HIGH_WATER
+    }
+
+    /// Takes what the session has ready, as far as the output has room.
+    fn collect(&mut self, attachment: &Attachment) {
+        if self.is_blocked() {
+            return;
+        }
+        let (now, output) = (self.now, &mut self.output);
+        let size = output.size();
+        let mut sent = 0;
+        attachment.take_outgoing(
+            now,
+            |delivery, now| size.fits(delivery, now),
+            |outgoing| {
+                sent += output.outgoing(outgoing, now);
+                output.len() < HIGH_WATER
+            },
+        );
+        if sent > 0 {
+            attachment.broker().statistics().messages_sent.add(sent);
+        }
+    }
+}
+
+/// Waits for a hook, and goes on sending the client what it is to receive meanwhile.
+async fn wait<S, T>(io: &mut Io<S>, attachment: &Attachment, answer: impl Future<Output = T>) -> T
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut answer = pin!(answer);
+    poll_fn(|cx| {
+        if let Poll::Ready(value) = answer.as_mut().poll(cx) {
+            return Poll::Ready(value);
+        }
+        // A broken connection is noticed in the next turn.
+        while io.poll_write(cx).is_ok()
+            && !io.is_blocked()
+            && matches!(attachment.poll_work(cx.waker(), Blocked::No), Polled::Work)
+        {
+            let before = io.output.len();
+            io.collect(attachment);
+            if io.output.len() == before {
+                break;
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,279 @@
+//! The writer: the only place where packets leave.
+//!
+//! Packets are gathered in one buffer and written at once. A large payload is not copied into it: it is
+//! written from where it lies.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use bytestring::ByteString;
+use tokio::io::AsyncWrite;
+
+use crate::hook::Reply;
+use crate::message::Timestamp;
+use crate::packet::{
+    Ack, AckProperties, Packet, PacketIdentifier, PacketType, ProtocolVersion, PublishHeader, ReasonCode,
+    encode, encode_pubcomp, encode_publish, encode_publish_header, encode_pubrel, encoded_len,
+    publish_encoded_len,
+};
+use crate::session::{Delivery, Outgoing};
+
+/// Payloads from this size on are not copied.
+const LARGE: usize = 8 * 1024;
+/// A buffer larger than this is given back when it is empty.
+const KEEP: usize = 4 * 1024;
+/// Pieces of one write.
+const SLICES: usize = 16;
+
+pub(super) struct Output {
+    version: ProtocolVersion,
+    /// The client's Maximum Packet Size.
+    maximum_packet_size: Option<u32>,
+    /// Whether Reason Strings and User Properties may go into acknowledgements [MQTT-3.1.2-29].
+    problem_information: bool,
+    /// What stands before the buffer.
+    pieces: VecDeque<Bytes>,
+    buffer: BytesMut,
+    /// Bytes in all.
+    len: usize,
+}
+
+/// What a client can take, apart from the output itself.
+#[derive(Clone, Copy)]
+pub(super) struct SizeLimit {
+    version: ProtocolVersion,
+    maximum_packet_size: Option<u32>,
+}
+
+impl Output {
+    pub(super) fn new(version: ProtocolVersion) -> Output {
+        Output {
+            version,
+            maximum_packet_size: None,
+            problem_information: true,
+            pieces: VecDeque::new(),
+            buffer: BytesMut::new(),
+            len: 0,
+        }
+    }
+
+    /// What the client's CONNECT says about what it takes.
+    pub(super) fn set_limits(&mut self, maximum_packet_size: Option<u32>, problem_information: bool) {
+        self.maximum_packet_size = maximum_packet_size;
+        self.problem_information = problem_information;
+    }
+
+    pub(super) fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) fn size(&self) -> SizeLimit {
+        SizeLimit { version: self.version, maximum_packet_size: self.maximum_packet_size }
+    }
+
+    /// Adds a packet. One that the client's Maximum Packet Size does not allow loses its Reason String
+    /// and User Properties first [MQTT-3.4.2-2], [MQTT-3.4.2-3]; one that is still too large is not sent
+    /// [MQTT-3.1.2-24].
+    pub(super) fn packet(&mut self, packet: &Packet) {
+        if self.fits(packet) {
+            self.write(packet);
+            return;
+        }
+        let mut bare = packet.clone();
+        bare.remove_problem_information();
+        if self.fits(&bare) {
+            self.write(&bare);
+        } else {
+            tracing::debug!(packet = %packet.packet_type(), "not sent: larger than the client takes");
+        }
+    }
+
+    /// An acknowledgement with what a hook has to say.
+    pub(super) fn acknowledge(
+        &mut self,
+        wrap: fn(Ack) -> Packet,
+        id: PacketIdentifier,
+        reason: ReasonCode,
+        reply: Option<Box<Reply>>,
+    ) {
+        let properties = self.properties(reply);
+        let reason = legal(reason, wrap(Ack::new(id, reason)).packet_type());
+        self.packet(&wrap(Ack { packet_identifier: id, reason_code: reason, properties }));
+    }
+
+    /// What of a hook's reply this client may be told in an acknowledgement.
+    pub(super) fn properties(&self, reply: Option<Box<Reply>>) -> Option<Box<AckProperties>> {
+        let reply = reply.filter(|_| self.problem_information && self.version == ProtocolVersion::V5)?;
+        let Reply { reason_string, user_properties, .. } = *reply;
+        let any = reason_string.is_some() || !user_properties.is_empty();
+        any.then(|| Box::new(AckProperties { reason_string, user_properties }))
+    }
+
+    pub(super) fn pubrel(&mut self, id: PacketIdentifier, reason: ReasonCode) {
+        encode_pubrel(id, reason, self.version, &mut self.buffer);
+        self.count();
+    }
+
+    pub(super) fn pubcomp(&mut self, id: PacketIdentifier, reason: ReasonCode) {
+        encode_pubcomp(id, reason, self.version, &mut self.buffer);
+        self.count();
+    }
+
+    /// Adds what a session sends. Returns how many messages that were.
+    pub(super) fn outgoing(&mut self, outgoing: Outgoing<'_>, now: Timestamp) -> u64 {
+        match outgoing {
+            Outgoing::AtMostOnce(delivery) => self.publish(&delivery, None, false, now),
+            Outgoing::Acknowledged { delivery, packet_identifier, dup } => {
+                self.publish(delivery, Some(packet_identifier), dup, now)
+            }
+            Outgoing::Pubrel(id) => {
+                self.pubrel(id, ReasonCode::SUCCESS);
+                0
+            }
+        }
+    }
+
+    /// Writes once.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        let stream = Pin::new(stream);
+        let written = if self.pieces.is_empty() {
+            ready!(stream.poll_write(cx, &self.buffer))?
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let pieces = self.pieces.iter().map(Bytes::as_ref).chain([self.buffer.as_ref()]);
+            for (slice, piece) in slices.iter_mut().zip(pieces) {
+                *slice = IoSlice::new(piece);
+            }
+            ready!(stream.poll_write_vectored(cx, &slices))?
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.advance(written);
+        Poll::Ready(Ok(()))
+    }
+
+    fn publish(
+        &mut self,
+        delivery: &Delivery,
+        id: Option<PacketIdentifier>,
+        dup: bool,
+        now: Timestamp,
+    ) -> u64 {
+        let message = &delivery.message;
+        let header = PublishHeader { packet_identifier: id, dup, ..header(delivery, now) };
+        let encoded = if message.payload.len() < LARGE {
+            encode_publish(&header, &message.payload, self.version, &mut self.buffer)
+        } else {
+            let encoded =
+                encode_publish_header(&header, message.payload.len(), self.version, &mut self.buffer);
+            if encoded.is_ok() {
+                self.pieces.push_back(self.buffer.split().freeze());
+                self.pieces.push_back(message.payload.clone());
+            }
+            encoded
+        };
+        self.count();
+        if let Err(error) = encoded {
+            tracing::error!(%error, "a message could not be encoded");
+        }
+        u64::from(encoded.is_ok())
+    }
+
+    fn fits(&self, packet: &Packet) -> bool {
+        let Some(maximum) = self.maximum_packet_size else { return true };
+        encoded_len(packet, self.version).is_ok_and(|len| len <= maximum as usize)
+    }
+
+    fn write(&mut self, packet: &Packet) {
+        if let Err(error) = encode(packet, self.version, &mut self.buffer) {
+            tracing::error!(%error, "a packet could not be encoded");
+        }
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.len = self.buffer.len() + self.pieces.iter().map(Bytes::len).sum::<usize>();
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(first) = self.pieces.front_mut() {
+            let part = written.min(first.len());
+            first.advance(part);
+            written -= part;
+            if !first.is_empty() {
+                break;
+            }
+            self.pieces.pop_front();
+        }
+        self.buffer.advance(written);
+        if self.buffer.is_empty() {
+            if self.buffer.capacity() > KEEP {
+                self.buffer = BytesMut::new();
+            } else {
+                self.buffer.clear();
+            }
+        }
+        self.count();
+    }
+}
+
+impl SizeLimit {
+    /// Whether a message is within the client's Maximum Packet Size [MQTT-3.1.2-24].
+    pub(super) fn fits(self, delivery: &Delivery, now: Timestamp) -> bool {
+        let Some(maximum) = self.maximum_packet_size else { return true };
+        let len = publish_encoded_len(&header(delivery, now), delivery.message.payload.len(), self.version);
+        // Two bytes of packet identifier are not yet in the header.
+        len.is_ok_and(|len| len + 2 <= maximum as usize)
+    }
+}
+
+/// The header of a delivery before it has a packet identifier.
+fn header(delivery: &Delivery, now: Timestamp) -> PublishHeader<'_> {
+    let message = &delivery.message;
+    PublishHeader {
+        dup: false,
+        qos: delivery.qos,
+        retain: delivery.retain,
+        topic: message.topic.as_str(),
+        packet_identifier: None,
+        topic_alias: None,
+        subscription_identifiers: &delivery.subscription_identifiers,
+        message_expiry_interval: message.expiry_interval(now),
+        properties: message.properties.as_deref(),
+    }
+}
+
+/// A Reason Code that the packet may carry: a hook can answer with any.
+pub(super) fn legal(reason: ReasonCode, packet: PacketType) -> ReasonCode {
+    match reason {
+        reason if reason.is_allowed_in(packet) => reason,
+        reason if reason.is_error() => ReasonCode::UNSPECIFIED_ERROR,
+        _ => ReasonCode::SUCCESS,
+    }
+}
+
+/// A reply's text for CONNACK and DISCONNECT, which may always carry it.
+pub(super) fn texts(
+    reply: Option<Box<Reply>>,
+) -> (Option<ByteString>, Vec<(ByteString, ByteString)>, Option<ByteString>) {
+    reply.map_or_else(Default::default, |reply| {
+        (reply.reason_string, reply.user_properties, reply.server_reference)
+    })
+}

@@ -1,0 +1,116 @@
+//! A client's PUBLISH: limits, alias, duplicate, then the broker's pipeline, then the acknowledgement.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::disconnect::Ended;
+use super::{Connection, wait};
+use crate::broker::{End, Published};
+use crate::message::{ApplicationMessage, Origin};
+use crate::packet::{Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode};
+use crate::session::Received;
+use crate::topic::TopicName;
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    pub(super) async fn publish(&mut self, publish: Publish) -> Result<(), Ended> {
+        self.check_limits(&publish)?;
+        let topic = self.topic_of(&publish)?;
+        let id = publish.packet_identifier;
+        if publish.qos == QoS::ExactlyOnce
+            && let Some(id) = id
+            && !self.is_fresh(id)?
+        {
+            return Ok(());
+        }
+        self.attachment.broker().statistics().messages_received.count();
+        let (qos, message) = (publish.qos, self.message(topic, publish));
+        let client = self.attachment.client();
+        let answer = self.attachment.broker().publish(Some(client), message, &mut self.verdicts);
+        let published = wait(&mut self.io, &self.attachment, answer).await;
+        self.answer(qos, id, published)
+    }
+
+    /// What CONNACK said: Maximum QoS and Retain Available.
+    fn check_limits(&self, publish: &Publish) -> Result<(), Ended> {
+        let options = self.attachment.broker().options();
+        if publish.qos > options.maximum_qos {
+            // [MQTT-3.2.2-11]
+            return Err(Ended::refused(ReasonCode::QOS_NOT_SUPPORTED));
+        }
+        if publish.retain && !options.retain_available {
+            // [MQTT-3.2.2-14]
+            return Err(Ended::refused(ReasonCode::RETAIN_NOT_SUPPORTED));
+        }
+        Ok(())
+    }
+
+    /// The topic, given or by its alias.
+    fn topic_of(&mut self, publish: &Publish) -> Result<TopicName, Ended> {
+        if publish.topic.is_empty() {
+            // The decoder lets an empty topic pass only beside an alias.
+            return publish
+                .topic_alias
+                .and_then(|alias| self.aliases.get(alias))
+                .ok_or_else(|| Ended::refused(ReasonCode::TOPIC_ALIAS_INVALID));
+        }
+        let topic = TopicName::try_from(publish.topic.clone())
+            .map_err(|_| Ended::refused(ReasonCode::TOPIC_NAME_INVALID))?;
+        match publish.topic_alias {
+            Some(alias) if !self.aliases.set(alias, &topic) => {
+                Err(Ended::refused(ReasonCode::TOPIC_ALIAS_INVALID))
+            }
+            _ => Ok(topic),
+        }
+    }
+
+    /// Whether a QoS 2 message is to be routed; a duplicate is answered here.
+    fn is_fresh(&mut self, id: PacketIdentifier) -> Result<bool, Ended> {
+        match self.attachment.receive(id, self.receive_maximum.get()) {
+            None => Err(Ended::by_broker(&End::Takeover)),
+            Some(Received::Fresh) => Ok(true),
+            Some(Received::Duplicate) => {
+                self.io.output.acknowledge(Packet::Pubrec, id, ReasonCode::SUCCESS, None);
+                Ok(false)
+            }
+            Some(Received::QuotaExceeded) => Err(Ended::refused(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED)),
+        }
+    }
+
+    fn message(&self, topic: TopicName, publish: Publish) -> ApplicationMessage {
+        let expiry = publish.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
+        ApplicationMessage {
+            topic,
+            payload: publish.payload,
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: publish.properties,
+            origin: Origin::Client,
+            publisher: self.attachment.client().key,
+            expires_at: expiry.map(|seconds| self.io.now.after_secs(seconds)),
+            depth: 0,
+        }
+    }
+
+    /// PUBACK or PUBREC with the Reason Code; MQTT 3.1.1 knows none and acknowledges all alike.
+    fn answer(&mut self, qos: QoS, id: Option<PacketIdentifier>, published: Published) -> Result<(), Ended> {
+        let Published { reason, reply } = published;
+        let close = reply.as_ref().and_then(|reply| reply.close);
+        let told = match self.io.output.version() {
+            ProtocolVersion::V5 => reason,
+            ProtocolVersion::V311 => ReasonCode::SUCCESS,
+        };
+        match (qos, id) {
+            (QoS::AtLeastOnce, Some(id)) => {
+                self.io.output.acknowledge(Packet::Puback, id, told, reply.clone());
+            }
+            (QoS::ExactlyOnce, Some(id)) => {
+                // A refused message does not use its identifier up [MQTT-4.3.3-9].
+                if told.is_error() {
+                    self.attachment.release(id);
+                }
+                self.io.output.acknowledge(Packet::Pubrec, id, told, reply.clone());
+            }
+            _ => {}
+        }
+        close.map_or(Ok(()), |reason| Err(Ended::by_hook(reason, reply)))
+    }
+}

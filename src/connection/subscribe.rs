@@ -1,0 +1,57 @@
+//! A client's SUBSCRIBE and UNSUBSCRIBE.
+
+use std::num::NonZeroU32;
+
+use bytestring::ByteString;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::disconnect::Ended;
+use super::output::legal;
+use super::{Connection, wait};
+use crate::broker::{Subscribed, Unsubscribed};
+use crate::hook::SubscriptionRequest;
+use crate::packet::{Packet, PacketType, Suback, Subscribe, Unsuback, Unsubscribe};
+use crate::topic::TopicFilter;
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Ended> {
+        let identifier = subscribe.subscription_identifier.and_then(NonZeroU32::new);
+        let mut requests = Vec::with_capacity(subscribe.subscriptions.len());
+        for wanted in &subscribe.subscriptions {
+            requests.push(SubscriptionRequest {
+                filter: filter(&wanted.filter)?,
+                maximum_qos: wanted.qos,
+                no_local: wanted.no_local,
+                retain_as_published: wanted.retain_as_published,
+                retain_handling: wanted.retain_handling,
+            });
+        }
+        let answer = self.attachment.subscribe(requests, identifier, &mut self.verdicts, self.io.now);
+        let Subscribed { reason_codes, reply } = wait(&mut self.io, &self.attachment, answer).await;
+        let close = reply.as_ref().and_then(|reply| reply.close);
+        let properties = self.io.output.properties(reply.clone());
+        let packet_identifier = subscribe.packet_identifier;
+        let reason_codes = reason_codes.into_iter().map(|code| legal(code, PacketType::Suback)).collect();
+        self.io.output.packet(&Packet::Suback(Suback { packet_identifier, reason_codes, properties }));
+        close.map_or(Ok(()), |reason| Err(Ended::by_hook(reason, reply)))
+    }
+
+    pub(super) async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Result<(), Ended> {
+        let filters = unsubscribe.filters.iter().map(filter).collect::<Result<Vec<_>, _>>()?;
+        let answer = self.attachment.unsubscribe(filters);
+        let Unsubscribed { reason_codes, reply } = wait(&mut self.io, &self.attachment, answer).await;
+        let close = reply.as_ref().and_then(|reply| reply.close);
+        let properties = self.io.output.properties(reply.clone());
+        let packet_identifier = unsubscribe.packet_identifier;
+        let reason_codes = reason_codes.into_iter().map(|code| legal(code, PacketType::Unsuback)).collect();
+        self.io.output.packet(&Packet::Unsuback(Unsuback { packet_identifier, reason_codes, properties }));
+        close.map_or(Ok(()), |reason| Err(Ended::by_hook(reason, reply)))
+    }
+}
+
+/// What is not a Topic Filter makes the packet malformed [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1].
+fn filter(text: &ByteString) -> Result<TopicFilter, Ended> {
+    // Subscriptions live long: the filter must not keep the read buffer.
+    TopicFilter::try_from(ByteString::from(text.to_string()))
+        .map_err(|error| Ended::malformed(error.to_string()))
+}

@@ -1,0 +1,31 @@
+//! `intercepting-publish`: what becomes of a message before it is stored or routed?
+
+use std::sync::Arc;
+
+use super::{ClientInfo, Reply};
+use crate::message::{ApplicationMessage, Timestamp};
+use crate::packet::ReasonCode;
+
+pub struct PublishContext<'a> {
+    /// None for a message that no client sent, or whose client is gone.
+    pub client: Option<&'a Arc<ClientInfo>>,
+    pub message: &'a ApplicationMessage,
+    pub now: Timestamp,
+}
+
+#[derive(Debug, Default)]
+pub struct PublishOutcome {
+    pub verdict: PublishVerdict,
+    pub reply: Option<Box<Reply>>,
+}
+
+#[derive(Debug, Default)]
+pub enum PublishVerdict {
+    #[default]
+    Continue,
+    /// Go on with this message. Its origin, publisher and depth are the first one's.
+    Modify(Box<ApplicationMessage>),
+    /// Acknowledge with success, go no further.
+    Swallow,
+    Reject(ReasonCode),
+}

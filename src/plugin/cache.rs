@@ -1,0 +1,165 @@
+//! Compiled code on disk, so that a restart does not compile again.
+//!
+//! Loading machine code means trusting it: only files in a folder that belongs to this process's user and
+//! nobody else may write to are loaded, and only where they are what was written (a checksum beside
+//! each). Whoever can write there can already act as the broker.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::digest::sha256_hex;
+
+pub(super) struct Cache {
+    folder: PathBuf,
+    /// Of the engine's version and settings.
+    engine: u64,
+}
+
+impl Cache {
+    /// Creates the folder where there is none.
+    pub(super) fn open(folder: &Path, engine: &Engine) -> io::Result<Cache> {
+        create_private(folder)?;
+        check_private(folder)?;
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Cache { folder: folder.to_owned(), engine: hasher.finish() })
+    }
+
+    /// The compiled component whose source has this SHA-256; none where it is not there or not sound.
+    pub(super) fn get(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+        let path = self.path(sha256);
+        let expected = fs::read_to_string(path.with_extension("sha256")).ok()?;
+        let found = match checksum(&path) {
+            Ok(found) => found,
+            Err(error) => return unsound(&path, &error.to_string()),
+        };
+        if found != expected {
+            return unsound(&path, "its checksum is another");
+        }
+        #[expect(unsafe_code, reason = "compiled code can only be trusted, not checked")]
+        // SAFETY: the file lies in a folder that only this user may write to (checked when it was
+        // opened), belongs to this user, and holds what `put` wrote, as the checksum tells.
+        let component = unsafe { Component::deserialize_file(engine, &path) };
+        match component {
+            Ok(component) => Some(component),
+            Err(error) => unsound(&path, &error.to_string()),
+        }
+    }
+
+    /// Keeps the compiled component. A failure is only logged: the cache saves time and nothing else.
+    pub(super) fn put(&self, component: &Component, sha256: &str) {
+        let path = self.path(sha256);
+        let result = component.serialize().map_err(io::Error::other).and_then(|code| {
+            // The code first: a checksum without its code is no entry.
+            replace(&path, &code)?;
+            replace(&path.with_extension("sha256"), sha256_hex(&code).as_bytes())
+        });
+        if let Err(error) = result {
+            tracing::warn!(path = %path.display(), %error, "compiled plugin code is not cached");
+        }
+    }
+
+    fn path(&self, sha256: &str) -> PathBuf {
+        self.folder.join(format!("{sha256}-{:016x}.cwasm", self.engine))
+    }
+}
+
+fn unsound(path: &Path, why: &str) -> Option<Component> {
+    tracing::warn!(path = %path.display(), why, "a cached plugin is not usable, it is compiled anew");
+    None
+}
+
+fn checksum(path: &Path) -> io::Result<String> {
+    check_private(path)?;
+    Ok(sha256_hex(&fs::read(path)?))
+}
+
+/// Readers see the old file or the new one, never a half.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let extension = format!("{}.tmp", std::process::id());
+    let aside = path.with_added_extension(extension);
+    let mut file = create_file(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&aside, path)
+}
+
+#[cfg(unix)]
+fn create_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn create_private(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+#[cfg(unix)]
+fn create_file(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn create_file(path: &Path) -> io::Result<fs::File> {
+    fs::File::create(path)
+}
+
+/// That it belongs to this user and nobody else may write to it.
+#[cfg(unix)]
+fn check_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.file_type().is_symlink() {
+        return Err(refusal(path, "is a symbolic link"));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(refusal(path, "can be written to by others"));
+    }
+    match own_user()? {
+        user if user == metadata.uid() => Ok(()),
+        _ => Err(refusal(path, "belongs to another user")),
+    }
+}
+
+#[cfg(not(unix))]
+fn check_private(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn refusal(path: &Path, why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, format!("{} {why}", path.display()))
+}
+
+/// The user whom files belong to that this process creates; the standard library does not tell it.
+#[cfg(unix)]
+fn own_user() -> io::Result<u32> {
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::OnceLock;
+    static USER: OnceLock<u32> = OnceLock::new();
+    if let Some(user) = USER.get() {
+        return Ok(*user);
+    }
+    let user = match fs::metadata("/proc/self") {
+        Ok(metadata) => metadata.uid(),
+        Err(_) => owner_of_new_file()?,
+    };
+    Ok(*USER.get_or_init(|| user))
+}
+
+#[cfg(unix)]
+fn owner_of_new_file() -> io::Result<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let path = std::env::temp_dir().join(format!("tidegate-owner-{}", std::process::id()));
+    let file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let user = file.metadata()?.uid();
+    fs::remove_file(&path)?;
+    Ok(user)
+}

@@ -1,0 +1,115 @@
+//! `validating-connection`: the first `allow` or `deny` wins; what was set before it is kept.
+
+use std::sync::Arc;
+
+use super::super::bindings::exports::tidegate::plugin::validating_connection::Verdict;
+use super::super::convert;
+use super::super::error::CallError;
+use super::super::options::{FailurePolicy, Hook};
+use super::super::version::{Place, Version};
+use super::merge_reply;
+use crate::hook::{ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict};
+use crate::packet::{PacketType, ReasonCode};
+
+const HOOK: Hook = Hook::ValidatingConnection;
+
+pub(in crate::plugin) fn run(
+    plugins: &[Arc<Version>],
+    context: &ConnectContext<'_>,
+    place: Place,
+) -> ConnectOutcome {
+    let mut outcome = ConnectOutcome::default();
+    for plugin in plugins {
+        outcome.verdict = match ask(plugin, context, place, &mut outcome) {
+            Ok(verdict) => verdict,
+            Err(FailurePolicy::Allow) => ConnectVerdict::Allow,
+            Err(FailurePolicy::Next) => ConnectVerdict::Next,
+            Err(_) => refused().verdict,
+        };
+        if outcome.verdict != ConnectVerdict::Next {
+            break;
+        }
+    }
+    outcome
+}
+
+/// What is answered where nobody can be asked.
+pub(in crate::plugin) fn refused() -> ConnectOutcome {
+    let verdict = ConnectVerdict::Deny(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
+    ConnectOutcome { verdict, ..ConnectOutcome::default() }
+}
+
+fn ask(
+    plugin: &Version,
+    context: &ConnectContext<'_>,
+    place: Place,
+    outcome: &mut ConnectOutcome,
+) -> Result<ConnectVerdict, FailurePolicy> {
+    let needs = plugin.needs();
+    let mut call = needs.call(Some(context.client));
+    if needs.connect {
+        call.connect = Some(Box::new(context.connect.clone()));
+    }
+    let (verdict, mut effects) = plugin.call(HOOK, place, call, |instance| {
+        let Some(guest) = &instance.exports.validating_connection else { return Ok(ConnectVerdict::Next) };
+        let answer = guest.call_validate(
+            &mut instance.store,
+            context.client.key.0,
+            &context.client.client_identifier,
+            context.connect.user_name.as_deref(),
+            context.connect.password.as_deref(),
+        )?;
+        match answer {
+            Verdict::Next => Ok(ConnectVerdict::Next),
+            Verdict::Allow => Ok(ConnectVerdict::Allow),
+            Verdict::Deny(code) => {
+                let code = convert::refusal(code, PacketType::Connack).map_err(CallError::Rubbish)?;
+                Ok(ConnectVerdict::Deny(code))
+            }
+        }
+    })?;
+    merge_reply(&mut outcome.reply, &mut effects);
+    if let Some(overrides) = effects.overrides {
+        merge_overrides(&mut outcome.overrides, *overrides);
+    }
+    Ok(verdict)
+}
+
+/// The later word holds, but no plugin lifts what another one limited.
+fn merge_overrides(into: &mut ConnectOverrides, from: ConnectOverrides) {
+    fn lower<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+    into.client_identifier = from.client_identifier.or(into.client_identifier.take());
+    into.server_keep_alive = from.server_keep_alive.or(into.server_keep_alive);
+    into.session_expiry_cap = lower(into.session_expiry_cap, from.session_expiry_cap);
+    into.receive_maximum = lower(into.receive_maximum, from.receive_maximum);
+    into.maximum_packet_size = lower(into.maximum_packet_size, from.maximum_packet_size);
+    into.expires_at = lower(into.expires_at, from.expires_at);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_plugin_lifts_what_another_one_limited() {
+        let mut overrides = ConnectOverrides {
+            client_identifier: Some("first".into()),
+            session_expiry_cap: Some(10),
+            ..ConnectOverrides::default()
+        };
+        let later = ConnectOverrides {
+            client_identifier: Some("second".into()),
+            session_expiry_cap: Some(99),
+            receive_maximum: Some(5),
+            ..ConnectOverrides::default()
+        };
+        merge_overrides(&mut overrides, later);
+        assert_eq!(overrides.client_identifier, Some("second".into()));
+        assert_eq!((overrides.session_expiry_cap, overrides.receive_maximum), (Some(10), Some(5)));
+    }
+}

@@ -1,0 +1,99 @@
+//! The plugins in their order, and which of several verdicts wins: one file per hook.
+//!
+//! The rules are those of `wit/`: each plugin sees what the one before left, the first refusal ends the
+//! chain, and where a plugin fails its failure policy speaks in its place.
+
+pub(super) mod authorize;
+pub(super) mod connect;
+pub(super) mod enqueue;
+pub(super) mod not_consumed;
+pub(super) mod publish;
+pub(super) mod subscribe;
+pub(super) mod unsubscribe;
+
+use std::sync::Arc;
+
+use super::host::Effects;
+use super::options::Hook;
+use super::policy::Admission;
+use super::version::Version;
+use crate::hook::{HookSet, Reply};
+use crate::packet::ReasonCode;
+
+/// What is asked, in which order. Replaced as a whole when a plugin is loaded.
+#[derive(Default)]
+pub(super) struct Chain {
+    pub(super) plugins: Vec<Arc<Version>>,
+    by_hook: [Vec<Arc<Version>>; Hook::COUNT],
+    /// Those of the authorizers that are asked before deliveries.
+    delivery_authorizers: Vec<Arc<Version>>,
+    pub(super) wanted: HookSet,
+}
+
+impl Chain {
+    pub(super) fn new(plugins: Vec<Arc<Version>>) -> Chain {
+        let with = |hook: Hook| plugins.iter().filter(|p| p.has(hook)).cloned().collect::<Vec<_>>();
+        let by_hook = Hook::ALL.map(with);
+        let mut delivery_authorizers = by_hook[Hook::Authorizer.index()].clone();
+        delivery_authorizers.retain(|plugin| plugin.authorize_deliveries);
+        let mut wanted = Hook::ALL
+            .into_iter()
+            .filter(|hook| !by_hook[hook.index()].is_empty())
+            .fold(HookSet::NONE, |set, hook| set.with(bit(hook)));
+        if !delivery_authorizers.is_empty() {
+            wanted = wanted.with(HookSet::AUTHORIZER_DELIVERIES);
+        }
+        Chain { plugins, by_hook, delivery_authorizers, wanted }
+    }
+
+    #[inline]
+    pub(super) fn of(&self, hook: Hook) -> &[Arc<Version>] {
+        &self.by_hook[hook.index()]
+    }
+
+    pub(super) fn delivery_authorizers(&self) -> &[Arc<Version>] {
+        &self.delivery_authorizers
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Arc<Version>> {
+        self.plugins.iter().find(|plugin| plugin.name() == name)
+    }
+}
+
+/// Whether one of these is on probation, so that the chain has to run on another thread.
+#[inline]
+pub(super) fn must_go_aside(plugins: &[Arc<Version>]) -> bool {
+    plugins.iter().any(|plugin| plugin.health.admission() == Admission::Aside)
+}
+
+const fn bit(hook: Hook) -> HookSet {
+    match hook {
+        Hook::ValidatingConnection => HookSet::VALIDATING_CONNECTION,
+        Hook::Authorizer => HookSet::AUTHORIZER,
+        Hook::InterceptingPublish => HookSet::INTERCEPTING_PUBLISH,
+        Hook::InterceptingClientEnqueue => HookSet::INTERCEPTING_CLIENT_ENQUEUE,
+        Hook::InterceptingSubscription => HookSet::INTERCEPTING_SUBSCRIPTION,
+        Hook::InterceptingUnsubscription => HookSet::INTERCEPTING_UNSUBSCRIPTION,
+        Hook::ApplicationMessageNotConsumed => HookSet::APPLICATION_MESSAGE_NOT_CONSUMED,
+        Hook::Events => HookSet::EVENTS,
+    }
+}
+
+/// What several plugins say beside their verdicts: properties add up, of the rest the last word holds.
+fn merge_reply(into: &mut Option<Box<Reply>>, effects: &mut Effects) {
+    let Some(reply) = effects.reply.take() else { return };
+    let Some(before) = into else {
+        *into = Some(reply);
+        return;
+    };
+    let Reply { reason_string, user_properties, server_reference, close } = *reply;
+    before.user_properties.extend(user_properties);
+    before.reason_string = reason_string.or(before.reason_string.take());
+    before.server_reference = server_reference.or(before.server_reference.take());
+    before.close = close.or(before.close);
+}
+
+/// For the policy `disconnect`.
+fn close(into: &mut Option<Box<Reply>>) {
+    into.get_or_insert_default().close = Some(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
+}

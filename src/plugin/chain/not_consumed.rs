@@ -1,0 +1,65 @@
+//! `application-message-not-consumed`: the first who does more than observe wins.
+
+use std::sync::Arc;
+
+use super::super::bindings::exports::tidegate::plugin::application_message_not_consumed::Verdict;
+use super::super::convert;
+use super::super::error::CallError;
+use super::super::options::{FailurePolicy, Hook};
+use super::super::version::{Place, Version};
+use crate::hook::{NotConsumedContext, NotConsumedOutcome};
+use crate::packet::{PacketType, ReasonCode};
+
+const HOOK: Hook = Hook::ApplicationMessageNotConsumed;
+
+pub(in crate::plugin) fn run(
+    plugins: &[Arc<Version>],
+    context: &NotConsumedContext<'_>,
+    place: Place,
+) -> NotConsumedOutcome {
+    for plugin in plugins {
+        if !plugin.wants(&context.message.topic) {
+            continue;
+        }
+        match ask(plugin, context, place) {
+            Ok(NotConsumedOutcome::Observe) | Err(FailurePolicy::Allow | FailurePolicy::Next) => {}
+            Ok(outcome) => return outcome,
+            Err(_) => return NotConsumedOutcome::Answer(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR),
+        }
+    }
+    NotConsumedOutcome::Observe
+}
+
+fn ask(
+    plugin: &Version,
+    context: &NotConsumedContext<'_>,
+    place: Place,
+) -> Result<NotConsumedOutcome, FailurePolicy> {
+    let message = context.message;
+    let call = plugin.needs().message_call(context.client, message, context.now);
+    let (outcome, _) = plugin.call(HOOK, place, call, |instance| {
+        let Some(guest) = &instance.exports.application_message_not_consumed else {
+            return Ok(NotConsumedOutcome::Observe);
+        };
+        let answer = guest.call_not_consumed(
+            &mut instance.store,
+            message.publisher.0,
+            convert::to_origin(message.origin),
+            message.topic.as_str(),
+            plugin.eager(&message.payload),
+            convert::length(message.payload.len()),
+            convert::to_qos(message.qos),
+            convert::to_why(context.why),
+        )?;
+        checked(answer).map_err(CallError::Rubbish)
+    })?;
+    Ok(outcome)
+}
+
+fn checked(answer: Verdict) -> Result<NotConsumedOutcome, String> {
+    Ok(match answer {
+        Verdict::Observe => NotConsumedOutcome::Observe,
+        Verdict::Redirect(topic) => NotConsumedOutcome::Redirect(convert::topic_name(&topic)?),
+        Verdict::Answer(code) => NotConsumedOutcome::Answer(convert::reason_code(code, PacketType::Puback)?),
+    })
+}

@@ -1,0 +1,115 @@
+//! `intercepting-publish`: each plugin sees the message as the one before left it; `swallow` and `reject`
+//! end the chain.
+
+use std::sync::Arc;
+
+use super::super::bindings::exports::tidegate::plugin::intercepting_publish::Verdict;
+use super::super::convert;
+use super::super::error::CallError;
+use super::super::host::Effects;
+use super::super::options::{FailurePolicy, Hook};
+use super::super::version::{Place, Version};
+use super::{close, merge_reply};
+use crate::hook::{PublishContext, PublishOutcome, PublishVerdict};
+use crate::message::ApplicationMessage;
+use crate::packet::{PacketType, ReasonCode};
+
+const HOOK: Hook = Hook::InterceptingPublish;
+
+pub(in crate::plugin) fn run(
+    plugins: &[Arc<Version>],
+    context: &PublishContext<'_>,
+    place: Place,
+) -> PublishOutcome {
+    let mut outcome = PublishOutcome::default();
+    for plugin in plugins {
+        let message = match &outcome.verdict {
+            PublishVerdict::Modify(modified) => modified,
+            _ => context.message,
+        };
+        if !plugin.wants(&message.topic) {
+            continue;
+        }
+        match ask(plugin, context, message, place) {
+            Ok((verdict, mut effects)) => {
+                merge_reply(&mut outcome.reply, &mut effects);
+                match verdict {
+                    PublishVerdict::Continue => {}
+                    PublishVerdict::Modify(_) => outcome.verdict = verdict,
+                    PublishVerdict::Swallow | PublishVerdict::Reject(_) => {
+                        outcome.verdict = verdict;
+                        break;
+                    }
+                }
+            }
+            Err(FailurePolicy::Allow | FailurePolicy::Next) => {}
+            Err(policy) => {
+                outcome.verdict = refused().verdict;
+                if policy == FailurePolicy::Disconnect {
+                    close(&mut outcome.reply);
+                }
+                break;
+            }
+        }
+    }
+    outcome
+}
+
+/// What is answered where nobody can be asked.
+pub(in crate::plugin) fn refused() -> PublishOutcome {
+    let verdict = PublishVerdict::Reject(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
+    PublishOutcome { verdict, ..PublishOutcome::default() }
+}
+
+#[inline]
+fn ask(
+    plugin: &Version,
+    context: &PublishContext<'_>,
+    message: &ApplicationMessage,
+    place: Place,
+) -> Result<(PublishVerdict, Effects), FailurePolicy> {
+    let call = plugin.needs().message_call(context.client, message, context.now);
+    plugin.call(HOOK, place, call, |instance| {
+        let Some(guest) = &instance.exports.intercepting_publish else {
+            return Ok(PublishVerdict::Continue);
+        };
+        let answer = guest.call_intercept(
+            &mut instance.store,
+            message.publisher.0,
+            convert::to_origin(message.origin),
+            message.topic.as_str(),
+            plugin.eager(&message.payload),
+            convert::length(message.payload.len()),
+            convert::to_qos(message.qos),
+            message.retain,
+        )?;
+        let effects = &instance.store.data().call.effects;
+        checked(answer, effects, message, context).map_err(CallError::Rubbish)
+    })
+}
+
+#[inline]
+fn checked(
+    answer: Verdict,
+    effects: &Effects,
+    message: &ApplicationMessage,
+    context: &PublishContext<'_>,
+) -> Result<PublishVerdict, String> {
+    let modification = match answer {
+        Verdict::Continue if effects.changes.is_none() => return Ok(PublishVerdict::Continue),
+        Verdict::Continue => None,
+        Verdict::Modify(modification) => Some(modification),
+        Verdict::Swallow => return Ok(PublishVerdict::Swallow),
+        Verdict::Reject(code) => {
+            return Ok(PublishVerdict::Reject(convert::refusal(code, PacketType::Puback)?));
+        }
+    };
+    let mut message = Box::new(message.clone());
+    if let Some(modification) = modification {
+        convert::modify(&mut message, modification)?;
+    }
+    if let Some(changes) = &effects.changes {
+        changes.apply(&mut message, context.now);
+    }
+    Ok(PublishVerdict::Modify(message))
+}

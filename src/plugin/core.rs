@@ -1,0 +1,227 @@
+//! The chain that is in force and how it is replaced. Shared by the host and its threads.
+//!
+//! A replacement is prepared aside, with instances for every slot, and put in force by swapping one
+//! pointer: calls in flight finish on the version that they began with.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::chain::Chain;
+use super::digest::sha256_hex;
+use super::error::{PluginError, Problem};
+use super::events::EventQueue;
+use super::loader::Loader;
+use super::options::{FailurePolicy, Hook, PluginOptions};
+use super::stamp::Stamp;
+use super::version::{Version, lock};
+use crate::hook::HookSet;
+
+pub(super) struct Core {
+    chain: ArcSwap<Chain>,
+    /// That of the chain, where it can be read without holding the chain.
+    wanted: AtomicU32,
+    pub(super) loader: Loader,
+    pub(super) events: EventQueue,
+    /// Guards what is known of the files, and is held while the chain is replaced, so that replacements
+    /// come one after the other. Never taken on packet threads.
+    files: Mutex<HashMap<String, File>>,
+}
+
+/// The last that was seen of a plugin's file.
+#[derive(Default)]
+struct File {
+    stamp: Option<Stamp>,
+    /// Of bytes that were refused, or gone back from: not to be tried again.
+    refused: Option<String>,
+    /// Why the last attempt to load failed.
+    error: Option<String>,
+}
+
+type Files<'a> = MutexGuard<'a, HashMap<String, File>>;
+
+impl Core {
+    pub(super) fn new(loader: Loader, events: EventQueue) -> Core {
+        Core {
+            chain: ArcSwap::from_pointee(Chain::default()),
+            wanted: AtomicU32::new(0),
+            loader,
+            events,
+            files: Mutex::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn chain(&self) -> Guard<Arc<Chain>> {
+        self.chain.load()
+    }
+
+    #[inline]
+    pub(super) fn wanted(&self) -> HookSet {
+        HookSet(self.wanted.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Version>> {
+        self.chain().find(name).cloned()
+    }
+
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.chain().plugins.iter().map(|plugin| plugin.options.path.clone()).collect()
+    }
+
+    /// Why the file of this plugin is not what runs.
+    pub(super) fn load_error(&self, name: &str) -> Option<String> {
+        lock(&self.files).get(name).and_then(|file| file.error.clone())
+    }
+
+    /// Makes these the chain, in this order; all or none. What did not change goes on as it is.
+    pub(super) fn replace_all(&self, plugins: &[PluginOptions]) -> Result<(), Vec<PluginError>> {
+        let mut files = lock(&self.files);
+        let before = self.chain.load_full();
+        let mut errors = duplicates(plugins);
+        let mut after: Vec<Arc<Version>> = Vec::with_capacity(plugins.len());
+        let mut stamps = HashMap::new();
+        for options in plugins {
+            let stamp = Stamp::of(&options.path);
+            let former = before.find(&options.name);
+            match former.filter(|former| is_unchanged(former, options)) {
+                Some(former) => after.push(Arc::clone(former)),
+                None => match self.loader.load(options, former.map(|former| &**former)) {
+                    Ok(version) => after.push(Arc::new(version)),
+                    Err(error) => errors.push(error),
+                },
+            }
+            stamps.insert(options.name.clone(), File { stamp, ..File::default() });
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        *files = stamps;
+        self.put_in_force(after);
+        Ok(())
+    }
+
+    /// Loads the plugins whose files changed; `anyway` also looks at files that seem untouched.
+    pub(super) fn reload_changed(&self, anyway: bool) {
+        let mut files = lock(&self.files);
+        for former in self.chain.load_full().plugins.iter() {
+            let stamp = Stamp::of(&former.options.path);
+            let file = files.entry(former.name().to_owned()).or_default();
+            // A file that is gone is about to be replaced, or was never meant to go: what runs goes on.
+            if stamp.is_some() && (anyway || file.stamp != stamp) {
+                file.stamp = stamp;
+                self.reload_one(&mut files, former);
+            }
+        }
+    }
+
+    fn reload_one(&self, files: &mut Files<'_>, former: &Arc<Version>) {
+        let Ok(bytes) = std::fs::read(&former.options.path) else { return };
+        let sha256 = sha256_hex(&bytes);
+        let file = files.entry(former.name().to_owned()).or_default();
+        if sha256 == former.sha256 {
+            file.error = None;
+            file.refused = None;
+            return;
+        }
+        if file.refused.as_ref() == Some(&sha256) {
+            return;
+        }
+        match self.loader.load(&former.options, Some(former)) {
+            Ok(version) => {
+                *file = File { stamp: file.stamp.take(), ..File::default() };
+                self.exchange(former, Arc::new(version));
+            }
+            Err(error) => {
+                tracing::error!(
+                    plugin = former.name(), running = former.number, %error,
+                    "the changed plugin cannot be loaded, the version before it goes on"
+                );
+                file.error = Some(error.to_string());
+                file.refused = Some(sha256);
+            }
+        }
+    }
+
+    /// Puts the version before in force again, if this one still is.
+    pub(super) fn go_back(&self, name: &str, number: u64) {
+        let mut files = lock(&self.files);
+        let Some(bad) = self.find(name).filter(|version| version.number == number) else { return };
+        let Some(good) = lock(&bad.previous).take() else { return };
+        good.health.forget();
+        good.refill();
+        let file = files.entry(name.to_owned()).or_default();
+        file.refused = Some(bad.sha256.clone());
+        file.error = Some(format!("version {number} failed, version {} is back", good.number));
+        tracing::warn!(
+            plugin = name,
+            failed = number,
+            back = good.number,
+            "plugin went back to the version before"
+        );
+        self.exchange(&bad, good);
+    }
+
+    fn exchange(&self, old: &Arc<Version>, new: Arc<Version>) {
+        let plugins = self.chain.load_full().plugins.clone();
+        let exchanged = plugins.into_iter().map(|p| if Arc::ptr_eq(&p, old) { Arc::clone(&new) } else { p });
+        self.put_in_force(exchanged.collect());
+    }
+
+    /// Swaps the chain, then ends what is not in it any more.
+    fn put_in_force(&self, plugins: Vec<Arc<Version>>) {
+        let chain = Arc::new(Chain::new(plugins));
+        for plugin in &chain.plugins {
+            remember(plugin, self.chain.load().find(plugin.name()));
+        }
+        let before = self.chain.swap(Arc::clone(&chain));
+        self.wanted.store(chain.wanted.0, Ordering::Relaxed);
+        for old in &before.plugins {
+            let next = chain.find(old.name());
+            if next.is_none_or(|next| !Arc::ptr_eq(next, old)) {
+                let counters = &old.lasting.counters;
+                counters.calls_of_former_versions.fetch_add(old.own_calls(), Ordering::Relaxed);
+                old.drain(next.map(|next| &**next));
+                *lock(&old.previous) = None;
+            }
+        }
+    }
+
+    /// Ends every instance; those that are called nevertheless are made anew.
+    pub(super) fn drain(&self) {
+        let _replacing = lock(&self.files);
+        for plugin in &self.chain().plugins {
+            plugin.drain(None);
+        }
+    }
+}
+
+/// Keeps the version before, where a policy may want it back.
+fn remember(new: &Arc<Version>, old: Option<&Arc<Version>>) {
+    let wants_it = Hook::ALL.into_iter().any(|hook| new.policy(hook) == FailurePolicy::LastGood);
+    if let Some(old) = old.filter(|old| wants_it && old.number < new.number) {
+        *lock(&new.previous) = Some(Arc::clone(old));
+    }
+}
+
+fn is_unchanged(former: &Version, options: &PluginOptions) -> bool {
+    former.options == *options
+        && std::fs::read(&options.path).is_ok_and(|bytes| sha256_hex(&bytes) == former.sha256)
+}
+
+fn duplicates(plugins: &[PluginOptions]) -> Vec<PluginError> {
+    let repeated = plugins
+        .iter()
+        .enumerate()
+        .filter(|(index, options)| plugins[..*index].iter().any(|earlier| earlier.name == options.name));
+    repeated
+        .map(|(_, options)| PluginError {
+            plugin: options.name.clone(),
+            path: options.path.clone(),
+            problems: vec![Problem::DuplicateName],
+        })
+        .collect()
+}

@@ -1,0 +1,144 @@
+//! `events`: a bounded queue, and one thread that passes on what is in it, in batches.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+
+use super::bindings::exports::tidegate::plugin::events as wit;
+use super::convert;
+use super::core::Core;
+use super::error::CallError;
+use super::instance::Instance;
+use super::options::Hook;
+use super::policy::Admission;
+use super::version::Version;
+use crate::hook::Event;
+
+const BATCH: usize = 64;
+
+pub(super) struct EventQueue {
+    queue: SyncSender<Item>,
+    dropped: AtomicU64,
+}
+
+pub(super) enum Item {
+    Event(Event),
+    Stop,
+}
+
+impl EventQueue {
+    pub(super) fn new(capacity: usize) -> (EventQueue, Receiver<Item>) {
+        let (queue, receiver) = sync_channel(capacity.max(1));
+        (EventQueue { queue, dropped: AtomicU64::new(0) }, receiver)
+    }
+
+    /// Never waits.
+    pub(super) fn push(&self, event: Event) {
+        if self.queue.try_send(Item::Event(event)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The thread ends once it has passed on what is before this.
+    pub(super) fn stop(&self) {
+        let _ = self.queue.send(Item::Stop);
+    }
+
+    /// How many found no place in the queue.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) fn start(core: Weak<Core>, events: Receiver<Item>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("plugin-events".into()).spawn(move || {
+        let mut observers = Observers::default();
+        let mut going_on = true;
+        while going_on {
+            let batch;
+            (batch, going_on) = next_batch(&events);
+            let Some(core) = core.upgrade() else { return };
+            if !batch.is_empty() {
+                observers.pass_on(&core, &batch);
+            }
+        }
+        observers.end();
+    })
+}
+
+/// Waits for an event, and takes what else is there.
+fn next_batch(events: &Receiver<Item>) -> (Vec<wit::Event>, bool) {
+    let mut batch = Vec::new();
+    let mut next = events.recv().ok();
+    while let Some(Item::Event(event)) = next {
+        batch.push(convert::to_event(&event));
+        if batch.len() == BATCH {
+            return (batch, true);
+        }
+        match events.try_recv() {
+            Ok(item) => next = Some(item),
+            Err(_) => return (batch, true),
+        }
+    }
+    (batch, false)
+}
+
+/// An instance for each plugin that observes.
+#[derive(Default)]
+struct Observers(HashMap<String, (Arc<Version>, Instance)>);
+
+impl Observers {
+    fn pass_on(&mut self, core: &Core, batch: &[wit::Event]) {
+        let chain = core.chain();
+        for plugin in chain.of(Hook::Events) {
+            if plugin.health.admission() == Admission::Refuse {
+                count_dropped(plugin, batch);
+                continue;
+            }
+            if let Err(error) = self.call(plugin, batch) {
+                self.0.remove(plugin.name());
+                count_dropped(plugin, batch);
+                plugin.failed(Hook::Events, &error);
+            }
+        }
+        self.forget_replaced(chain.of(Hook::Events));
+    }
+
+    fn call(&mut self, plugin: &Arc<Version>, batch: &[wit::Event]) -> Result<(), CallError> {
+        let is_old = |(version, _): &(Arc<Version>, Instance)| !Arc::ptr_eq(version, plugin);
+        if self.0.get(plugin.name()).is_some_and(is_old)
+            && let Some((old, instance)) = self.0.remove(plugin.name())
+        {
+            old.drain_one(instance, None);
+        }
+        let (_, instance) = match self.0.entry(plugin.name().to_owned()) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert((Arc::clone(plugin), plugin.own_instance()?))
+            }
+        };
+        plugin.begin_own(instance);
+        let Some(guest) = &instance.exports.events else { return Ok(()) };
+        Ok(guest.call_handle(&mut instance.store, batch)?)
+    }
+
+    fn forget_replaced(&mut self, observing: &[Arc<Version>]) {
+        let is_current = |old: &Arc<Version>| observing.iter().any(|plugin| Arc::ptr_eq(plugin, old));
+        for (_, (version, instance)) in self.0.extract_if(|_, (version, _)| !is_current(version)) {
+            version.drain_one(instance, None);
+        }
+    }
+
+    fn end(self) {
+        for (version, instance) in self.0.into_values() {
+            version.drain_one(instance, None);
+        }
+    }
+}
+
+fn count_dropped(plugin: &Version, batch: &[wit::Event]) {
+    plugin.lasting.counters.dropped_events.fetch_add(batch.len() as u64, Ordering::Relaxed);
+}

@@ -1,0 +1,158 @@
+//! The port `hook::Hooks`, answered by plugins: at once where all of a chain behave, else from a thread
+//! aside, with copies of what the hook is about.
+
+use std::sync::Arc;
+
+use super::PluginHost;
+use super::chain::{
+    authorize, connect, enqueue, must_go_aside, not_consumed, publish, subscribe, unsubscribe,
+};
+use super::options::Hook;
+use super::version::Place;
+use crate::hook::{
+    Action, Answer, Authorization, AuthorizeContext, ClientInfo, ConnectContext, ConnectOutcome,
+    EnqueueContext, EnqueueOutcome, Event, HookSet, Hooks, NotConsumedContext, NotConsumedOutcome,
+    PublishContext, PublishOutcome, Request, Requester, SubscribeContext, SubscribeOutcome,
+    UnsubscribeContext, UnsubscribeOutcome,
+};
+use crate::packet::ReasonCode;
+
+impl Hooks for PluginHost {
+    #[inline]
+    fn wanted(&self) -> HookSet {
+        self.core.wanted()
+    }
+
+    fn validating_connection(&self, context: ConnectContext<'_>) -> Answer<ConnectOutcome> {
+        const HOOK: Hook = Hook::ValidatingConnection;
+        let chain = self.core.chain();
+        if !must_go_aside(chain.of(HOOK)) {
+            return Answer::Ready(connect::run(chain.of(HOOK), &context, Place::Inline));
+        }
+        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let connect = context.connect.clone();
+        let job = move |place| {
+            let context = ConnectContext { client: &client, connect: &connect };
+            connect::run(chain.of(HOOK), &context, place)
+        };
+        self.aside.answer(job, connect::refused)
+    }
+
+    fn authorize(&self, context: AuthorizeContext<'_>) -> Answer<Authorization> {
+        let chain = self.core.chain();
+        let is_delivery = context.action == Action::Deliver;
+        let plugins = if is_delivery { chain.delivery_authorizers() } else { chain.of(Hook::Authorizer) };
+        if !must_go_aside(plugins) {
+            let (answer, close) = authorize::run(plugins, &context, Place::Inline);
+            end_connection(close, context.client, &self.requester);
+            return Answer::Ready(answer);
+        }
+        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let (action, qos, retain) = (context.action, context.qos, context.retain);
+        let (topic, requester) = (context.topic.to_owned(), self.requester.clone());
+        let job = move |place| {
+            let plugins = if is_delivery { chain.delivery_authorizers() } else { chain.of(Hook::Authorizer) };
+            let context = AuthorizeContext { client: &client, action, topic: &topic, qos, retain };
+            let (answer, close) = authorize::run(plugins, &context, place);
+            end_connection(close, &client, &requester);
+            answer
+        };
+        self.aside.answer(job, authorize::refused)
+    }
+
+    fn intercepting_publish(&self, context: PublishContext<'_>) -> Answer<PublishOutcome> {
+        const HOOK: Hook = Hook::InterceptingPublish;
+        let chain = self.core.chain();
+        if !must_go_aside(chain.of(HOOK)) {
+            return Answer::Ready(publish::run(chain.of(HOOK), &context, Place::Inline));
+        }
+        let (chain, client) = (Arc::clone(&chain), context.client.cloned());
+        let (message, now) = (context.message.clone(), context.now);
+        let job = move |place| {
+            let context = PublishContext { client: client.as_ref(), message: &message, now };
+            publish::run(chain.of(HOOK), &context, place)
+        };
+        self.aside.answer(job, publish::refused)
+    }
+
+    fn intercepting_client_enqueue(&self, context: EnqueueContext<'_>) -> Answer<EnqueueOutcome> {
+        const HOOK: Hook = Hook::InterceptingClientEnqueue;
+        let chain = self.core.chain();
+        if !must_go_aside(chain.of(HOOK)) {
+            return Answer::Ready(enqueue::run(chain.of(HOOK), &context, Place::Inline));
+        }
+        let (chain, sender) = (Arc::clone(&chain), context.sender.cloned());
+        let (message, now) = (context.message.clone(), context.now);
+        let receivers = context.receivers.to_vec();
+        let job = move |place| {
+            let (sender, receivers) = (sender.as_ref(), &*receivers);
+            let context = EnqueueContext { sender, message: &message, receivers, now };
+            enqueue::run(chain.of(HOOK), &context, place)
+        };
+        self.aside.answer(job, || EnqueueOutcome::Skip)
+    }
+
+    fn intercepting_subscription(&self, context: SubscribeContext<'_>) -> Answer<SubscribeOutcome> {
+        const HOOK: Hook = Hook::InterceptingSubscription;
+        let chain = self.core.chain();
+        if !must_go_aside(chain.of(HOOK)) {
+            return Answer::Ready(subscribe::run(chain.of(HOOK), &context, Place::Inline));
+        }
+        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let subscriptions = context.subscriptions.to_vec();
+        let (count, subscription_identifier) = (subscriptions.len(), context.subscription_identifier);
+        let job = move |place| {
+            let (client, subscriptions) = (&client, &*subscriptions);
+            let context = SubscribeContext { client, subscriptions, subscription_identifier };
+            subscribe::run(chain.of(HOOK), &context, place)
+        };
+        self.aside.answer(job, move || subscribe::refused(count))
+    }
+
+    fn intercepting_unsubscription(&self, context: UnsubscribeContext<'_>) -> Answer<UnsubscribeOutcome> {
+        const HOOK: Hook = Hook::InterceptingUnsubscription;
+        let chain = self.core.chain();
+        if !must_go_aside(chain.of(HOOK)) {
+            return Answer::Ready(unsubscribe::run(chain.of(HOOK), &context, Place::Inline));
+        }
+        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let filters = context.filters.to_vec();
+        let count = filters.len();
+        let job = move |place| {
+            let context = UnsubscribeContext { client: &client, filters: &filters };
+            unsubscribe::run(chain.of(HOOK), &context, place)
+        };
+        self.aside.answer(job, move || unsubscribe::refused(count))
+    }
+
+    fn application_message_not_consumed(
+        &self,
+        context: NotConsumedContext<'_>,
+    ) -> Answer<NotConsumedOutcome> {
+        const HOOK: Hook = Hook::ApplicationMessageNotConsumed;
+        let chain = self.core.chain();
+        if !must_go_aside(chain.of(HOOK)) {
+            return Answer::Ready(not_consumed::run(chain.of(HOOK), &context, Place::Inline));
+        }
+        let (chain, client) = (Arc::clone(&chain), context.client.cloned());
+        let (message, why, now) = (context.message.clone(), context.why, context.now);
+        let job = move |place| {
+            let context = NotConsumedContext { client: client.as_ref(), message: &message, why, now };
+            not_consumed::run(chain.of(HOOK), &context, place)
+        };
+        self.aside.answer(job, || NotConsumedOutcome::Observe)
+    }
+
+    fn event(&self, event: Event) {
+        self.core.events.push(event);
+    }
+}
+
+/// Where the outcome has no place for it.
+fn end_connection(close: Option<ReasonCode>, client: &ClientInfo, requester: &Requester) {
+    let Some(reason) = close else { return };
+    let client_identifier = client.client_identifier.clone();
+    if let Err(error) = requester.request(Request::Disconnect { client_identifier, reason }) {
+        tracing::warn!(%error, "an authorizer could not end a connection");
+    }
+}

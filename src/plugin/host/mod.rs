@@ -1,0 +1,118 @@
+//! What plugins may ask of the broker: one file per interface of `wit/host.wit`.
+//!
+//! The functions are ambient: they are about the call that is running, whose facts lie in [`Call`]. What
+//! a hook sets through them is collected there and taken out when the call is over and went well.
+
+mod broker;
+mod client;
+mod clock;
+mod connection;
+mod crypto;
+mod log;
+mod message;
+mod random;
+mod reply;
+mod settings;
+mod state;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Engine, StoreLimits};
+
+use super::bindings::{Plugin, tidegate};
+use crate::hook::{ClientInfo, ConnectOverrides, Reply, Requester};
+use crate::packet::{Connect, PublishProperties};
+
+pub(super) use log::LogRate;
+pub(super) use message::PropertyChanges;
+pub(super) use state::State;
+
+/// What lies in the Store of each instance.
+pub(super) struct HostData {
+    pub(super) limits: StoreLimits,
+    pub(super) services: Arc<Services>,
+    pub(super) call: Call,
+}
+
+/// What the instances of one version of a plugin share.
+pub(super) struct Services {
+    pub(super) plugin: Arc<str>,
+    /// JSON.
+    pub(super) settings: String,
+    pub(super) state: Arc<State>,
+    pub(super) log_rate: Arc<LogRate>,
+    pub(super) requester: Requester,
+    pub(super) publishes_per_call: u32,
+    pub(super) started: Instant,
+}
+
+/// The call that is running: what it is about, as far as the plugin imports functions that tell it, and
+/// what it has set.
+#[derive(Default)]
+pub(super) struct Call {
+    pub(super) client: Option<Arc<ClientInfo>>,
+    pub(super) payload: Bytes,
+    pub(super) properties: Option<Box<PublishProperties>>,
+    /// Seconds left.
+    pub(super) expiry_interval: Option<u32>,
+    pub(super) connect: Option<Box<Connect>>,
+    /// Sessions and their Client Identifiers.
+    pub(super) receivers: Vec<(u64, ByteString)>,
+    /// Of the message.
+    pub(super) depth: u8,
+
+    pub(super) publishes: u32,
+    pub(super) effects: Effects,
+}
+
+/// What a call has set beside its verdict.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    pub(super) reply: Option<Box<Reply>>,
+    pub(super) overrides: Option<Box<ConnectOverrides>>,
+    pub(super) changes: Option<Box<PropertyChanges>>,
+}
+
+/// A linker with every host service.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostData>> {
+    let mut linker = Linker::new(engine);
+    Plugin::add_to_linker::<_, HasSelf<HostData>>(&mut linker, |data| data)?;
+    Ok(linker)
+}
+
+impl tidegate::plugin::types::Host for HostData {}
+
+/// An error that ends the call like a trap, for arguments that no sane plugin passes.
+fn refuse<T>(why: String) -> wasmtime::Result<T> {
+    Err(wasmtime::Error::msg(why))
+}
+
+fn user_properties(properties: &[(ByteString, ByteString)]) -> Vec<tidegate::plugin::types::UserProperty> {
+    properties
+        .iter()
+        .map(|(name, value)| tidegate::plugin::types::UserProperty {
+            name: name.to_string(),
+            value: value.to_string(),
+        })
+        .collect()
+}
+
+/// MQTT strings hold at most 65535 bytes and no U+0000.
+fn mqtt_string(text: String) -> wasmtime::Result<ByteString> {
+    if text.len() > usize::from(u16::MAX) || text.contains('\0') {
+        return refuse(
+            "a string that MQTT cannot carry: it has U+0000 in it or more than 65535 bytes".into(),
+        );
+    }
+    Ok(ByteString::from(text))
+}
+
+fn mqtt_user_properties(
+    properties: Vec<tidegate::plugin::types::UserProperty>,
+) -> wasmtime::Result<Vec<(ByteString, ByteString)>> {
+    properties.into_iter().map(|p| Ok((mqtt_string(p.name)?, mqtt_string(p.value)?))).collect()
+}

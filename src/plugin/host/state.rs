@@ -1,0 +1,259 @@
+//! `state`: the plugin's memory beyond one call and one instance.
+//!
+//! It lies in the broker's memory, is shared by all instances and survives reloads, not restarts. Every
+//! plugin has its own, with a quota of keys and bytes.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::HostData;
+use crate::plugin::bindings::tidegate::plugin::state::{Error, Host};
+
+impl Host for HostData {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(self.services.state.get(&key, Instant::now()))
+    }
+
+    fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_ms: Option<u64>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let ttl = ttl_ms.map(Duration::from_millis);
+        Ok(self.services.state.set(key, value, ttl, Instant::now()))
+    }
+
+    fn delete(&mut self, key: String) -> wasmtime::Result<bool> {
+        Ok(self.services.state.delete(&key, Instant::now()))
+    }
+
+    fn compare_and_set(
+        &mut self,
+        key: String,
+        old: Option<Vec<u8>>,
+        new: Option<Vec<u8>>,
+    ) -> wasmtime::Result<Result<bool, Error>> {
+        Ok(self.services.state.compare_and_set(key, old.as_deref(), new, Instant::now()))
+    }
+
+    fn atomic_add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<i64, Error>> {
+        Ok(self.services.state.atomic_add(key, delta, Instant::now()))
+    }
+
+    fn scan(&mut self, prefix: String, limit: u32) -> wasmtime::Result<Vec<String>> {
+        Ok(self.services.state.scan(&prefix, (limit as usize).min(MOST_SCANNED), Instant::now()))
+    }
+}
+
+/// A scan that takes long would hold up the other instances.
+const MOST_SCANNED: usize = 10_000;
+
+/// The key-value memory of one plugin.
+pub(in crate::plugin) struct State {
+    quota_keys: usize,
+    quota_bytes: usize,
+    /// Guards the entries and their sum; held for one operation.
+    entries: Mutex<Entries>,
+}
+
+#[derive(Default)]
+struct Entries {
+    by_key: BTreeMap<String, Entry>,
+    /// Of keys and values.
+    bytes: usize,
+}
+
+struct Entry {
+    value: Vec<u8>,
+    expires: Option<Instant>,
+}
+
+impl State {
+    pub(in crate::plugin) fn new(quota_keys: usize, quota_bytes: usize) -> State {
+        State { quota_keys, quota_bytes, entries: Mutex::default() }
+    }
+
+    fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
+        self.lock().live(key, now).cloned()
+    }
+
+    fn set(&self, key: String, value: Vec<u8>, ttl: Option<Duration>, now: Instant) -> Result<(), Error> {
+        // A time to live beyond what the clock can tell is for ever.
+        let expires = ttl.and_then(|ttl| now.checked_add(ttl));
+        self.put(&mut self.lock(), key, Entry { value, expires }, now)
+    }
+
+    fn delete(&self, key: &str, now: Instant) -> bool {
+        let mut entries = self.lock();
+        let was_live = entries.live(key, now).is_some();
+        entries.remove(key);
+        was_live
+    }
+
+    fn compare_and_set(
+        &self,
+        key: String,
+        old: Option<&[u8]>,
+        new: Option<Vec<u8>>,
+        now: Instant,
+    ) -> Result<bool, Error> {
+        let mut entries = self.lock();
+        if entries.live(&key, now).map(Vec::as_slice) != old {
+            return Ok(false);
+        }
+        match new {
+            Some(value) => self.put(&mut entries, key, Entry { value, expires: None }, now)?,
+            None => entries.remove(&key),
+        }
+        Ok(true)
+    }
+
+    /// A counter keeps the time to live that it was set with.
+    fn atomic_add(&self, key: String, delta: i64, now: Instant) -> Result<i64, Error> {
+        let mut entries = self.lock();
+        let value: i64 = match entries.live(&key, now) {
+            None => 0,
+            Some(value) => decimal(value).ok_or(Error::NotANumber)?,
+        };
+        let sum = value.wrapping_add(delta);
+        let expires = entries.by_key.get(&key).and_then(|entry| entry.expires).filter(|&at| at > now);
+        self.put(&mut entries, key, Entry { value: sum.to_string().into_bytes(), expires }, now)?;
+        Ok(sum)
+    }
+
+    fn scan(&self, prefix: &str, limit: usize, now: Instant) -> Vec<String> {
+        let entries = self.lock();
+        entries
+            .by_key
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .filter(|(_, entry)| entry.is_live(now))
+            .map(|(key, _)| key.clone())
+            .take(limit)
+            .collect()
+    }
+
+    fn put(&self, entries: &mut Entries, key: String, entry: Entry, now: Instant) -> Result<(), Error> {
+        if !self.fits(entries, &key, &entry) {
+            entries.remove_expired(now);
+            if !self.fits(entries, &key, &entry) {
+                return Err(Error::QuotaExceeded);
+            }
+        }
+        entries.remove(&key);
+        entries.bytes += key.len() + entry.value.len();
+        entries.by_key.insert(key, entry);
+        Ok(())
+    }
+
+    fn fits(&self, entries: &Entries, key: &str, entry: &Entry) -> bool {
+        let replaced = entries.by_key.get(key);
+        let freed = replaced.map_or(0, |old| key.len() + old.value.len());
+        let keys = entries.by_key.len() + usize::from(replaced.is_none());
+        let bytes = entries.bytes - freed + key.len() + entry.value.len();
+        keys <= self.quota_keys && bytes <= self.quota_bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn live(&self, key: &str, now: Instant) -> Option<&Vec<u8>> {
+        self.by_key.get(key).filter(|entry| entry.is_live(now)).map(|entry| &entry.value)
+    }
+
+    fn remove(&mut self, key: &str) {
+        if let Some(entry) = self.by_key.remove(key) {
+            self.bytes -= key.len() + entry.value.len();
+        }
+    }
+
+    fn remove_expired(&mut self, now: Instant) {
+        let bytes = &mut self.bytes;
+        self.by_key.retain(|key, entry| {
+            let live = entry.is_live(now);
+            if !live {
+                *bytes -= key.len() + entry.value.len();
+            }
+            live
+        });
+    }
+}
+
+impl Entry {
+    fn is_live(&self, now: Instant) -> bool {
+        self.expires.is_none_or(|at| at > now)
+    }
+}
+
+fn decimal(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(state: &State, key: &str, value: &str, now: Instant) -> Result<(), Error> {
+        state.set(key.into(), value.into(), None, now)
+    }
+
+    #[test]
+    fn a_value_lives_until_its_time_is_over() {
+        let (state, now) = (State::new(10, 1000), Instant::now());
+        state.set("k".into(), b"v".to_vec(), Some(Duration::from_millis(5)), now).unwrap();
+        assert_eq!(state.get("k", now), Some(b"v".to_vec()));
+        assert_eq!(state.get("k", now + Duration::from_millis(5)), None);
+        assert!(!state.delete("k", now + Duration::from_millis(5)));
+        assert_eq!(state.lock().bytes, 0);
+    }
+
+    #[test]
+    fn the_quota_counts_keys_and_bytes_and_expired_ones_make_room() {
+        let (state, now) = (State::new(2, 10), Instant::now());
+        state.set("a".into(), b"1".to_vec(), Some(Duration::from_millis(1)), now).unwrap();
+        set(&state, "b", "2", now).unwrap();
+        assert_eq!(set(&state, "c", "3", now), Err(Error::QuotaExceeded));
+        assert_eq!(set(&state, "b", "1234567890", now), Err(Error::QuotaExceeded));
+        assert_eq!(state.get("b", now), Some(b"2".to_vec()));
+        assert_eq!(set(&state, "c", "3", now + Duration::from_millis(2)), Ok(()));
+    }
+
+    #[test]
+    fn compare_and_set_sets_only_what_it_expects() {
+        let (state, now) = (State::new(10, 1000), Instant::now());
+        let cas = |old: Option<&str>, new: Option<&str>| {
+            state.compare_and_set("k".into(), old.map(str::as_bytes), new.map(Into::into), now).unwrap()
+        };
+        assert!(!cas(Some("a"), Some("b")));
+        assert!(cas(None, Some("a")));
+        assert!(!cas(None, Some("b")));
+        assert!(cas(Some("a"), None));
+        assert_eq!(state.get("k", now), None);
+    }
+
+    #[test]
+    fn atomic_add_counts_wraps_and_refuses_what_is_no_number() {
+        let (state, now) = (State::new(10, 1000), Instant::now());
+        assert_eq!(state.atomic_add("n".into(), 2, now), Ok(2));
+        assert_eq!(state.atomic_add("n".into(), -3, now), Ok(-1));
+        assert_eq!(state.atomic_add("n".into(), i64::MIN, now), Ok(i64::MAX));
+        set(&state, "t", "text", now).unwrap();
+        assert_eq!(state.atomic_add("t".into(), 1, now), Err(Error::NotANumber));
+    }
+
+    #[test]
+    fn scan_lists_live_keys_with_the_prefix_in_order() {
+        let (state, now) = (State::new(10, 1000), Instant::now());
+        for key in ["b/2", "a", "b/1", "c", "b/3"] {
+            set(&state, key, "", now).unwrap();
+        }
+        assert_eq!(state.scan("b/", 2, now), ["b/1", "b/2"]);
+        assert_eq!(state.scan("", 99, now).len(), 5);
+    }
+}

@@ -1,0 +1,50 @@
+//! What a plugin file is and wants, without running it: for `tidegate plugin inspect`.
+
+use std::path::{Path, PathBuf};
+
+use super::digest::sha256_hex;
+use super::error::Problem;
+use super::surface::{self, Surface};
+pub use super::surface::{Interface, Kind};
+
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    pub path: PathBuf,
+    /// None where the file is no Wasm.
+    pub kind: Option<Kind>,
+    /// Bytes of the file.
+    pub size: usize,
+    pub sha256: String,
+    /// Hooks and `lifecycle`, and what else the file exports.
+    pub exports: Vec<Interface>,
+    pub imports: Vec<Interface>,
+    /// Why this host would not load it; what only shows when it runs is not among them.
+    pub problems: Vec<Problem>,
+}
+
+/// Looks at the file; compiles and runs nothing.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
+    let bytes = std::fs::read(path)?;
+    let mut inspection = Inspection {
+        path: path.to_owned(),
+        kind: surface::kind(&bytes).ok(),
+        size: bytes.len(),
+        sha256: sha256_hex(&bytes),
+        exports: Vec::new(),
+        imports: Vec::new(),
+        problems: Vec::new(),
+    };
+    match surface::to_component(&bytes) {
+        Ok((_, component)) => {
+            let surface = Surface::of(&component);
+            inspection.exports = surface.exports;
+            inspection.imports = surface.imports;
+            inspection.problems = surface.problems;
+        }
+        Err(problem) => inspection.problems.push(problem),
+    }
+    Ok(inspection)
+}

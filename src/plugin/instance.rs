@@ -1,0 +1,303 @@
+//! One instance of a plugin in a Store of its own, and the blueprint that it is made from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+
+use super::bindings::exports::tidegate::plugin as exports;
+use super::engine::ticks;
+use super::error::Problem;
+use super::host::{Call, HostData, Services};
+use super::options::{Budgets, Hook};
+use crate::hook::{ClientInfo, Receiver};
+use crate::message::{ApplicationMessage, Timestamp};
+
+/// What every instance of one version of a plugin is made from.
+pub(super) struct Blueprint {
+    engine: Engine,
+    pre: InstancePre<HostData>,
+    indices: Indices,
+    pub(super) needs: Needs,
+    pub(super) services: Arc<Services>,
+    pub(super) budgets: Budgets,
+    decision_ticks: u64,
+    lifecycle_ticks: u64,
+}
+
+/// Declares for each exported interface its field: where it is looked up once per version, and where its
+/// functions lie per instance.
+macro_rules! exported {
+    ($($field:ident),*) => {
+        #[derive(Default)]
+        struct Indices {
+            $($field: Option<exports::$field::GuestIndices>,)*
+        }
+
+        /// The functions of an instance that the host calls; none where it does not export the hook.
+        #[derive(Default)]
+        pub(super) struct Exports {
+            $(pub(super) $field: Option<exports::$field::Guest>,)*
+        }
+
+        impl Indices {
+            fn load(
+                &self,
+                store: &mut Store<HostData>,
+                instance: &wasmtime::component::Instance,
+            ) -> Result<Exports, Vec<Problem>> {
+                let (mut loaded, mut problems) = (Exports::default(), Vec::new());
+                $(if let Some(indices) = &self.$field {
+                    match indices.load(&mut *store, instance) {
+                        Ok(guest) => loaded.$field = Some(guest),
+                        Err(error) => problems.push(wrong_types(stringify!($field), &error)),
+                    }
+                })*
+                if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+            }
+        }
+    };
+}
+
+exported!(
+    lifecycle,
+    validating_connection,
+    authorizer,
+    intercepting_publish,
+    intercepting_client_enqueue,
+    intercepting_subscription,
+    intercepting_unsubscription,
+    application_message_not_consumed,
+    events
+);
+
+fn wrong_types(field: &str, error: &wasmtime::Error) -> Problem {
+    Problem::WrongTypes { hook: field.replace('_', "-"), reason: format!("{error:#}") }
+}
+
+impl Blueprint {
+    /// `hooks` are those that the component exports and the configuration wants.
+    pub(super) fn new(
+        linker: &Linker<HostData>,
+        component: &Component,
+        hooks: &[Hook],
+        has_lifecycle: bool,
+        services: Arc<Services>,
+        budgets: Budgets,
+    ) -> Result<Blueprint, Vec<Problem>> {
+        let pre = linker
+            .instantiate_pre(component)
+            .map_err(|error| vec![Problem::WrongImport(format!("{error:#}"))])?;
+        let mut problems = Vec::new();
+        let mut indices = Indices::default();
+        macro_rules! look_up {
+            ($wanted:expr, $field:ident) => {
+                if $wanted {
+                    match exports::$field::GuestIndices::new(&pre) {
+                        Ok(found) => indices.$field = Some(found),
+                        Err(error) => problems.push(wrong_types(stringify!($field), &error)),
+                    }
+                }
+            };
+        }
+        look_up!(has_lifecycle, lifecycle);
+        look_up!(hooks.contains(&Hook::ValidatingConnection), validating_connection);
+        look_up!(hooks.contains(&Hook::Authorizer), authorizer);
+        look_up!(hooks.contains(&Hook::InterceptingPublish), intercepting_publish);
+        look_up!(hooks.contains(&Hook::InterceptingClientEnqueue), intercepting_client_enqueue);
+        look_up!(hooks.contains(&Hook::InterceptingSubscription), intercepting_subscription);
+        look_up!(hooks.contains(&Hook::InterceptingUnsubscription), intercepting_unsubscription);
+        look_up!(hooks.contains(&Hook::ApplicationMessageNotConsumed), application_message_not_consumed);
+        look_up!(hooks.contains(&Hook::Events), events);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Blueprint {
+            engine: component.engine().clone(),
+            needs: Needs::of(component),
+            pre,
+            indices,
+            services,
+            decision_ticks: ticks(budgets.decision),
+            lifecycle_ticks: ticks(budgets.lifecycle),
+            budgets,
+        })
+    }
+
+    /// A new instance, on which `init` was called.
+    pub(super) fn instantiate(&self) -> Result<(Instance, Registration), Vec<Problem>> {
+        let mut store = self.store();
+        let instance = self
+            .pre
+            .instantiate(&mut store)
+            .map_err(|error| vec![Problem::NotInstantiable(format!("{error:#}"))])?;
+        let exports = self.indices.load(&mut store, &instance)?;
+        let mut instance = Instance { store, exports, decision_ticks: self.decision_ticks };
+        let registration = self.init(&mut instance).map_err(|problem| vec![problem])?;
+        Ok((instance, registration))
+    }
+
+    fn store(&self) -> Store<HostData> {
+        let data = HostData {
+            limits: limits(&self.budgets),
+            services: Arc::clone(&self.services),
+            call: Call::default(),
+        };
+        let mut store = Store::new(&self.engine, data);
+        store.limiter(|data| &mut data.limits);
+        store.set_hostcall_fuel(self.budgets.handed_over);
+        store.set_epoch_deadline(self.lifecycle_ticks);
+        store
+    }
+
+    fn init(&self, instance: &mut Instance) -> Result<Registration, Problem> {
+        let Some(lifecycle) = &instance.exports.lifecycle else { return Ok(Registration::default()) };
+        instance.store.set_epoch_deadline(self.lifecycle_ticks);
+        let answer = lifecycle.call_init(&mut instance.store, &self.services.settings);
+        instance.store.data_mut().call = Call::default();
+        match answer {
+            Ok(Ok(registration)) => Ok(registration),
+            Ok(Err(refusal)) => Err(Problem::Refused(refusal)),
+            Err(error) => Err(Problem::InitFailed(format!("{error:?}"))),
+        }
+    }
+}
+
+pub(super) type Registration = exports::lifecycle::Registration;
+pub(super) type Handover = exports::lifecycle::Handover;
+
+impl Default for Registration {
+    fn default() -> Registration {
+        Registration { topics: Vec::new(), eager_payload: None, authorize_deliveries: false }
+    }
+}
+
+fn limits(budgets: &Budgets) -> StoreLimits {
+    StoreLimitsBuilder::new()
+        .memory_size(budgets.memory)
+        .table_elements(budgets.table_elements)
+        .instances(budgets.parts)
+        .memories(budgets.parts)
+        .tables(budgets.parts)
+        .build()
+}
+
+/// An instance is called by one thread at a time, and never again after it failed.
+pub(super) struct Instance {
+    pub(super) store: Store<HostData>,
+    pub(super) exports: Exports,
+    decision_ticks: u64,
+}
+
+impl Instance {
+    /// To be called before each call of a hook.
+    #[inline]
+    pub(super) fn begin(&mut self, call: Call) {
+        self.store.set_epoch_deadline(self.decision_ticks);
+        self.store.data_mut().call = call;
+    }
+
+    /// To be called before a call that gets more time than a decision.
+    pub(super) fn begin_within(&mut self, budget: Duration, call: Call) {
+        self.store.set_epoch_deadline(ticks(budget));
+        self.store.data_mut().call = call;
+    }
+
+    /// The last call of this instance.
+    pub(super) fn drain(mut self, budget: Duration) -> wasmtime::Result<Option<Handover>> {
+        self.begin_within(budget, Call::default());
+        match &self.exports.lifecycle {
+            Some(lifecycle) => lifecycle.call_drain(&mut self.store),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn migrate(
+        &mut self,
+        budget: Duration,
+        handover: &Handover,
+    ) -> wasmtime::Result<Result<(), String>> {
+        self.begin_within(budget, Call::default());
+        match &self.exports.lifecycle {
+            Some(lifecycle) => lifecycle.call_migrate(&mut self.store, handover),
+            None => Ok(Ok(())),
+        }
+    }
+}
+
+/// Which facts about a call the component can ask for, by the functions that it imports: what it cannot
+/// ask for is not put into [`Call`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    pub(super) client: bool,
+    pub(super) payload: bool,
+    pub(super) properties: bool,
+    pub(super) connect: bool,
+    pub(super) receivers: bool,
+}
+
+impl Needs {
+    fn of(component: &Component) -> Needs {
+        let engine = component.engine();
+        let mut needs = Needs::default();
+        for (name, import) in component.component_type().imports(engine) {
+            let wasmtime::component::types::ComponentItem::ComponentInstance(interface) = import.ty else {
+                continue;
+            };
+            let name = name.split('@').next().unwrap_or(name);
+            for (function, _) in interface.exports(engine) {
+                needs.add(name, function);
+            }
+        }
+        needs
+    }
+
+    fn add(&mut self, interface: &str, function: &str) {
+        match (interface, function) {
+            ("tidegate:plugin/client", "session-identifier") => self.receivers = true,
+            ("tidegate:plugin/client", _) => self.client = true,
+            ("tidegate:plugin/message", "payload") => self.payload = true,
+            ("tidegate:plugin/message", _) => self.properties = true,
+            ("tidegate:plugin/connection", _) => self.connect = true,
+            _ => {}
+        }
+    }
+
+    /// A call that is about a client and no message.
+    #[inline]
+    pub(super) fn call(self, client: Option<&Arc<ClientInfo>>) -> Call {
+        Call { client: client.filter(|_| self.client).cloned(), ..Call::default() }
+    }
+
+    /// A call that is about a message.
+    #[inline]
+    pub(super) fn message_call(
+        self,
+        client: Option<&Arc<ClientInfo>>,
+        message: &ApplicationMessage,
+        now: Timestamp,
+    ) -> Call {
+        let mut call = self.call(client);
+        call.depth = message.depth;
+        if self.payload {
+            call.payload = message.payload.clone();
+        }
+        if self.properties {
+            call.properties.clone_from(&message.properties);
+            call.expiry_interval = message.expiry_interval(now);
+        }
+        call
+    }
+
+    pub(super) fn receivers<'a>(
+        self,
+        receivers: impl Iterator<Item = &'a Receiver>,
+    ) -> Vec<(u64, ByteString)> {
+        if !self.receivers {
+            return Vec::new();
+        }
+        receivers.map(|receiver| (receiver.session, receiver.client_identifier.clone())).collect()
+    }
+}

@@ -1,0 +1,153 @@
+//! From a file to a version of a plugin that can be called: read, encode, check, compile, probe.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use super::cache::Cache;
+use super::digest::sha256_hex;
+use super::engine::{self, Clock};
+use super::error::{PluginError, Problem};
+use super::host::{self, HostData, LogRate, Services, State};
+use super::instance::Blueprint;
+use super::keeper::Jobs;
+use super::options::{Hook, HostOptions, PluginOptions};
+use super::surface::{self, Surface};
+use super::version::{Counters, Lasting, Parts, Version};
+use crate::hook::Requester;
+
+pub(super) struct Loader {
+    engine: Engine,
+    linker: Linker<HostData>,
+    cache: Option<Cache>,
+    clock: Arc<Clock>,
+    jobs: Jobs,
+    requester: Requester,
+    options: HostOptions,
+    started: Instant,
+    loads: AtomicU64,
+}
+
+impl Loader {
+    pub(super) fn new(options: HostOptions, requester: Requester, jobs: Jobs) -> io::Result<Loader> {
+        let engine = engine::engine().map_err(io::Error::other)?;
+        let cache = options.cache_dir.as_ref().and_then(|folder| {
+            Cache::open(folder, &engine)
+                .inspect_err(|error| {
+                    tracing::warn!(%error, folder = %folder.display(), "compiled plugins are not cached");
+                })
+                .ok()
+        });
+        Ok(Loader {
+            linker: host::linker(&engine).map_err(io::Error::other)?,
+            cache,
+            clock: Arc::new(Clock::start(&engine)?),
+            engine,
+            jobs,
+            requester,
+            options,
+            started: Instant::now(),
+            loads: AtomicU64::new(0),
+        })
+    }
+
+    /// Takes as long as compiling and the plugin's `init` do. What outlasts versions is taken over from
+    /// `former`.
+    pub(super) fn load(
+        &self,
+        options: &PluginOptions,
+        former: Option<&Version>,
+    ) -> Result<Version, PluginError> {
+        let to_error =
+            |problems| PluginError { plugin: options.name.clone(), path: options.path.clone(), problems };
+        let bytes = fs::read(&options.path)
+            .map_err(|error| to_error(vec![Problem::Unreadable(error.to_string())]))?;
+        self.load_bytes(&bytes, options, former).map_err(to_error)
+    }
+
+    fn load_bytes(
+        &self,
+        bytes: &[u8],
+        options: &PluginOptions,
+        former: Option<&Version>,
+    ) -> Result<Version, Vec<Problem>> {
+        let begun = Instant::now();
+        let sha256 = sha256_hex(bytes);
+        let (_, component) = surface::to_component(bytes).map_err(|problem| vec![problem])?;
+        let surface = Surface::of(&component);
+        let hooks = wanted_hooks(&surface, options)?;
+        let component = self.compile(&component, &sha256).map_err(|problem| vec![problem])?;
+        let lasting = former.map_or_else(|| new_lasting(options), |version| Arc::clone(&version.lasting));
+        let services = Arc::new(Services {
+            plugin: options.name.as_str().into(),
+            settings: options.settings.to_string(),
+            state: Arc::clone(&lasting.state),
+            log_rate: Arc::clone(&lasting.log_rate),
+            requester: self.requester.clone(),
+            publishes_per_call: options.budgets.publishes_per_call,
+            started: self.started,
+        });
+        let budgets = options.budgets.clone();
+        let blueprint =
+            Blueprint::new(&self.linker, &component, &hooks, surface.has_lifecycle(), services, budgets)?;
+        self.clock.cover(options.budgets.decision.max(options.budgets.lifecycle));
+        let parts = Parts {
+            options: options.clone(),
+            number: self.loads.fetch_add(1, Ordering::Relaxed) + 1,
+            sha256,
+            hooks,
+            lasting,
+            quarantine: self.options.quarantine,
+            clock: Arc::clone(&self.clock),
+            jobs: self.jobs.clone(),
+        };
+        let version = Version::new(parts, blueprint, self.options.workers)?;
+        let hooks: Vec<&str> = version.hooks.iter().map(|hook| hook.name()).collect();
+        tracing::info!(
+            plugin = version.name(), version = version.number, sha256 = version.sha256, ?hooks,
+            took = ?begun.elapsed(), "plugin loaded"
+        );
+        Ok(version)
+    }
+
+    fn compile(&self, component: &[u8], sha256: &str) -> Result<Component, Problem> {
+        if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, sha256)) {
+            return Ok(compiled);
+        }
+        let compiled = Component::new(&self.engine, component)
+            .map_err(|error| Problem::Invalid(format!("{error:#}")))?;
+        if let Some(cache) = &self.cache {
+            cache.put(&compiled, sha256);
+        }
+        Ok(compiled)
+    }
+}
+
+/// All problems that show from outside, together.
+fn wanted_hooks(surface: &Surface, options: &PluginOptions) -> Result<Vec<Hook>, Vec<Problem>> {
+    let mut problems = surface.problems.clone();
+    let exported: Vec<Hook> = surface.hooks().collect();
+    let wanted = match &options.hooks {
+        None => exported,
+        Some(wanted) => {
+            let missing = wanted.iter().filter(|hook| !exported.contains(hook));
+            problems.extend(missing.map(|hook| Problem::HookNotExported(hook.to_string())));
+            wanted.clone()
+        }
+    };
+    if problems.is_empty() { Ok(wanted) } else { Err(problems) }
+}
+
+fn new_lasting(options: &PluginOptions) -> Arc<Lasting> {
+    let budgets = &options.budgets;
+    Arc::new(Lasting {
+        state: Arc::new(State::new(budgets.state_keys, budgets.state_bytes)),
+        log_rate: Arc::new(LogRate::new(budgets.log_lines_per_second)),
+        counters: Counters::default(),
+    })
+}

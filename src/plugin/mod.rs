@@ -1,0 +1,156 @@
+//! The Wasm host: plugins that answer the hooks of [`hook::Hooks`](crate::hook::Hooks). The only user of
+//! wasmtime.
+//!
+//! A file becomes a [`version`] of a plugin in `loader` (read, encode, check in `surface`, compile, cache,
+//! probe). Versions stand in their order in a `chain`, which `core` replaces as a whole when the `watcher`
+//! sees a changed file. A call goes through `hooks` to the chain, to each version, to one `instance`; what
+//! the plugin may ask of the broker meanwhile is in `host`. `policy` decides whether a plugin that fails is
+//! called at all, `aside` calls those under suspicion, `keeper` replaces what calls have broken, `events`
+//! passes on what is only observed.
+//!
+//! It knows neither the broker nor the configuration file, and never decides on its own that something is
+//! allowed: what no plugin answers, the failure policies answer, which deny unless told otherwise.
+
+mod aside;
+mod bindings;
+mod cache;
+mod chain;
+mod convert;
+mod core;
+mod digest;
+mod engine;
+mod error;
+mod events;
+mod hooks;
+mod host;
+mod inspect;
+mod instance;
+mod keeper;
+mod loader;
+mod options;
+mod policy;
+mod stamp;
+mod status;
+mod surface;
+mod version;
+mod watcher;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use self::aside::Aside;
+use self::core::Core;
+use self::events::EventQueue;
+use self::keeper::{Job, Jobs};
+use self::loader::Loader;
+use self::version::lock;
+use self::watcher::{Notice, Notices};
+use crate::hook::Requester;
+
+pub use self::error::{PluginError, Problem};
+pub use self::inspect::{Inspection, Interface, Kind, inspect};
+pub use self::options::{
+    Budgets, FailurePolicies, FailurePolicy, Hook, HostOptions, PluginOptions, QuarantineOptions,
+};
+pub use self::status::{PluginState, PluginStatus};
+
+/// Runs plugins. Implements [`Hooks`](crate::hook::Hooks).
+pub struct PluginHost {
+    core: Arc<Core>,
+    aside: Aside,
+    requester: Requester,
+    jobs: Jobs,
+    notices: Notices,
+    /// Guards the threads that are to be waited for at the end.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl PluginHost {
+    /// Loads the plugins, in the order in which they are to be asked. Takes as long as compiling and their
+    /// `init` do: not for a thread that serves connections.
+    ///
+    /// # Errors
+    /// All plugins that cannot be loaded, each with all that is wrong with it. One is enough not to start.
+    pub fn start(
+        options: HostOptions,
+        plugins: &[PluginOptions],
+        requester: Requester,
+    ) -> Result<Arc<PluginHost>, Vec<PluginError>> {
+        let (jobs, waiting_jobs) = Jobs::new();
+        let (events, waiting_events) = EventQueue::new(options.event_queue);
+        let (watch, settle) = (options.watch, options.settle);
+        let loader = Loader::new(options, requester.clone(), jobs.clone()).map_err(no_host)?;
+        let core = Arc::new(Core::new(loader, events));
+        core.replace_all(plugins)?;
+        let weak = Arc::downgrade(&core);
+        let keeper = keeper::start(weak.clone(), waiting_jobs).map_err(no_host)?;
+        let observer = events::start(weak.clone(), waiting_events).map_err(no_host)?;
+        let (notices, watcher) = watcher::start(weak, watch, settle).map_err(no_host)?;
+        Ok(Arc::new(PluginHost {
+            core,
+            aside: Aside::start().map_err(no_host)?,
+            requester,
+            jobs,
+            notices,
+            threads: Mutex::new(vec![keeper, observer, watcher]),
+        }))
+    }
+
+    /// Makes these the plugins, in this order; those whose options and file are the same go on. No call is
+    /// lost or passes unasked meanwhile. Takes as long as [`start`](Self::start) does.
+    ///
+    /// # Errors
+    /// As with `start`; then everything stays as it was.
+    pub fn reload(&self, plugins: &[PluginOptions]) -> Result<(), Vec<PluginError>> {
+        self.core.replace_all(plugins)?;
+        self.notices.send(Notice::Rewatch);
+        Ok(())
+    }
+
+    /// Has the plugin files looked at, as if they had changed; returns at once.
+    pub fn poke(&self) {
+        self.notices.send(Notice::Poke);
+    }
+
+    /// In the order of the chain.
+    pub fn status(&self) -> Vec<PluginStatus> {
+        let chain = self.core.chain();
+        chain.plugins.iter().map(|version| PluginStatus::of(version, &self.core)).collect()
+    }
+
+    /// Events that found no room in the queue, since the start.
+    pub fn dropped_events(&self) -> u64 {
+        self.core.events.dropped()
+    }
+
+    /// Passes on the events that wait, and ends every instance with `drain`. To be called once, when no
+    /// hook is called any more; waits for that.
+    pub fn shutdown(&self) {
+        self.core.events.stop();
+        self.notices.send(Notice::Stop);
+        self.jobs.send(Job::Stop);
+        for thread in lock(&self.threads).drain(..) {
+            // A panic of it was logged when it happened.
+            let _ = thread.join();
+        }
+        self.core.drain();
+    }
+}
+
+impl Drop for PluginHost {
+    fn drop(&mut self) {
+        self.core.events.stop();
+        self.notices.send(Notice::Stop);
+        self.jobs.send(Job::Stop);
+    }
+}
+
+/// The engine or a thread cannot be had: about no plugin in particular.
+fn no_host(error: std::io::Error) -> Vec<PluginError> {
+    let problems = vec![Problem::NoHost(error.to_string())];
+    vec![PluginError { plugin: String::new(), path: PathBuf::new(), problems }]
+}

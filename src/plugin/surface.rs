@@ -1,0 +1,265 @@
+//! What a Wasm file shows on its outside, before anything of it is compiled: which interfaces it exports
+//! and imports, in which versions, and what of it this host cannot serve.
+
+use std::borrow::Cow;
+use std::panic::catch_unwind;
+
+use wit_component::{ComponentEncoder, DecodedWasm};
+
+use super::error::Problem;
+use super::options::Hook;
+
+/// The package whose interfaces are hooks and host services.
+const PACKAGE: &str = "tidegate:plugin";
+
+/// The versions of it that this host serves.
+pub(super) const KNOWN_VERSIONS: &str = "0.1";
+
+const LIFECYCLE: &str = "lifecycle";
+
+const SERVICES: [&str; 12] = [
+    "types",
+    "log",
+    "settings",
+    "state",
+    "broker",
+    "crypto",
+    "clock",
+    "random",
+    "client",
+    "connection",
+    "message",
+    "reply",
+];
+
+/// What the file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Component,
+    /// A core module with an embedded world, turned into a component when it is loaded.
+    CoreModule,
+}
+
+/// An interface that a plugin exports or imports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// As it is written in the file, `tidegate:plugin/log@0.1.0`.
+    pub full_name: String,
+    /// `log`; the full name for an interface of another package.
+    pub name: String,
+    pub version: Option<String>,
+    /// Whether this host calls it, or has it.
+    pub known: bool,
+}
+
+/// The outside of a component.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Surface {
+    pub(super) exports: Vec<Interface>,
+    pub(super) imports: Vec<Interface>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Surface {
+    pub(super) fn of(component: &[u8]) -> Surface {
+        let Ok(decoded) = catch_unwind(|| wit_component::decode(component)) else {
+            return Surface::broken("its types cannot be read".into());
+        };
+        match decoded {
+            Ok(DecodedWasm::Component(resolve, world)) => {
+                let world = &resolve.worlds[world];
+                let name = |key: &_| resolve.name_world_key(key);
+                Surface::new(world.exports.keys().map(name), world.imports.keys().map(name))
+            }
+            Ok(DecodedWasm::WitPackage(..)) => Surface::broken("it is a WIT package".into()),
+            Err(error) => Surface::broken(format!("{error:#}")),
+        }
+    }
+
+    fn broken(why: String) -> Surface {
+        Surface { problems: vec![Problem::Invalid(why)], ..Surface::default() }
+    }
+
+    fn new(exports: impl Iterator<Item = String>, imports: impl Iterator<Item = String>) -> Surface {
+        let exports: Vec<Interface> = exports.map(|name| Interface::new(name, is_called)).collect();
+        let imports: Vec<Interface> =
+            imports.map(|name| Interface::new(name, |name| SERVICES.contains(&name))).collect();
+        let mut problems: Vec<Problem> = imports.iter().filter_map(import_problem).collect();
+        problems.extend(exports.iter().filter_map(export_problem));
+        let mut surface = Surface { exports, imports, problems };
+        if surface.hooks().next().is_none() && surface.problems.is_empty() {
+            surface.problems.push(Problem::NoHook);
+        }
+        surface
+    }
+
+    /// The hooks that it exports and this host calls.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = Hook> {
+        Hook::ALL.into_iter().filter(|&hook| self.exports_interface(hook))
+    }
+
+    /// Subscription and unsubscription are two interfaces and two hooks.
+    fn exports_interface(&self, hook: Hook) -> bool {
+        self.exports.iter().any(|export| export.known && export.name == hook.name())
+    }
+
+    pub(super) fn has_lifecycle(&self) -> bool {
+        self.exports.iter().any(|export| export.known && export.name == LIFECYCLE)
+    }
+}
+
+impl Interface {
+    fn new(full_name: String, is_known: impl Fn(&str) -> bool) -> Interface {
+        let (path, version) = match full_name.split_once('@') {
+            Some((path, version)) => (path, Some(version.to_owned())),
+            None => (full_name.as_str(), None),
+        };
+        let ours = path.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix('/'));
+        let name = ours.unwrap_or(&full_name).to_owned();
+        let served = version.as_deref().is_some_and(is_served);
+        Interface { known: ours.is_some() && served && is_known(&name), name, version, full_name }
+    }
+
+    fn is_ours(&self) -> bool {
+        self.name != self.full_name
+    }
+
+    fn is_of_unknown_version(&self) -> bool {
+        self.is_ours() && !self.version.as_deref().is_some_and(is_served)
+    }
+}
+
+fn is_served(version: &str) -> bool {
+    version.strip_prefix(KNOWN_VERSIONS).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn is_called(interface: &str) -> bool {
+    interface == LIFECYCLE || Hook::from_name(interface).is_some()
+}
+
+fn import_problem(import: &Interface) -> Option<Problem> {
+    let name = import.full_name.clone();
+    if import.known {
+        None
+    } else if import.is_of_unknown_version() {
+        Some(Problem::UnknownVersion { direction: "imports", name, known: KNOWN_VERSIONS })
+    } else {
+        Some(Problem::UnknownImport(name))
+    }
+}
+
+/// Exports that are not ours are nobody's business.
+fn export_problem(export: &Interface) -> Option<Problem> {
+    let name = export.full_name.clone();
+    if export.known || !export.is_ours() || SERVICES.contains(&export.name.as_str()) {
+        None
+    } else if export.is_of_unknown_version() {
+        Some(Problem::UnknownVersion { direction: "exports", name, known: KNOWN_VERSIONS })
+    } else {
+        Some(Problem::UnknownHook(name))
+    }
+}
+
+/// The bytes of the file as a component.
+pub(super) fn to_component(bytes: &[u8]) -> Result<(Kind, Cow<'_, [u8]>), Problem> {
+    let kind = kind(bytes)?;
+    if !is_whole(bytes) {
+        return Err(Problem::Invalid("it ends in the middle of a section".into()));
+    }
+    match kind {
+        Kind::Component => Ok((Kind::Component, bytes.into())),
+        Kind::CoreModule => Ok((Kind::CoreModule, encode(bytes)?.into())),
+    }
+}
+
+pub(super) fn kind(bytes: &[u8]) -> Result<Kind, Problem> {
+    match bytes.get(..8) {
+        Some(b"\0asm\x01\0\0\0") => Ok(Kind::CoreModule),
+        Some(b"\0asm\x0d\0\x01\0") => Ok(Kind::Component),
+        _ => Err(Problem::NotWasm),
+    }
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, Problem> {
+    let encode = || ComponentEncoder::default().module(module)?.encode();
+    // The encoder takes for granted that custom sections are sound, and panics where they are not.
+    match catch_unwind(encode) {
+        Ok(encoded) => encoded.map_err(|error| Problem::NotEncodable(format!("{error:#}"))),
+        Err(_) => Err(Problem::Invalid("its custom sections are broken".into())),
+    }
+}
+
+/// Whether the sections of the file end where it ends: half a file is no plugin yet.
+fn is_whole(bytes: &[u8]) -> bool {
+    let mut rest = &bytes[8..];
+    while let Some((_id, after_id)) = rest.split_first() {
+        let Some((length, body)) = leb128(after_id) else { return false };
+        let Some(next) = body.get(length..) else { return false };
+        rest = next;
+    }
+    true
+}
+
+/// An unsigned number of at most 32 bits, and what follows it.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0usize;
+    for (index, &byte) in bytes.iter().enumerate().take(5) {
+        value |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[index + 1..]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn surface(exports: &[&str], imports: &[&str]) -> Surface {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        Surface::new(owned(exports).into_iter(), owned(imports).into_iter())
+    }
+
+    #[test]
+    fn a_newer_patch_version_is_known() {
+        let surface = surface(&["tidegate:plugin/events@0.1.7"], &["tidegate:plugin/log@0.1.3"]);
+        assert!(surface.problems.is_empty(), "{:?}", surface.problems);
+        assert_eq!(surface.hooks().collect::<Vec<_>>(), [Hook::Events]);
+    }
+
+    #[test]
+    fn all_problems_are_told_together() {
+        let surface = surface(
+            &["tidegate:plugin/authorizer@0.2.0", "tidegate:plugin/brewing@0.1.0"],
+            &["wasi:cli/environment@0.2.0", "tidegate:plugin/log@1.0.0"],
+        );
+        let text: Vec<String> = surface.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(text.len(), 4, "{text:?}");
+        assert!(text[0].contains("wasi:cli/environment@0.2.0"));
+        assert!(text[1].contains("imports `tidegate:plugin/log@1.0.0`"));
+        assert!(text[2].contains("exports `tidegate:plugin/authorizer@0.2.0`"));
+        assert!(text[3].contains("brewing"));
+    }
+
+    #[test]
+    fn extra_exports_are_allowed_but_no_hook_is_not() {
+        let surface = surface(&["acme:tools/things@1.0.0", "tidegate:plugin/lifecycle@0.1.0"], &[]);
+        assert_eq!(surface.problems, [Problem::NoHook]);
+    }
+
+    #[test]
+    fn half_a_file_is_told_apart_at_every_length() {
+        // Two custom sections.
+        let whole = b"\0asm\x01\0\0\0\0\x03\x01ab\0\x02\x01c";
+        assert!(is_whole(whole));
+        let cuts: Vec<usize> = (8..whole.len()).filter(|&end| is_whole(&whole[..end])).collect();
+        assert_eq!(cuts, [8, 13], "only between sections can it not be told");
+    }
+
+    #[test]
+    fn what_is_not_wasm_is_told_apart() {
+        assert_eq!(to_component(b"hello, world").unwrap_err(), Problem::NotWasm);
+        assert_eq!(to_component(b"").unwrap_err(), Problem::NotWasm);
+    }
+}

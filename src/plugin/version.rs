@@ -1,0 +1,447 @@
+//! One version of a plugin: its instances, one per worker thread and a spare, and how it is called.
+//!
+//! A thread takes its own slot's instance without waiting; where that is in use, it takes another slot's,
+//! the spare, or a new one. An instance that failed is thrown away; a thread in the background makes new
+//! spares.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Instant;
+
+use super::engine::Clock;
+use super::error::{CallError, Problem};
+use super::host::{Call, Effects, LogRate, State};
+use super::instance::{Blueprint, Instance, Needs};
+use super::keeper::{Job, Jobs};
+use super::options::{FailurePolicy, Hook, PluginOptions, QuarantineOptions};
+use super::policy::{Admission, Health};
+use crate::topic::{TopicFilters, TopicName};
+
+/// The default of `registration.eager-payload`.
+const EAGER_PAYLOAD: u32 = 16_384;
+
+pub(super) struct Version {
+    pub(super) options: PluginOptions,
+    /// Counts the loads of this plugin, from 1.
+    pub(super) number: u64,
+    pub(super) sha256: String,
+    /// Exported, and wanted by the configuration.
+    pub(super) hooks: Vec<Hook>,
+    pub(super) authorize_deliveries: bool,
+    pub(super) lasting: Arc<Lasting>,
+    pub(super) health: Health,
+    /// The version that this one replaced, for the policy `last-good`.
+    pub(super) previous: Mutex<Option<Arc<Version>>>,
+    /// A job to go back to it is on its way.
+    rolling_back: AtomicBool,
+    eager_payload: usize,
+    /// Empty: every topic.
+    configured_topics: TopicFilters,
+    registered_topics: TopicFilters,
+    blueprint: Blueprint,
+    slots: Box<[Slot]>,
+    /// Guards the spares; held to push or pop one.
+    spares: Mutex<Vec<Instance>>,
+    /// Calls that no slot counts.
+    other_calls: AtomicU64,
+    clock: Arc<Clock>,
+    jobs: Jobs,
+}
+
+/// What survives the versions of a plugin.
+pub(super) struct Lasting {
+    pub(super) state: Arc<State>,
+    pub(super) log_rate: Arc<LogRate>,
+    pub(super) counters: Counters,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) calls_of_former_versions: AtomicU64,
+    pub(super) failures: [AtomicU64; Hook::COUNT],
+    pub(super) overruns: AtomicU64,
+    pub(super) quarantines: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) dropped_events: AtomicU64,
+    /// Guards the text of the last failure.
+    pub(super) last_error: Mutex<Option<String>>,
+}
+
+/// On a cache line of its own: each is used by about one thread.
+#[repr(align(128))]
+#[derive(Default)]
+struct Slot {
+    /// Guards the instance; held during a call, and only ever tried on packet threads.
+    instance: Mutex<Option<Instance>>,
+    calls: AtomicU64,
+}
+
+/// What a version is made of beside its blueprint.
+pub(super) struct Parts {
+    pub(super) options: PluginOptions,
+    pub(super) number: u64,
+    pub(super) sha256: String,
+    pub(super) hooks: Vec<Hook>,
+    pub(super) lasting: Arc<Lasting>,
+    pub(super) quarantine: QuarantineOptions,
+    pub(super) clock: Arc<Clock>,
+    pub(super) jobs: Jobs,
+}
+
+impl Version {
+    /// Instantiates for every slot and a spare. Takes as long as the plugin's `init` does.
+    pub(super) fn new(parts: Parts, blueprint: Blueprint, workers: usize) -> Result<Version, Vec<Problem>> {
+        parts.clock.touch();
+        let (probe, registration) = blueprint.instantiate()?;
+        let registered_topics = topics(&registration.topics)?;
+        let mut version = Version {
+            health: Health::new(parts.quarantine),
+            authorize_deliveries: registration.authorize_deliveries,
+            eager_payload: registration.eager_payload.unwrap_or(EAGER_PAYLOAD) as usize,
+            configured_topics: parts.options.topics.iter().collect(),
+            registered_topics,
+            blueprint,
+            slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
+            spares: Mutex::new(vec![probe]),
+            other_calls: AtomicU64::new(0),
+            previous: Mutex::new(None),
+            rolling_back: AtomicBool::new(false),
+            options: parts.options,
+            number: parts.number,
+            sha256: parts.sha256,
+            hooks: parts.hooks,
+            lasting: parts.lasting,
+            clock: parts.clock,
+            jobs: parts.jobs,
+        };
+        for slot in &mut version.slots {
+            version.clock.touch();
+            let (instance, _) = version.blueprint.instantiate()?;
+            slot.instance = Mutex::new(Some(instance));
+        }
+        Ok(version)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        self.hooks.contains(&hook)
+    }
+
+    pub(super) fn policy(&self, hook: Hook) -> FailurePolicy {
+        self.options.policies.of(hook)
+    }
+
+    pub(super) fn needs(&self) -> Needs {
+        self.blueprint.needs
+    }
+
+    /// Whether messages of this topic are for the plugin.
+    #[inline]
+    pub(super) fn wants(&self, topic: &TopicName) -> bool {
+        (self.configured_topics.is_empty() || self.configured_topics.matches_any(topic.as_str()))
+            && (self.registered_topics.is_empty() || self.registered_topics.matches_any(topic.as_str()))
+    }
+
+    /// The payload as it is passed with a call.
+    #[inline]
+    pub(super) fn eager<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        if payload.len() <= self.eager_payload { payload } else { &[] }
+    }
+
+    /// Calls a hook on some instance. `work` makes the call and checks the answer; where it fails, the
+    /// instance is thrown away, the failure noted, and the policy that answers returned.
+    #[inline]
+    pub(super) fn call<T>(
+        &self,
+        hook: Hook,
+        place: Place,
+        call: Call,
+        work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
+    ) -> Result<(T, Effects), FailurePolicy> {
+        if self.is_refused(place) {
+            self.lasting.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(self.policy_in_force(hook, true));
+        }
+        match self.try_call(call, work) {
+            Ok(answer) => Ok(answer),
+            Err(error) => {
+                self.failed(hook, &error);
+                Err(self.policy_in_force(hook, true))
+            }
+        }
+    }
+
+    #[inline]
+    fn is_refused(&self, place: Place) -> bool {
+        match self.health.admission() {
+            Admission::Call => false,
+            Admission::Aside => place == Place::NoRoomAside,
+            Admission::Refuse => true,
+        }
+    }
+
+    #[inline]
+    fn try_call<T>(
+        &self,
+        call: Call,
+        work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
+    ) -> Result<(T, Effects), CallError> {
+        self.clock.touch();
+        let index = thread_number() % self.slots.len();
+        for nth in 0..self.slots.len() {
+            let slot = &self.slots[(index + nth) % self.slots.len()];
+            let mut guard = match slot.instance.try_lock() {
+                Ok(guard) => guard,
+                Err(TryLockError::WouldBlock) => continue,
+                Err(TryLockError::Poisoned(poisoned)) => without_instance(slot, poisoned.into_inner()),
+            };
+            let instance = match &mut *guard {
+                Some(instance) => instance,
+                empty => empty.insert(self.spare_or_new()?),
+            };
+            // Nobody else writes while the slot is locked.
+            slot.calls.store(slot.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let outcome = run(instance, call, work);
+            if outcome.is_err() {
+                *guard = None;
+            }
+            return outcome;
+        }
+        self.call_on_spare(call, work)
+    }
+
+    /// More threads call than there are slots.
+    #[cold]
+    fn call_on_spare<T>(
+        &self,
+        call: Call,
+        work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
+    ) -> Result<(T, Effects), CallError> {
+        let mut instance = self.spare_or_new()?;
+        self.other_calls.fetch_add(1, Ordering::Relaxed);
+        let outcome = run(&mut instance, call, work)?;
+        self.spares().push(instance);
+        Ok(outcome)
+    }
+
+    #[cold]
+    fn spare_or_new(&self) -> Result<Instance, CallError> {
+        if let Some(spare) = self.spares().pop() {
+            return Ok(spare);
+        }
+        match self.blueprint.instantiate() {
+            Ok((instance, _)) => Ok(instance),
+            Err(problems) => {
+                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                Err(CallError::NoInstance(problems.join("; ")))
+            }
+        }
+    }
+
+    /// An instance for a thread that keeps it, such as the one that passes events on.
+    pub(super) fn own_instance(&self) -> Result<Instance, CallError> {
+        self.clock.touch();
+        self.spare_or_new()
+    }
+
+    /// To be called before a call on an instance of `own_instance`.
+    pub(super) fn begin_own(&self, instance: &mut Instance) {
+        self.clock.touch();
+        self.other_calls.fetch_add(1, Ordering::Relaxed);
+        instance.begin_within(self.options.budgets.lifecycle, Call::default());
+    }
+
+    /// Counts and logs a failure, and draws the consequences for calls to come.
+    #[cold]
+    pub(super) fn failed(&self, hook: Hook, error: &CallError) {
+        let counters = &self.lasting.counters;
+        let text = error.to_string();
+        counters.failures[hook.index()].fetch_add(1, Ordering::Relaxed);
+        if error.is_overrun() {
+            counters.overruns.fetch_add(1, Ordering::Relaxed);
+        }
+        tracing::error!(plugin = self.name(), %hook, error = text, "plugin failed");
+        *lock(&counters.last_error) = Some(format!("{hook}: {text}"));
+        if let Some(back_off) = self.health.failed(error.is_overrun(), Instant::now()) {
+            counters.quarantines.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(plugin = self.name(), ?back_off, "plugin is in quarantine");
+        }
+        self.jobs.send(Job::Refill(self.key()));
+    }
+
+    /// What answers for this hook now; `last-good` sets the way back in motion.
+    fn policy_in_force(&self, hook: Hook, go_back: bool) -> FailurePolicy {
+        match self.policy(hook) {
+            FailurePolicy::LastGood => {
+                if go_back
+                    && lock(&self.previous).is_some()
+                    && !self.rolling_back.swap(true, Ordering::Relaxed)
+                {
+                    self.jobs.send(Job::GoBack(self.key()));
+                }
+                FailurePolicy::Deny
+            }
+            policy => policy,
+        }
+    }
+
+    fn key(&self) -> (String, u64) {
+        (self.options.name.clone(), self.number)
+    }
+
+    /// Makes a spare where there is none; not for packet threads.
+    pub(super) fn refill(&self) {
+        for slot in &self.slots {
+            if let Ok(mut guard) = slot.instance.try_lock()
+                && guard.is_none()
+            {
+                self.clock.touch();
+                match self.spare_or_new() {
+                    Ok(instance) => *guard = Some(instance),
+                    Err(error) => return tracing::error!(plugin = self.name(), %error, "no new instance"),
+                }
+            }
+        }
+        while self.spares().is_empty() {
+            self.clock.touch();
+            match self.blueprint.instantiate() {
+                Ok((instance, _)) => self.spares().push(instance),
+                Err(problems) => {
+                    return tracing::error!(plugin = self.name(), ?problems, "no spare instance");
+                }
+            }
+        }
+    }
+
+    /// Ends every instance and hands on what it leaves to the instance of the same slot of `next`. Waits
+    /// for calls in flight; not for packet threads.
+    pub(super) fn drain(&self, next: Option<&Version>) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            let instance = lock(&slot.instance).take();
+            if let Some(instance) = instance {
+                self.drain_one(instance, next.map(|next| (next, index)));
+            }
+        }
+        let spares = std::mem::take(&mut *self.spares());
+        for spare in spares {
+            self.drain_one(spare, None);
+        }
+    }
+
+    pub(super) fn drain_one(&self, instance: Instance, next: Option<(&Version, usize)>) {
+        self.clock.touch();
+        match instance.drain(self.options.budgets.lifecycle) {
+            Ok(Some(handover)) => {
+                if let Some((next, index)) = next {
+                    next.migrate(index, &handover);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(plugin = self.name(), error = format!("{error:?}"), "drain failed");
+            }
+        }
+    }
+
+    fn migrate(&self, index: usize, handover: &super::instance::Handover) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let mut guard = lock(&slot.instance);
+        let Some(instance) = &mut *guard else { return };
+        self.clock.touch();
+        match instance.migrate(self.options.budgets.lifecycle, handover) {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::warn!(plugin = self.name(), why, "migrate refused the old state"),
+            Err(error) => {
+                *guard = None;
+                tracing::warn!(plugin = self.name(), error = format!("{error:?}"), "migrate failed");
+                self.jobs.send(Job::Refill(self.key()));
+            }
+        }
+    }
+
+    /// Calls of this version, and of those before it.
+    pub(super) fn calls(&self) -> u64 {
+        self.own_calls() + self.lasting.counters.calls_of_former_versions.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn own_calls(&self) -> u64 {
+        let slots: u64 = self.slots.iter().map(|slot| slot.calls.load(Ordering::Relaxed)).sum();
+        slots + self.other_calls.load(Ordering::Relaxed)
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Instance>> {
+        lock(&self.spares)
+    }
+}
+
+/// Where a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On the thread that serves the connection.
+    Inline,
+    /// On a thread for plugins on probation.
+    Aside,
+    /// On the connection's thread because too many wait for the other: plugins on probation are not called.
+    NoRoomAside,
+}
+
+#[inline]
+fn run<T>(
+    instance: &mut Instance,
+    call: Call,
+    work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
+) -> Result<(T, Effects), CallError> {
+    instance.begin(call);
+    let answer = work(instance)?;
+    let effects = std::mem::take(&mut instance.store.data_mut().call).effects;
+    Ok((answer, effects))
+}
+
+/// A panic during a call leaves an instance that nobody may call.
+#[cold]
+fn without_instance<'a>(
+    slot: &'a Slot,
+    mut guard: MutexGuard<'a, Option<Instance>>,
+) -> MutexGuard<'a, Option<Instance>> {
+    *guard = None;
+    slot.instance.clear_poison();
+    guard
+}
+
+fn topics(filters: &[String]) -> Result<TopicFilters, Vec<Problem>> {
+    let mut legal = Vec::with_capacity(filters.len());
+    let mut problems = Vec::new();
+    for filter in filters {
+        match crate::topic::TopicFilter::try_from(filter.as_str()) {
+            Ok(filter) => legal.push(filter),
+            Err(reason) => {
+                let (filter, reason) = (filter.clone(), reason.to_string());
+                problems.push(Problem::IllegalTopic { filter, reason });
+            }
+        }
+    }
+    if problems.is_empty() { Ok(legal.iter().collect()) } else { Err(problems) }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Small numbers, one per thread.
+#[inline]
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    NUMBER.with(|number| {
+        if number.get() == usize::MAX {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        number.get()
+    })
+}

@@ -1,0 +1,103 @@
+//! Accepts sockets and hands each to a worker.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::workers::Spawner;
+use crate::broker::Broker;
+use crate::connection::{Peer, serve};
+use crate::hook::ListenerPolicy;
+use crate::transport::tcp::TcpListener;
+
+/// How long accepting rests after an error that the next try would meet again, such as too many files.
+const REST: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerOptions {
+    pub name: String,
+    pub address: SocketAddr,
+    /// Let in clients about which no hook said anything.
+    pub anonymous: bool,
+    /// Allow topics about which no hook said anything.
+    pub default_authorization: bool,
+}
+
+impl ListenerOptions {
+    /// Nobody comes in, and nothing is allowed, unless a hook says so.
+    pub fn new(name: impl Into<String>, address: SocketAddr) -> ListenerOptions {
+        ListenerOptions { name: name.into(), address, anonymous: false, default_authorization: false }
+    }
+
+    /// 127.0.0.1 at this port, open to everyone on this machine.
+    pub fn loopback(port: u16) -> ListenerOptions {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        ListenerOptions {
+            anonymous: true,
+            default_authorization: true,
+            ..ListenerOptions::new("default", address)
+        }
+    }
+
+    fn policy(&self) -> Arc<ListenerPolicy> {
+        Arc::new(ListenerPolicy {
+            name: self.name.clone(),
+            anonymous: self.anonymous,
+            default_authorization: self.default_authorization,
+        })
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Accepts for as long as it is polled.
+pub(super) async fn accept(
+    socket: TcpListener,
+    options: ListenerOptions,
+    broker: Arc<Broker>,
+    spawner: Spawner,
+    connections: Arc<AtomicUsize>,
+) {
+    let policy = options.policy();
+    loop {
+        let (stream, address) = match socket.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(listener = %options.name, %error, "could not accept a connection");
+                sleep(REST).await;
+                continue;
+            }
+        };
+        if connections.fetch_add(1, Ordering::AcqRel) >= broker.options().maximum_connections {
+            connections.fetch_sub(1, Ordering::AcqRel);
+            broker.statistics().connections_refused.count();
+            tracing::debug!(listener = %options.name, peer = %address, "refused: as many connections as `maximum-connections` allows");
+            continue;
+        }
+        let counted = Counted(connections.clone());
+        let peer = Peer { address: Some(address), listener: policy.clone() };
+        let broker = broker.clone();
+        spawner.spawn(async move {
+            serve_socket(stream, peer, broker).await;
+            drop(counted);
+        });
+    }
+}
+
+async fn serve_socket(stream: StdStream, peer: Peer, broker: Arc<Broker>) {
+    match TcpStream::from_std(stream) {
+        Ok(stream) => serve(stream, peer, broker).await,
+        Err(error) => tracing::warn!(%error, "could not register a connection"),
+    }
+}

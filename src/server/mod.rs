@@ -1,0 +1,215 @@
+//! A broker that listens: puts listeners, worker threads, hooks and broker together.
+//!
+//! ```
+//! # async fn example() -> Result<(), tidegate::server::StartError> {
+//! use tidegate::server::{ListenerOptions, Server};
+//!
+//! let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+//! println!("listening on {}", server.addresses()[0]);
+//! server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod listener;
+mod requests;
+mod workers;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::broker::{AuthorizationCache, Broker, ClientStatus, Options, Published, StatisticsSnapshot};
+use crate::cluster::standalone::Standalone;
+use crate::hook::{Hooks, NoHooks, Requests, What};
+use crate::message::ApplicationMessage;
+use crate::packet::ReasonCode;
+use crate::storage::memory::MemoryStorage;
+use crate::storage::{Storage, StorageError};
+use crate::transport::tcp::TcpListener;
+pub use listener::ListenerOptions;
+use workers::Workers;
+
+/// How long clients get to take their DISCONNECT at shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A running broker. Dropping it ends every connection at once; [`shutdown`](Server::shutdown) says
+/// farewell first.
+pub struct Server {
+    broker: Arc<Broker>,
+    addresses: Vec<SocketAddr>,
+    accepting: Vec<JoinHandle<()>>,
+    workers: Workers,
+    connections: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("listen on {address} (listener `{name}`): {}", explain(.source))]
+    Listen { name: String, address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("start a worker thread: {0}")]
+    Worker(std::io::Error),
+}
+
+/// What a [`Server`] is made of.
+pub struct Builder {
+    options: Options,
+    listeners: Vec<ListenerOptions>,
+    hooks: Arc<dyn Hooks>,
+    requests: Option<Requests>,
+    storage: Arc<dyn Storage>,
+    workers: usize,
+}
+
+impl Server {
+    pub fn builder() -> Builder {
+        Builder {
+            options: Options::default(),
+            listeners: Vec::new(),
+            hooks: Arc::new(NoHooks),
+            requests: None,
+            storage: Arc::new(MemoryStorage::default()),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// Where it listens, in the order of the listeners.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Publishes a message through the same pipeline as a client's; hooks see it as injected.
+    pub async fn publish(&self, message: ApplicationMessage) -> Published {
+        self.broker.publish(None, message, &mut AuthorizationCache::default()).await
+    }
+
+    /// Ends a client's connection. Says whether there is one.
+    pub fn disconnect(&self, client_identifier: &str, reason: ReasonCode) -> bool {
+        self.broker.disconnect(client_identifier, reason)
+    }
+
+    /// All sessions, connected or not.
+    pub fn clients(&self) -> Vec<ClientStatus> {
+        self.broker.clients()
+    }
+
+    pub fn statistics(&self) -> StatisticsSnapshot {
+        self.broker.statistics().snapshot()
+    }
+
+    /// Stops listening, tells every client (MQTT 5.0: DISCONNECT 0x8B), publishes Wills, and waits up to
+    /// five seconds for clients to take the news.
+    pub async fn shutdown(mut self) {
+        self.accepting.drain(..).for_each(|accepting| accepting.abort());
+        self.broker.end_all_connections();
+        let deadline = Instant::now() + DRAIN;
+        while self.connections.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            // A client that was just being let in gets its turn too.
+            self.broker.end_all_connections();
+            sleep_until(Instant::now() + Duration::from_millis(10)).await;
+        }
+        self.broker.event(|| What::Stopped);
+        self.workers.stop();
+        let joined = tokio::task::spawn_blocking(move || self.workers.join());
+        let _ = timeout_at(deadline + DRAIN, joined).await;
+    }
+}
+
+impl Builder {
+    pub fn options(mut self, options: Options) -> Builder {
+        self.options = options;
+        self
+    }
+
+    /// Adds a listener.
+    pub fn listener(mut self, listener: ListenerOptions) -> Builder {
+        self.listeners.push(listener);
+        self
+    }
+
+    pub fn hooks(mut self, hooks: Arc<dyn Hooks>) -> Builder {
+        self.hooks = hooks;
+        self
+    }
+
+    /// What the hooks ask of the broker: see [`requests`](crate::hook::requests).
+    pub fn requests(mut self, requests: Requests) -> Builder {
+        self.requests = Some(requests);
+        self
+    }
+
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Builder {
+        self.storage = storage;
+        self
+    }
+
+    /// Threads that serve connections. Default: as many as there are cores.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Binds every listener, then starts to serve: where one cannot be bound, nothing is started.
+    ///
+    /// # Errors
+    /// Where a listener cannot be bound, the storage cannot be read, or a thread cannot be started.
+    pub async fn start(self) -> Result<Server, StartError> {
+        let mut bound = Vec::with_capacity(self.listeners.len());
+        for options in &self.listeners {
+            bound.push(TcpListener::bind(options.address).map_err(|source| StartError::Listen {
+                name: options.name.clone(),
+                address: options.address,
+                source,
+            })?);
+        }
+        let broker = Broker::new(self.options, self.hooks, self.storage, Arc::new(Standalone))?;
+        let workers = Workers::start(self.workers).map_err(StartError::Worker)?;
+        let connections = Arc::new(AtomicUsize::new(0));
+        let house = broker.clone();
+        workers.spawn(async move { house.keep_house().await });
+        if let Some(requests) = self.requests {
+            workers.spawn(requests::carry_out(requests, broker.clone()));
+        }
+        broker.event(|| What::Started);
+        let addresses = bound.iter().map(TcpListener::address).collect();
+        let accepting = bound
+            .into_iter()
+            .zip(self.listeners)
+            .map(|(socket, options)| {
+                let (broker, spawner, connections) = (broker.clone(), workers.spawner(), connections.clone());
+                tokio::spawn(listener::accept(socket, options, broker, spawner, connections))
+            })
+            .collect();
+        Ok(Server { broker, addresses, accepting, workers, connections })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.iter().for_each(JoinHandle::abort);
+        self.workers.stop();
+    }
+}
+
+fn explain(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "; another process listens there: stop it, or choose another port",
+        ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a permission (root, or CAP_NET_BIND_SERVICE): choose a higher port"
+        }
+        ErrorKind::AddrNotAvailable => "; no network interface of this machine has that address",
+        _ => "",
+    };
+    format!("{error}{advice}")
+}

@@ -1,0 +1,88 @@
+//! Inbound QoS 2: which packet identifiers have been received and not yet released.
+//!
+//! ```text
+//!            PUBLISH (fresh)                PUBREL
+//!   (none) ------------------> received ------------> (none)
+//!                              |      ^
+//!                              +------+ PUBLISH (duplicate): answered again, not routed again
+//! ```
+
+use hashbrown::HashSet;
+
+use crate::packet::PacketIdentifier;
+
+#[derive(Debug, Default)]
+pub struct Inbound {
+    received: HashSet<PacketIdentifier>,
+}
+
+/// What a QoS 2 PUBLISH is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    Fresh,
+    /// Seen before and not released: answer with PUBREC again, route nothing [MQTT-4.3.3-10].
+    Duplicate,
+    /// More identifiers unreleased than the Receive Maximum allows [MQTT-3.3.4-7].
+    QuotaExceeded,
+}
+
+impl Inbound {
+    /// A QoS 2 PUBLISH came. DUP is not asked: only the identifier says whether it is known.
+    pub fn receive(&mut self, packet_identifier: PacketIdentifier, receive_maximum: u16) -> Received {
+        if self.received.contains(&packet_identifier) {
+            return Received::Duplicate;
+        }
+        if self.received.len() >= usize::from(receive_maximum) {
+            return Received::QuotaExceeded;
+        }
+        self.received.insert(packet_identifier);
+        Received::Fresh
+    }
+
+    /// PUBREL came, or the message was refused. Says whether the identifier was known.
+    pub fn release(&mut self, packet_identifier: PacketIdentifier) -> bool {
+        let known = self.received.remove(&packet_identifier);
+        if self.received.is_empty() && self.received.capacity() > 16 {
+            self.received = HashSet::new();
+        }
+        known
+    }
+
+    pub fn len(&self) -> usize {
+        self.received.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u16) -> PacketIdentifier {
+        PacketIdentifier::new(n).unwrap()
+    }
+
+    #[test]
+    fn a_qos2_identifier_is_fresh_once_until_it_is_released() {
+        let mut inbound = Inbound::default();
+        assert_eq!(inbound.receive(id(1), 10), Received::Fresh);
+        assert_eq!(inbound.receive(id(1), 10), Received::Duplicate);
+        assert!(inbound.release(id(1)));
+        assert!(!inbound.release(id(1)));
+        assert_eq!(inbound.receive(id(1), 10), Received::Fresh);
+    }
+
+    #[test]
+    fn more_identifiers_than_the_receive_maximum_exceed_the_quota() {
+        let mut inbound = Inbound::default();
+        assert_eq!(inbound.receive(id(1), 2), Received::Fresh);
+        assert_eq!(inbound.receive(id(2), 2), Received::Fresh);
+        assert_eq!(inbound.receive(id(3), 2), Received::QuotaExceeded);
+        assert_eq!(inbound.receive(id(2), 2), Received::Duplicate);
+        inbound.release(id(1));
+        assert_eq!(inbound.receive(id(3), 2), Received::Fresh);
+    }
+}

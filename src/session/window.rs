@@ -1,0 +1,255 @@
+//! The outbound in-flight window: QoS 1 and 2 messages that were sent and are not yet acknowledged.
+//!
+//! ```text
+//!   QoS 1:  send -> Publish --- PUBACK ------------------------------------> (free)
+//!   QoS 2:  send -> Publish --- PUBREC ---> Pubrel --- PUBCOMP ------------> (free)
+//!                              PUBREC >= 0x80 ---------------------------> (free)
+//! ```
+//!
+//! Entries stand in the order in which they were sent first, and that is the order in which they are sent
+//! again on a resumed session. The window is small (see `Options::maximum_inflight`), so that a search
+//! from its front is cheap: acknowledgements come in the order of the messages.
+
+use std::collections::VecDeque;
+
+use super::{Delivery, Outgoing};
+use crate::packet::{PacketIdentifier, QoS};
+
+#[derive(Debug)]
+pub struct Window {
+    entries: VecDeque<Entry>,
+    last_identifier: u16,
+    maximum: u16,
+    /// Entries before this index were sent on the current connection; those from here on are to be sent
+    /// again.
+    resent: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    packet_identifier: PacketIdentifier,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Publish(Delivery),
+    /// The message itself is the client's now.
+    Pubrel,
+}
+
+/// What an acknowledgement brought.
+#[derive(Debug)]
+pub enum Acknowledged {
+    /// The flow is over; the message, where it was still held.
+    Complete(Option<Delivery>),
+    /// PUBREL is to be sent.
+    Release,
+    /// The identifier is not in use, or not in this state.
+    Unknown,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window { entries: VecDeque::new(), last_identifier: 0, maximum: u16::MAX, resent: 0 }
+    }
+}
+
+impl Window {
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a further message may be sent [MQTT-3.3.4-9].
+    pub fn has_room(&self) -> bool {
+        self.entries.len() < usize::from(self.maximum)
+    }
+
+    /// Takes a message in and gives it an identifier. Only where there [is room](Window::has_room).
+    pub fn send(&mut self, delivery: Delivery) -> Outgoing<'_> {
+        let packet_identifier = self.free_identifier();
+        self.entries.push_back(Entry { packet_identifier, state: State::Publish(delivery) });
+        self.resent = self.entries.len();
+        match self.entries.back() {
+            Some(entry) => entry.outgoing(false),
+            None => Outgoing::Pubrel(packet_identifier),
+        }
+    }
+
+    /// Whether messages of the connection before wait to be sent again, and may be.
+    pub fn has_to_resend(&self) -> bool {
+        self.resent < self.entries.len() && self.resent < usize::from(self.maximum)
+    }
+
+    /// The next that is to be sent again.
+    pub fn resend(&mut self) -> Option<Outgoing<'_>> {
+        let entry = self.entries.get(self.resent)?;
+        self.resent += 1;
+        Some(entry.outgoing(true))
+    }
+
+    pub fn resume(&mut self, receive_maximum: u16) {
+        self.maximum = receive_maximum;
+        self.resent = 0;
+    }
+
+    pub fn puback(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
+        self.complete(
+            packet_identifier,
+            |state| matches!(state, State::Publish(delivery) if delivery.qos == QoS::AtLeastOnce),
+        )
+    }
+
+    pub fn pubrec(&mut self, packet_identifier: PacketIdentifier, refused: bool) -> Acknowledged {
+        if refused {
+            return self.complete(packet_identifier, is_qos2);
+        }
+        let Some(index) = self.position(packet_identifier) else { return Acknowledged::Unknown };
+        let entry = &mut self.entries[index];
+        match &entry.state {
+            State::Publish(delivery) if delivery.qos == QoS::ExactlyOnce => {
+                entry.state = State::Pubrel;
+                Acknowledged::Release
+            }
+            State::Publish(_) => Acknowledged::Unknown,
+            State::Pubrel => Acknowledged::Release,
+        }
+    }
+
+    pub fn pubcomp(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
+        self.complete(packet_identifier, |state| matches!(state, State::Pubrel))
+    }
+
+    fn complete(
+        &mut self,
+        packet_identifier: PacketIdentifier,
+        wanted: impl Fn(&State) -> bool,
+    ) -> Acknowledged {
+        let index = self.position(packet_identifier).filter(|&index| wanted(&self.entries[index].state));
+        let Some(entry) = index.and_then(|index| self.entries.remove(index)) else {
+            return Acknowledged::Unknown;
+        };
+        if index < Some(self.resent) {
+            self.resent -= 1;
+        }
+        match entry.state {
+            State::Publish(delivery) => Acknowledged::Complete(Some(delivery)),
+            State::Pubrel => Acknowledged::Complete(None),
+        }
+    }
+
+    fn position(&self, packet_identifier: PacketIdentifier) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.packet_identifier == packet_identifier)
+    }
+
+    /// The next identifier that is not in flight [MQTT-2.2.1-4]. There is one: the window is smaller
+    /// than the number of identifiers.
+    fn free_identifier(&mut self) -> PacketIdentifier {
+        loop {
+            self.last_identifier = self.last_identifier.wrapping_add(1);
+            match PacketIdentifier::new(self.last_identifier) {
+                Some(id) if self.position(id).is_none() => return id,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn outgoing(&self, dup: bool) -> Outgoing<'_> {
+        let packet_identifier = self.packet_identifier;
+        match &self.state {
+            State::Publish(delivery) => Outgoing::Acknowledged { delivery, packet_identifier, dup },
+            State::Pubrel => Outgoing::Pubrel(packet_identifier),
+        }
+    }
+}
+
+fn is_qos2(state: &State) -> bool {
+    matches!(state, State::Publish(delivery) if delivery.qos == QoS::ExactlyOnce)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::message::ApplicationMessage;
+    use crate::topic::TopicName;
+
+    fn delivery(qos: QoS) -> Delivery {
+        let message = ApplicationMessage::new(TopicName::try_from("t").unwrap(), "x").with_qos(qos);
+        Delivery::new(Arc::new(message), QoS::ExactlyOnce, false)
+    }
+
+    fn send(window: &mut Window, qos: QoS) -> PacketIdentifier {
+        match window.send(delivery(qos)) {
+            Outgoing::Acknowledged { packet_identifier, dup: false, .. } => packet_identifier,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn qos2_is_released_after_pubrec_and_free_after_pubcomp() {
+        let mut window = Window::default();
+        let id = send(&mut window, QoS::ExactlyOnce);
+        assert!(matches!(window.puback(id), Acknowledged::Unknown));
+        assert!(matches!(window.pubcomp(id), Acknowledged::Unknown));
+        assert!(matches!(window.pubrec(id, false), Acknowledged::Release));
+        assert!(matches!(window.pubrec(id, false), Acknowledged::Release));
+        assert!(matches!(window.pubcomp(id), Acknowledged::Complete(None)));
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn a_refused_pubrec_ends_the_flow() {
+        let mut window = Window::default();
+        let id = send(&mut window, QoS::ExactlyOnce);
+        assert!(matches!(window.pubrec(id, true), Acknowledged::Complete(Some(_))));
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn resume_sends_again_in_order_with_dup_and_pubrel_where_it_was_received() {
+        let mut window = Window::default();
+        let first = send(&mut window, QoS::ExactlyOnce);
+        let second = send(&mut window, QoS::AtLeastOnce);
+        window.pubrec(first, false);
+        assert!(!window.has_to_resend());
+        window.resume(10);
+        assert!(matches!(window.resend(), Some(Outgoing::Pubrel(id)) if id == first));
+        assert!(matches!(window.resend(), Some(Outgoing::Acknowledged { packet_identifier, dup: true, .. })
+                if packet_identifier == second));
+        assert!(!window.has_to_resend());
+    }
+
+    #[test]
+    fn a_smaller_receive_maximum_holds_back_what_is_sent_again() {
+        let mut window = Window::default();
+        let ids: Vec<_> = (0..3).map(|_| send(&mut window, QoS::AtLeastOnce)).collect();
+        window.resume(1);
+        assert!(window.has_to_resend() && window.resend().is_some());
+        assert!(!window.has_to_resend() && !window.has_room());
+        window.puback(ids[0]);
+        assert!(window.has_to_resend());
+        assert!(matches!(window.resend(), Some(Outgoing::Acknowledged { packet_identifier, .. })
+                if packet_identifier == ids[1]));
+    }
+
+    #[test]
+    fn identifiers_in_flight_are_not_given_again_when_they_wrap() {
+        let mut window = Window::default();
+        let first = send(&mut window, QoS::AtLeastOnce);
+        for _ in 0..u16::MAX - 1 {
+            let id = send(&mut window, QoS::AtLeastOnce);
+            window.puback(id);
+        }
+        let next = send(&mut window, QoS::AtLeastOnce);
+        assert_ne!(next, first);
+        assert_eq!(window.len(), 2);
+    }
+}

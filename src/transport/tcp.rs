@@ -1,0 +1,61 @@
+//! TCP.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+/// Connections that the kernel keeps for us before we accept them.
+const BACKLOG: i32 = 1024;
+/// Idle time after which the kernel asks whether the peer is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// A socket that listens. Accepted sockets are not tied to the thread that accepts them.
+pub struct TcpListener {
+    socket: tokio::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl TcpListener {
+    /// Binds and listens; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The operating system's: address in use, no permission for the port, no such address.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart must not wait for the connections of the process before.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // Accepted sockets inherit these. Packets are gathered before they are written, so the kernel need
+        // not wait for more; and a peer that vanished is found even where its keep-alive is 0.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = StdListener::from(socket);
+        let address = listener.local_addr()?;
+        Ok(TcpListener { socket: tokio::net::TcpListener::from_std(listener)?, address })
+    }
+
+    /// The address it listens on, with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// The operating system's, for example where there are no more file descriptors. The next call may
+    /// succeed.
+    pub async fn accept(&self) -> io::Result<(StdStream, SocketAddr)> {
+        let (stream, peer) = self.socket.accept().await?;
+        Ok((stream.into_std()?, peer))
+    }
+}
