@@ -11,3 +11,5 @@ mod connect;
 mod qos;
 mod resume;
 mod subscribe;
+#[cfg(feature = "wasm")]
+mod wasm;
