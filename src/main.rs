@@ -1,1 +1,5 @@
-fn main() {}
+//! The command `tidegate`.
+
+fn main() -> std::process::ExitCode {
+    tidegate::daemon::main()
+}

@@ -46,7 +46,12 @@ struct Cached {
 }
 
 impl AuthorizationCache {
-    fn get(&mut self, generation: u64, asked: &AuthorizeContext<'_>, now: Timestamp) -> Option<Result<(), ReasonCode>> {
+    fn get(
+        &mut self,
+        generation: u64,
+        asked: &AuthorizeContext<'_>,
+        now: Timestamp,
+    ) -> Option<Result<(), ReasonCode>> {
         let verdicts = self.verdicts.as_ref()?;
         if self.generation != generation {
             self.verdicts = None;

@@ -124,10 +124,8 @@ impl Broker {
     fn next_retained(&self, replay: &mut Replay, now: Timestamp) -> (Vec<Arc<ApplicationMessage>>, bool) {
         let (found, next) =
             read(&self.retained.messages).matches_after(&replay.filter, replay.cursor.as_ref(), BATCH);
-        let (expired, live): (Vec<_>, Vec<_>) = found
-            .into_iter()
-            .map(|(_, message)| message)
-            .partition(|message| message.is_expired(now));
+        let (expired, live): (Vec<_>, Vec<_>) =
+            found.into_iter().map(|(_, message)| message).partition(|message| message.is_expired(now));
         self.forget_expired(&expired);
         replay.cursor = next;
         let more = replay.cursor.is_some();

@@ -7,8 +7,8 @@ use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::output::{legal, texts};
 use super::Connection;
+use super::output::{legal, texts};
 use crate::broker::{Closing, End};
 use crate::hook::{DisconnectCause, Reply};
 use crate::packet::{DecodeError, Disconnect, Packet, PacketType, ProtocolVersion, ReasonCode};
@@ -134,8 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let client = self.attachment.client_identifier().clone();
         tracing::debug!(%client, cause = ?ended.cause, reason = ?ended.reason, why = %ended.why, "client disconnected");
         let broker = self.attachment.broker().clone();
-        let due_will =
-            self.attachment.close(ended.closing, ended.cause, ended.reason, ended.expiry_interval);
+        let due_will = self.attachment.close(ended.closing, ended.cause, ended.reason, ended.expiry_interval);
         if let Some(will) = due_will {
             broker.publish_will(will).await;
         }

@@ -32,11 +32,7 @@ pub(super) struct Input {
 
 impl Input {
     pub(super) fn new(maximum_packet_size: u32) -> Input {
-        Input {
-            decoder: Decoder::server(maximum_packet_size),
-            chunk: Bytes::new(),
-            partial: BytesMut::new(),
-        }
+        Input { decoder: Decoder::server(maximum_packet_size), chunk: Bytes::new(), partial: BytesMut::new() }
     }
 
     pub(super) fn decoder(&mut self) -> &mut Decoder {

@@ -16,7 +16,8 @@ use crate::hook::Reply;
 use crate::message::Timestamp;
 use crate::packet::{
     Ack, AckProperties, Packet, PacketIdentifier, PacketType, ProtocolVersion, PublishHeader, ReasonCode,
-    encode, encode_publish, encode_publish_header, encode_pubcomp, encode_pubrel, encoded_len, publish_encoded_len,
+    encode, encode_pubcomp, encode_publish, encode_publish_header, encode_pubrel, encoded_len,
+    publish_encoded_len,
 };
 use crate::session::{Delivery, Outgoing};
 
@@ -168,7 +169,13 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
-    fn publish(&mut self, delivery: &Delivery, id: Option<PacketIdentifier>, dup: bool, now: Timestamp) -> u64 {
+    fn publish(
+        &mut self,
+        delivery: &Delivery,
+        id: Option<PacketIdentifier>,
+        dup: bool,
+        now: Timestamp,
+    ) -> u64 {
         let message = &delivery.message;
         let header = PublishHeader { packet_identifier: id, dup, ..header(delivery, now) };
         let encoded = if message.payload.len() < LARGE {
@@ -231,8 +238,7 @@ impl SizeLimit {
     /// Whether a message is within the client's Maximum Packet Size [MQTT-3.1.2-24].
     pub(super) fn fits(self, delivery: &Delivery, now: Timestamp) -> bool {
         let Some(maximum) = self.maximum_packet_size else { return true };
-        let len =
-            publish_encoded_len(&header(delivery, now), delivery.message.payload.len(), self.version);
+        let len = publish_encoded_len(&header(delivery, now), delivery.message.payload.len(), self.version);
         // Two bytes of packet identifier are not yet in the header.
         len.is_ok_and(|len| len + 2 <= maximum as usize)
     }
@@ -264,7 +270,9 @@ pub(super) fn legal(reason: ReasonCode, packet: PacketType) -> ReasonCode {
 }
 
 /// A reply's text for CONNACK and DISCONNECT, which may always carry it.
-pub(super) fn texts(reply: Option<Box<Reply>>) -> (Option<ByteString>, Vec<(ByteString, ByteString)>, Option<ByteString>) {
+pub(super) fn texts(
+    reply: Option<Box<Reply>>,
+) -> (Option<ByteString>, Vec<(ByteString, ByteString)>, Option<ByteString>) {
     reply.map_or_else(Default::default, |reply| {
         (reply.reason_string, reply.user_properties, reply.server_reference)
     })

@@ -186,8 +186,7 @@ impl Builder {
             .into_iter()
             .zip(self.listeners)
             .map(|(socket, options)| {
-                let (broker, spawner, connections) =
-                    (broker.clone(), workers.spawner(), connections.clone());
+                let (broker, spawner, connections) = (broker.clone(), workers.spawner(), connections.clone());
                 tokio::spawn(listener::accept(socket, options, broker, spawner, connections))
             })
             .collect();

@@ -60,7 +60,11 @@ pub enum Outgoing<'a> {
     /// QoS 0: nothing is kept of it.
     AtMostOnce(Delivery),
     /// QoS 1 or 2: kept in the window until it is acknowledged.
-    Acknowledged { delivery: &'a Delivery, packet_identifier: PacketIdentifier, dup: bool },
+    Acknowledged {
+        delivery: &'a Delivery,
+        packet_identifier: PacketIdentifier,
+        dup: bool,
+    },
     Pubrel(PacketIdentifier),
 }
 

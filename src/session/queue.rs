@@ -125,7 +125,7 @@ impl Queue {
 
     fn subtract(&mut self, delivery: Delivery) -> Delivery {
         self.bytes -= cost(&delivery);
-        if self.len() == 0 {
+        if self.is_empty() {
             self.release_memory();
         }
         delivery

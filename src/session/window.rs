@@ -98,9 +98,10 @@ impl Window {
     }
 
     pub fn puback(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
-        self.complete(packet_identifier, |state| {
-            matches!(state, State::Publish(delivery) if delivery.qos == QoS::AtLeastOnce)
-        })
+        self.complete(
+            packet_identifier,
+            |state| matches!(state, State::Publish(delivery) if delivery.qos == QoS::AtLeastOnce),
+        )
     }
 
     pub fn pubrec(&mut self, packet_identifier: PacketIdentifier, refused: bool) -> Acknowledged {
@@ -221,10 +222,8 @@ mod tests {
         assert!(!window.has_to_resend());
         window.resume(10);
         assert!(matches!(window.resend(), Some(Outgoing::Pubrel(id)) if id == first));
-        assert!(
-            matches!(window.resend(), Some(Outgoing::Acknowledged { packet_identifier, dup: true, .. })
-                if packet_identifier == second)
-        );
+        assert!(matches!(window.resend(), Some(Outgoing::Acknowledged { packet_identifier, dup: true, .. })
+                if packet_identifier == second));
         assert!(!window.has_to_resend());
     }
 
@@ -237,10 +236,8 @@ mod tests {
         assert!(!window.has_to_resend() && !window.has_room());
         window.puback(ids[0]);
         assert!(window.has_to_resend());
-        assert!(
-            matches!(window.resend(), Some(Outgoing::Acknowledged { packet_identifier, .. })
-                if packet_identifier == ids[1])
-        );
+        assert!(matches!(window.resend(), Some(Outgoing::Acknowledged { packet_identifier, .. })
+                if packet_identifier == ids[1]));
     }
 
     #[test]

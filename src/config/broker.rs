@@ -1,0 +1,48 @@
+//! `[broker]`: its limits and defaults.
+
+use std::time::Duration;
+
+use super::section::Section;
+use crate::broker::Options;
+use crate::packet::QoS;
+use crate::session::Overflow;
+
+/// The fixed header and the largest remaining length that MQTT can express [MQTT-1.5.5].
+const LARGEST_PACKET: u64 = 268_435_455 + 5;
+const MAXIMUM_COUNT: u64 = 1 << 32;
+
+/// What the section says, and defaults for the rest.
+pub(super) fn read(mut section: Section<'_, '_>) -> Options {
+    let mut o = Options::default();
+    section.set("maximum-qos", &mut o.maximum_qos, |v| match v.integer(0..=2)? {
+        0u8 => Some(QoS::AtMostOnce),
+        1 => Some(QoS::AtLeastOnce),
+        _ => Some(QoS::ExactlyOnce),
+    });
+    section.set("retain-available", &mut o.retain_available, |v| v.boolean());
+    section.set("maximum-packet-size", &mut o.maximum_packet_size, |v| v.size(128..=LARGEST_PACKET));
+    section.set("maximum-connect-size", &mut o.maximum_connect_size, |v| v.size(128..=LARGEST_PACKET));
+    section.set("receive-maximum", &mut o.receive_maximum, |v| v.integer(1..=65_535));
+    section.set("topic-alias-maximum", &mut o.topic_alias_maximum, |v| v.integer(0..=65_535));
+    section.set("maximum-keep-alive", &mut o.maximum_keep_alive, |v| v.seconds(0..=65_535));
+    section
+        .set("maximum-session-expiry", &mut o.maximum_session_expiry, |v| v.seconds(0..=u64::from(u32::MAX)));
+    section.set("maximum-queued-messages", &mut o.maximum_queued_messages, |v| v.integer(1..=MAXIMUM_COUNT));
+    section.set("maximum-queued-bytes", &mut o.maximum_queued_bytes, |v| v.size(1024..=1 << 40));
+    section.set("overflow", &mut o.overflow, |v| {
+        v.choice(&[("drop-newest", Overflow::DropNewest), ("drop-oldest", Overflow::DropOldest)])
+    });
+    section.set("maximum-inflight", &mut o.maximum_inflight, |v| v.integer(1..=65_535));
+    section.set("maximum-subscriptions", &mut o.maximum_subscriptions, |v| v.integer(1..=MAXIMUM_COUNT));
+    section
+        .set("maximum-retained-messages", &mut o.maximum_retained_messages, |v| v.integer(0..=MAXIMUM_COUNT));
+    section.set("maximum-sessions", &mut o.maximum_sessions, |v| v.integer(1..=MAXIMUM_COUNT));
+    section.set("maximum-connections", &mut o.maximum_connections, |v| v.integer(1..=MAXIMUM_COUNT));
+    section.set("connect-timeout", &mut o.connect_timeout, |v| v.duration(SHORTEST..=LONGEST));
+    section.set("write-timeout", &mut o.write_timeout, |v| v.duration(SHORTEST..=LONGEST));
+    section.finish();
+    o
+}
+
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(3600);

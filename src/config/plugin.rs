@@ -1,0 +1,292 @@
+//! `[[plugin]]`: the plugins in the order of the chain, and `[plugins]`, what holds for all of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::report::Problems;
+use super::section::{Entry, Section, shortened};
+use super::settings;
+use crate::topic::TopicFilter;
+
+/// One plugin as the configuration wants it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginSpec {
+    pub name: String,
+    pub file: PathBuf,
+    /// Where the configuration names the file.
+    pub line: Option<usize>,
+    pub enabled: bool,
+    /// Only these of its hooks are used; none: all that it exports.
+    pub hooks: Option<Vec<HookName>>,
+    /// Messages whose topic matches none of these are kept away from it; empty: none are.
+    pub topics: Vec<TopicFilter>,
+    /// An object; what the plugin gets as its settings.
+    pub settings: Value,
+    /// Wall time of a call.
+    pub deadline: Duration,
+    /// Wall time of `init`, `drain` and `migrate`.
+    pub lifecycle_deadline: Duration,
+    /// Bytes of linear memory of one instance.
+    pub memory: usize,
+    pub log_lines_per_second: u32,
+    pub publishes_per_call: u32,
+    /// Bytes that it hands to the broker with one answer or one call; none: what two of the largest packets
+    /// need.
+    pub result_size: Option<usize>,
+    /// Of what it keeps in its state.
+    pub state_keys: usize,
+    pub state_bytes: usize,
+    /// What answers in its place where a call fails; the hook's default where it is not named.
+    pub on_failure: BTreeMap<HookName, FailurePolicy>,
+}
+
+impl PluginSpec {
+    /// A plugin with default limits and no settings.
+    pub fn new(name: impl Into<String>, file: impl Into<PathBuf>) -> PluginSpec {
+        PluginSpec {
+            name: name.into(),
+            file: file.into(),
+            line: None,
+            enabled: true,
+            hooks: None,
+            topics: Vec::new(),
+            settings: Value::Object(serde_json::Map::new()),
+            deadline: Duration::from_millis(10),
+            lifecycle_deadline: Duration::from_millis(100),
+            memory: 64 * 1024 * 1024,
+            log_lines_per_second: 100,
+            publishes_per_call: 16,
+            result_size: None,
+            state_keys: 100_000,
+            state_bytes: 16 * 1024 * 1024,
+            on_failure: BTreeMap::new(),
+        }
+    }
+}
+
+/// What holds for all plugins together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginsOptions {
+    /// Folder for compiled code; none: the user's cache folder.
+    pub cache: Option<PathBuf>,
+    /// Take over changed files while running.
+    pub reload: bool,
+    /// So many failures of a plugin within the window set it aside for a while.
+    pub quarantine_failures: u32,
+    pub quarantine_window: Duration,
+    /// Events that may wait for the plugins that observe them.
+    pub event_queue: usize,
+}
+
+impl Default for PluginsOptions {
+    fn default() -> PluginsOptions {
+        PluginsOptions {
+            cache: None,
+            reload: true,
+            quarantine_failures: 5,
+            quarantine_window: Duration::from_secs(10),
+            event_queue: 10_000,
+        }
+    }
+}
+
+/// A hook, by its one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HookName {
+    ValidatingConnection,
+    Authorizer,
+    InterceptingPublish,
+    InterceptingClientEnqueue,
+    InterceptingSubscription,
+    InterceptingUnsubscription,
+    ApplicationMessageNotConsumed,
+    Events,
+}
+
+impl HookName {
+    pub const ALL: [(&'static str, HookName); 8] = [
+        ("validating-connection", HookName::ValidatingConnection),
+        ("authorizer", HookName::Authorizer),
+        ("intercepting-publish", HookName::InterceptingPublish),
+        ("intercepting-client-enqueue", HookName::InterceptingClientEnqueue),
+        ("intercepting-subscription", HookName::InterceptingSubscription),
+        ("intercepting-unsubscription", HookName::InterceptingUnsubscription),
+        ("application-message-not-consumed", HookName::ApplicationMessageNotConsumed),
+        ("events", HookName::Events),
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        HookName::ALL.iter().find(|(_, hook)| *hook == self).map_or("", |(name, _)| *name)
+    }
+}
+
+impl fmt::Display for HookName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What answers in the place of a plugin that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailurePolicy {
+    Deny,
+    Allow,
+    Next,
+    /// Go back to the version before.
+    LastGood,
+    Disconnect,
+}
+
+const POLICIES: [(&str, FailurePolicy); 5] = [
+    ("deny", FailurePolicy::Deny),
+    ("allow", FailurePolicy::Allow),
+    ("next", FailurePolicy::Next),
+    ("last-good", FailurePolicy::LastGood),
+    ("disconnect", FailurePolicy::Disconnect),
+];
+
+/// `[plugins]`
+pub(super) fn read_common(mut section: Section<'_, '_>, folder: &Path) -> PluginsOptions {
+    let mut options = PluginsOptions::default();
+    section.set("cache", &mut options.cache, |v| Some(Some(folder.join(v.text()?))));
+    section.set("reload", &mut options.reload, |v| v.boolean());
+    section.set("quarantine-failures", &mut options.quarantine_failures, |v| v.integer(1..=1_000_000));
+    section
+        .set("quarantine-window", &mut options.quarantine_window, |v| v.duration(ms(100)..=ms(86_400_000)));
+    section.set("event-queue", &mut options.event_queue, |v| v.integer(1..=10_000_000));
+    section.finish();
+    options
+}
+
+/// `[[plugin]]`
+pub(super) fn read(
+    sections: Vec<Section<'_, '_>>,
+    folder: &Path,
+    problems: &Problems<'_>,
+) -> Vec<PluginSpec> {
+    let mut found: Vec<(PluginSpec, Range<usize>)> = Vec::new();
+    for section in sections {
+        let before = problems.count();
+        let Some((spec, span)) = read_one(section, folder, problems) else { continue };
+        if let Some((_, other)) = found.iter().find(|(other, _)| other.name == spec.name) {
+            let line = problems.line(other.start);
+            problems.add(
+                &span,
+                "plugin.name",
+                format!("`{}` is also the name of the plugin of line {line}; names must differ", spec.name),
+            );
+        }
+        if problems.count() == before {
+            found.push((spec, span));
+        }
+    }
+    found.into_iter().map(|(spec, _)| spec).collect()
+}
+
+fn read_one(
+    mut section: Section<'_, '_>,
+    folder: &Path,
+    problems: &Problems<'_>,
+) -> Option<(PluginSpec, Range<usize>)> {
+    let named = section.require("name", "name each plugin, for the log and the metrics");
+    let name = named.as_ref().and_then(Entry::name);
+    let mut spec = PluginSpec::new(name.clone().unwrap_or_default(), PathBuf::new());
+    section.set("enabled", &mut spec.enabled, |v| v.boolean());
+    let enabled = spec.enabled;
+    if let Some(entry) = section.require("path", "write the plugin's .wasm file, relative to this file") {
+        spec.file = read_path(&entry, folder, enabled).unwrap_or_default();
+        spec.line = Some(problems.line(entry.span().start));
+    }
+    section.set("hooks", &mut spec.hooks, |v| read_hooks(v).map(Some));
+    section.set("topics", &mut spec.topics, read_topics);
+    section.set("settings", &mut spec.settings, settings::read);
+    section.set("deadline", &mut spec.deadline, |v| v.duration(ms(2)..=ms(60_000)));
+    section.set("lifecycle-deadline", &mut spec.lifecycle_deadline, |v| v.duration(ms(2)..=ms(300_000)));
+    section.set("memory", &mut spec.memory, |v| v.size(64 * 1024..=4 << 30));
+    section.set("log-lines-per-second", &mut spec.log_lines_per_second, |v| v.integer(0..=1_000_000));
+    section.set("publishes-per-call", &mut spec.publishes_per_call, |v| v.integer(0..=10_000));
+    section.set("result-size", &mut spec.result_size, |v| v.size(1024..=1 << 30).map(Some));
+    section.set("state-keys", &mut spec.state_keys, |v| v.integer(0..=1 << 32));
+    section.set("state-bytes", &mut spec.state_bytes, |v| v.size(0..=1 << 40));
+    section.set("on-failure", &mut spec.on_failure, read_policies);
+    section.finish();
+    named.filter(|_| name.is_some()).map(|entry| (spec, entry.span()))
+}
+
+fn read_path(entry: &Entry<'_, '_>, folder: &Path, enabled: bool) -> Option<PathBuf> {
+    let text = entry.text()?;
+    if text.is_empty() {
+        return entry.problem("is empty; write the plugin's .wasm file, relative to this file");
+    }
+    let file = folder.join(text);
+    if !enabled {
+        return Some(file);
+    }
+    let shown = file.display();
+    match File::open(&file).and_then(|opened| opened.metadata()) {
+        Ok(found) if found.is_file() => Some(file),
+        Ok(_) => entry.problem(format!("{shown} is not a file; write the plugin's .wasm file itself")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => entry.problem(format!(
+            "{shown} does not exist; build the plugin, or correct the path (it is relative to this file)"
+        )),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            entry.problem(format!("{shown} may not be read by this user; change its permissions"))
+        }
+        Err(error) => entry.problem(format!("{shown} cannot be read: {error}")),
+    }
+}
+
+fn read_hooks(entry: &Entry<'_, '_>) -> Option<Vec<HookName>> {
+    let entries = entry.list()?;
+    if entries.is_empty() {
+        return entry.problem("names no hook, so the plugin would do nothing; leave the key out to use all");
+    }
+    read_each(&entries, |entry| entry.choice(&HookName::ALL))
+}
+
+fn read_topics(entry: &Entry<'_, '_>) -> Option<Vec<TopicFilter>> {
+    read_each(&entry.list()?, read_topic)
+}
+
+/// Reads all of them, so that each problem is reported.
+fn read_each<'a, 'i, T>(
+    entries: &[Entry<'a, 'i>],
+    read: impl Fn(&Entry<'a, 'i>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let read: Vec<Option<T>> = entries.iter().map(read).collect();
+    read.into_iter().collect()
+}
+
+fn read_topic(entry: &Entry<'_, '_>) -> Option<TopicFilter> {
+    let text = entry.text()?;
+    match TopicFilter::try_from(text) {
+        Ok(filter) if filter.share_name().is_some() => {
+            entry.problem(format!("`{}` is a shared subscription; write the filter alone", shortened(text)))
+        }
+        Ok(filter) => Some(filter),
+        Err(error) => entry.problem(format!("`{}` is no legal Topic Filter: {error}", shortened(text))),
+    }
+}
+
+fn read_policies(entry: &Entry<'_, '_>) -> Option<BTreeMap<HookName, FailurePolicy>> {
+    let mut section = entry.section("plugin.on-failure")?;
+    let mut policies = BTreeMap::new();
+    // Events are observed after the fact: there is nothing to answer in the plugin's place.
+    for (name, hook) in HookName::ALL.into_iter().filter(|(_, hook)| *hook != HookName::Events) {
+        if let Some(policy) = section.get(name).and_then(|value| value.choice(&POLICIES)) {
+            policies.insert(hook, policy);
+        }
+    }
+    section.finish();
+    Some(policies)
+}
+
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}

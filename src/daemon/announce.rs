@@ -1,0 +1,108 @@
+//! What is said at the start: what listens where, who may do what, and what plugins do.
+
+use tracing::{info, warn};
+
+use super::plugins::Loaded;
+use crate::config::{Config, HookName, Listener};
+
+/// Tells all of it.
+pub(super) fn started(config: &Config, addresses: &[std::net::SocketAddr], plugins: &[Loaded]) {
+    match &config.file {
+        Some(file) => info!(file = %file.display(), "configuration"),
+        None => info!("no configuration file: defaults, for clients of this machine"),
+    }
+    for plugin in plugins {
+        let hooks: Vec<&str> = plugin.hooks.iter().map(|hook| hook.as_str()).collect();
+        info!(
+            plugin = plugin.name,
+            file = %plugin.file.display(),
+            version = plugin.version,
+            hooks = hooks.join(", "),
+            "plugin"
+        );
+    }
+    let decided = Decided::by(plugins);
+    for (listener, address) in config.listeners.iter().zip(addresses) {
+        info!(listener = listener.name, %address, "listening: {}", policy(listener, decided));
+        if let Some(warning) = warning(listener, decided) {
+            warn!(listener = listener.name, %address, "{warning}");
+        }
+    }
+}
+
+/// What plugins decide about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decided {
+    connections: bool,
+    topics: bool,
+}
+
+impl Decided {
+    pub(super) fn by(plugins: &[Loaded]) -> Decided {
+        let any = |hook| plugins.iter().any(|plugin| plugin.hooks.contains(&hook));
+        Decided { connections: any(HookName::ValidatingConnection), topics: any(HookName::Authorizer) }
+    }
+}
+
+/// Who may do what.
+pub(super) fn policy(listener: &Listener, decided: Decided) -> String {
+    let clients = match (listener.anonymous, decided.connections) {
+        (true, false) => "every client is let in",
+        (true, true) => "clients are let in unless a plugin refuses them",
+        (false, true) => "only clients that a plugin allows are let in",
+        (false, false) => "no client is let in",
+    };
+    let topics = match (listener.default_authorization, decided.topics) {
+        (true, false) => "every topic is allowed",
+        (true, true) => "topics are allowed unless a plugin refuses them",
+        (false, true) => "only topics that a plugin allows are allowed",
+        (false, false) => "no topic is allowed",
+    };
+    format!("{clients}; {topics}")
+}
+
+/// What the operator probably did not want.
+pub(super) fn warning(listener: &Listener, decided: Decided) -> Option<&'static str> {
+    let local = listener.address.ip().to_canonical().is_loopback();
+    if !listener.anonymous && !decided.connections {
+        return Some(
+            "nobody can connect: no plugin decides who may. Configure a plugin with the hook \
+             validating-connection, or set `anonymous = true` for this [[listener]]",
+        );
+    }
+    if !listener.default_authorization && !decided.topics {
+        return Some(
+            "nobody can publish or subscribe: no plugin decides who may. Configure a plugin with the hook \
+             authorizer, or set `default-authorization = \"allow\"` for this [[listener]]",
+        );
+    }
+    if !local && listener.anonymous && !decided.connections {
+        return Some("whoever reaches this address is let in: that is right on a trusted network only");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOBODY: Decided = Decided { connections: false, topics: false };
+    const PLUGINS: Decided = Decided { connections: true, topics: true };
+
+    #[test]
+    fn a_broker_without_a_configuration_says_what_it_allows() {
+        let listener = Listener::unconfigured("default", "127.0.0.1:1883".parse().unwrap());
+        assert_eq!(policy(&listener, NOBODY), "every client is let in; every topic is allowed");
+        assert_eq!(warning(&listener, NOBODY), None);
+    }
+
+    #[test]
+    fn an_address_that_nobody_can_use_is_warned_about() {
+        let listener = Listener::unconfigured("default", "0.0.0.0:1883".parse().unwrap());
+        assert_eq!(policy(&listener, NOBODY), "no client is let in; no topic is allowed");
+        assert!(warning(&listener, NOBODY).unwrap().starts_with("nobody can connect"));
+        assert_eq!(warning(&listener, PLUGINS), None);
+        let open = Listener { anonymous: true, default_authorization: true, ..listener };
+        assert!(warning(&open, NOBODY).unwrap().starts_with("whoever reaches this address"));
+    }
+}

@@ -1,0 +1,130 @@
+//! The command line of `tidegate` itself; those of `pub` and `sub` are in `client_arguments`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::exit::EXIT_CODES;
+use super::publish::PublishArguments;
+use super::subscribe::SubscribeArguments;
+use crate::config::{self, Level};
+
+/// An MQTT 3.1.1 and 5.0 broker whose behaviour is written as WebAssembly plugins.
+///
+/// Start it with `tidegate run`, listen with `tidegate sub -t '#' -v` in a second terminal, and publish with
+/// `tidegate pub -t greeting -m hello` in a third.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Run(RunArguments),
+    Check(CheckArguments),
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    Pub(Box<PublishArguments>),
+    Sub(Box<SubscribeArguments>),
+}
+
+/// Run the broker
+///
+/// Without a configuration file it listens on 127.0.0.1:1883 and lets every client of this machine do
+/// everything; nobody else reaches it. With one, the file says who may do what: see
+/// examples/config/tidegate.toml, and try it with `tidegate check` first.
+///
+/// It stops at Ctrl-C or SIGTERM, after telling its clients (DISCONNECT 0x8B). SIGHUP makes it read the plugins'
+/// part of the configuration and the plugin files again.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES, after_long_help = long(RUN_EXAMPLES))]
+pub(super) struct RunArguments {
+    /// The configuration, a TOML file
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Listen here and nowhere else; may be given several times
+    ///
+    /// Without a configuration file, clients of a loopback address may do everything. Through any other address
+    /// nobody is let in, because there is no plugin to decide who may.
+    #[arg(short, long, value_name = "ADDR:PORT", value_parser = config::parse_address)]
+    pub(super) listen: Vec<SocketAddr>,
+    /// error, warn, info, debug or trace; overrules the configuration
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
+    pub(super) log: Option<Level>,
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  tidegate run
+  tidegate run --listen 127.0.0.1:1884 --log debug
+  tidegate run --config tidegate.toml";
+
+/// Check a configuration without running it
+///
+/// Reads the file, loads each plugin and starts it once, and reports every problem with its line and key. Ends with
+/// 64 where there is one; prints what was found where there is none.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_EXAMPLES, after_long_help = long(CHECK_EXAMPLES))]
+pub(super) struct CheckArguments {
+    /// The configuration, a TOML file
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+}
+
+const CHECK_EXAMPLES: &str = "\
+Example:
+  tidegate check --config tidegate.toml";
+
+/// Look at plugins
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginCommand {
+    /// List the plugins of a configuration in the order in which they are asked
+    #[command(after_help = LIST_EXAMPLES, after_long_help = long(LIST_EXAMPLES))]
+    List {
+        /// The configuration, a TOML file
+        #[arg(short, long, value_name = "FILE", default_value = "tidegate.toml")]
+        config: PathBuf,
+    },
+    /// Show what a plugin file is: its hooks, what it wants from the broker, versions, size
+    ///
+    /// Nothing in the file is run.
+    #[command(after_help = INSPECT_EXAMPLES, after_long_help = long(INSPECT_EXAMPLES))]
+    Inspect {
+        /// A component, or a core module with an embedded world
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+const LIST_EXAMPLES: &str = "\
+Example:
+  tidegate plugin list --config tidegate.toml";
+
+const INSPECT_EXAMPLES: &str = "\
+Example:
+  tidegate plugin inspect payload-filter.wasm";
+
+/// Examples and exit codes.
+pub(super) fn long(examples: &str) -> String {
+    format!("{examples}\n\n{EXIT_CODES}")
+}
+
+fn parse_level(text: &str) -> Result<Level, String> {
+    let found = Level::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, level)| *level).ok_or_else(|| "write error, warn, info, debug or trace".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,98 @@
+//! `tidegate plugin list` and `tidegate plugin inspect`: what plugin files are, without running them.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+use super::exit::{Exit, Failure, print};
+use crate::config::{Config, PluginSpec};
+use crate::plugin::{self, Inspection, Interface, Kind};
+
+/// The plugins of a configuration, in the order of the chain.
+pub(super) fn list(file: &Path) -> Result<(), Failure> {
+    let (specs, mut report) = match Config::load(file) {
+        Ok(config) => (config.plugins, None),
+        Err(report) => (report.sound_plugins.clone(), Some(report.to_string())),
+    };
+    let mut text = String::new();
+    if specs.is_empty() && report.is_none() {
+        text.push_str("no plugins\n");
+    }
+    for (index, spec) in specs.iter().enumerate() {
+        let sound = describe_spec(index + 1, spec, &mut text);
+        if !sound && report.is_none() {
+            report = Some("there are problems with plugins, see above".to_owned());
+        }
+    }
+    print(&text)?;
+    report.map_or(Ok(()), |report| Err(Failure::usage(report)))
+}
+
+/// One plugin file.
+pub(super) fn inspect(file: &Path) -> Result<(), Failure> {
+    let inspection = plugin::inspect(file).map_err(|error| {
+        let exit = match error.kind() {
+            io::ErrorKind::PermissionDenied => Exit::NoPermission,
+            _ => Exit::Usage,
+        };
+        Failure::new(exit, format!("failed to read {}: {error}", file.display()))
+    })?;
+    let mut text = String::new();
+    describe(&inspection, &mut text);
+    print(&text)?;
+    match inspection.problems.len() {
+        0 => Ok(()),
+        _ => Err(Failure::usage("this broker would not load it, see the problems")),
+    }
+}
+
+/// Says whether the file can be used, as far as can be seen from outside.
+fn describe_spec(number: usize, spec: &PluginSpec, text: &mut String) -> bool {
+    let _ = writeln!(text, "{number}. {}", spec.name);
+    let inspection = match plugin::inspect(&spec.file) {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            row(text, "file", &spec.file.display().to_string());
+            row(text, "problem", &format!("it cannot be read: {error}"));
+            return false;
+        }
+    };
+    describe(&inspection, text);
+    if let Some(hooks) = &spec.hooks {
+        let hooks: Vec<&str> = hooks.iter().map(|hook| hook.as_str()).collect();
+        row(text, "of these", &format!("{} (the configuration's choice)", hooks.join(", ")));
+    }
+    inspection.problems.is_empty()
+}
+
+fn describe(inspection: &Inspection, text: &mut String) {
+    let kind = match inspection.kind {
+        Some(Kind::Component) => "component",
+        Some(Kind::CoreModule) => "core module with an embedded world",
+        None => "not WebAssembly",
+    };
+    row(text, "file", &inspection.path.display().to_string());
+    row(text, "kind", kind);
+    row(text, "size", &format!("{} bytes", inspection.size));
+    row(text, "version", &format!("sha256 {}", inspection.sha256));
+    row(text, "exports", &interfaces(&inspection.exports));
+    row(text, "wants", &interfaces(&inspection.imports));
+    for problem in &inspection.problems {
+        row(text, "problem", &problem.to_string());
+    }
+}
+
+fn row(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "   {name:<9} {value}");
+}
+
+/// `log 0.1.0, state 0.1.0`
+fn interfaces(interfaces: &[Interface]) -> String {
+    let described = interfaces.iter().map(|interface| {
+        let version = interface.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        let unknown = if interface.known { "" } else { " (unknown to this broker)" };
+        format!("{}{version}{unknown}", interface.name)
+    });
+    let described: Vec<String> = described.collect();
+    if described.is_empty() { "nothing".to_owned() } else { described.join(", ") }
+}

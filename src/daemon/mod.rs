@@ -1,0 +1,76 @@
+//! The command `tidegate`: arguments, log output, signals, exit codes.
+//!
+//! It turns a configuration into a running [`server`](crate::server) with its plugins, and carries the small
+//! clients `pub` and `sub`. Everything it does can be had without it: see `server`, `plugin` and `client`.
+
+mod announce;
+mod arguments;
+mod check;
+mod client_arguments;
+mod exit;
+#[cfg(feature = "wasm")]
+mod inspect;
+mod log;
+#[cfg(feature = "wasm")]
+mod plugin_host;
+mod plugins;
+mod property;
+mod publish;
+mod run;
+mod signals;
+mod subscribe;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use arguments::{Arguments, Command, PluginCommand};
+use exit::{Exit, Failure};
+
+/// The whole program: reads the command line, does what it says, and gives the exit code.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return not_understood(&error),
+    };
+    exit::finish(match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => on_one_thread(check::run(&arguments.config)),
+        Command::Plugin(command) => look_at_plugins(&command),
+        Command::Pub(arguments) => on_one_thread(publish::run(*arguments)),
+        Command::Sub(arguments) => on_one_thread(subscribe::run(*arguments)),
+    })
+}
+
+#[cfg(feature = "wasm")]
+fn look_at_plugins(command: &PluginCommand) -> Result<(), Failure> {
+    match command {
+        PluginCommand::List { config } => inspect::list(config),
+        PluginCommand::Inspect { file } => inspect::inspect(file),
+    }
+}
+
+#[cfg(not(feature = "wasm"))]
+fn look_at_plugins(_: &PluginCommand) -> Result<(), Failure> {
+    Err(Failure::usage(exit::NO_WASM))
+}
+
+/// Help and version are an answer, anything else is a mistake in the command line.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    // Where not even stderr can be written, nobody is there to be told.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(Exit::Usage as u8),
+    }
+}
+
+fn on_one_thread(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("start", &error))?;
+    runtime.block_on(work)
+}

@@ -1,0 +1,167 @@
+//! `tidegate run`: starts the broker, serves, stops.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{error, info, warn};
+
+use super::arguments::RunArguments;
+use super::exit::{Exit, Failure};
+use super::plugins::Plugins;
+use super::signals::{Signal, Signals};
+use super::watch::Watch;
+use super::{announce, log};
+use crate::config::{Config, Listener};
+use crate::hook;
+use crate::server::{ListenerOptions, Server, StartError};
+
+/// What plugins may have asked of the broker and was not yet carried out.
+const REQUESTS: usize = 10_000;
+
+pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    let config = configured(arguments)?;
+    log::start(config.log);
+    // Connections are served by the server's own threads; this one accepts them and waits for signals.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("start", &error))?;
+    let result = runtime.block_on(serve(config));
+    runtime.shutdown_background();
+    result
+}
+
+fn configured(arguments: &RunArguments) -> Result<Config, Failure> {
+    let mut config = match &arguments.config {
+        Some(file) => Config::load(file)
+            .map_err(|report| Failure::usage(format!("the configuration cannot be used\n{report}")))?,
+        None => Config::without_file(),
+    };
+    config.listen_on(&arguments.listen);
+    if let Some(level) = arguments.log {
+        config.log.level = level;
+    }
+    Ok(config)
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::internal("listen for signals", &error))?;
+    let (requester, requests) = hook::requests(REQUESTS);
+    let plugins = Plugins::load(&config, requester).await?;
+    let server = start(&config, &plugins, requests).await?;
+    announce::started(&config, server.addresses(), &plugins.loaded());
+    until_stopped(&config, &plugins, &mut signals).await;
+    info!("stopping: telling the clients; a second signal stops at once");
+    tokio::select! {
+        () = stop(server, plugins) => info!("stopped"),
+        () = second_stop(&mut signals) => warn!("stopped at once, without waiting for clients"),
+    }
+    Ok(())
+}
+
+async fn start(config: &Config, plugins: &Plugins, requests: hook::Requests) -> Result<Server, Failure> {
+    let mut server =
+        Server::builder().options(config.broker.clone()).hooks(plugins.hooks()).requests(requests);
+    for listener in &config.listeners {
+        server = server.listener(listener_options(listener));
+    }
+    server.start().await.map_err(|error| not_started(&error))
+}
+
+fn listener_options(listener: &Listener) -> ListenerOptions {
+    ListenerOptions {
+        name: listener.name.clone(),
+        address: listener.address,
+        anonymous: listener.anonymous,
+        default_authorization: listener.default_authorization,
+    }
+}
+
+async fn until_stopped(config: &Config, plugins: &Plugins, signals: &mut Signals) {
+    let watched = config.file.as_ref().filter(|_| config.plugins_options.reload);
+    let mut watch = watched.cloned().map(Watch::new);
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop => return,
+                Signal::Reload => reload(config, plugins).await,
+            },
+            () = changed(watch.as_mut()) => reload(config, plugins).await,
+        }
+    }
+}
+
+async fn changed(watch: Option<&mut Watch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads the plugins' part of the configuration again. Whatever is wrong with it, all goes on as it was.
+async fn reload(running: &Config, plugins: &Plugins) {
+    let Some(file) = &running.file else {
+        info!("nothing to reload: there is no configuration file");
+        return;
+    };
+    match read_again(file) {
+        Err(problems) => {
+            for problem in problems {
+                error!("{problem}");
+            }
+            error!("the configuration was not taken over, the one before stays in use");
+        }
+        Ok(config) => {
+            if differs(running, &config) {
+                warn!("only the plugins' part of the configuration is taken over; the rest needs a restart");
+            }
+            match plugins.reload(&config).await {
+                Ok(()) => {
+                    info!(file = %file.display(), "the plugins' part of the configuration is taken over")
+                }
+                Err(problems) => {
+                    for problem in problems {
+                        error!("{problem}");
+                    }
+                    error!("what could not be loaded stays as it was");
+                }
+            }
+        }
+    }
+}
+
+fn read_again(file: &Path) -> Result<Config, Vec<String>> {
+    Config::load(file).map_err(|report| report.problems.iter().map(ToString::to_string).collect())
+}
+
+/// Whether something changed that is not taken over while running.
+fn differs(running: &Config, config: &Config) -> bool {
+    format!("{:?}{:?}", running.broker, running.log) != format!("{:?}{:?}", config.broker, config.log)
+}
+
+async fn stop(server: Server, plugins: Plugins) {
+    server.shutdown().await;
+    plugins.stop().await;
+}
+
+async fn second_stop(signals: &mut Signals) {
+    while signals.next().await != Signal::Stop {}
+}
+
+fn not_started(error: &StartError) -> Failure {
+    let kind = match error {
+        StartError::Listen { source, .. } => source.kind(),
+        _ => ErrorKind::Other,
+    };
+    let exit = match kind {
+        ErrorKind::AddrInUse => Exit::Unavailable,
+        ErrorKind::PermissionDenied => Exit::NoPermission,
+        ErrorKind::AddrNotAvailable => Exit::Usage,
+        _ => Exit::Internal,
+    };
+    Failure::new(exit, format!("failed to {error}"))
+}
+
+/// Shared by the parts that need the hooks.
+pub(super) type SharedHooks = Arc<dyn hook::Hooks>;

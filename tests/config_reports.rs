@@ -1,0 +1,255 @@
+//! What is said about wrong configurations, word for word, and that no text makes the reader panic.
+#![cfg(feature = "daemon")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+use tidegate::config::{Config, FailurePolicy, HookName, Level, LogFormat};
+use tidegate::packet::QoS;
+
+const SAMPLE: &str = include_str!("../examples/config/tidegate.toml");
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/config")
+}
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("t.toml"), text).map_err(|report| report.to_string())
+}
+
+fn report(text: &str) -> String {
+    parse(text).expect_err("the text is wrong")
+}
+
+#[test]
+fn the_sample_file_is_legal_and_shows_the_defaults() {
+    let config = Config::load(&folder().join("tidegate.toml")).unwrap_or_else(|report| panic!("{report}"));
+    let defaults = Config::without_file();
+    assert_eq!(format!("{:?}", config.broker), format!("{:?}", defaults.broker));
+    assert_eq!(config.log, defaults.log);
+    assert_eq!(config.plugins_options, defaults.plugins_options);
+    assert!(config.plugins.is_empty());
+}
+
+#[test]
+fn the_sample_file_shows_a_plugins_default_limits() {
+    let text = SAMPLE.replace("enabled = false", "").replace(
+        "../../plugins/target/plugins/payload-filter.wasm",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+    );
+    let plugin = parse(&text).unwrap().plugins.remove(0);
+    let mut expected = tidegate::config::PluginSpec::new("payload-filter", plugin.file.clone());
+    expected.line = plugin.line;
+    expected.hooks = Some(vec![HookName::InterceptingPublish]);
+    expected.topics = vec!["sensors/#".try_into().unwrap()];
+    expected.on_failure.insert(HookName::InterceptingPublish, FailurePolicy::Deny);
+    expected.settings = json!({ "note": "see the plugin's README" });
+    assert_eq!(plugin, expected);
+}
+
+#[test]
+fn an_empty_file_listens_on_loopback_and_lets_in_nobody() {
+    let config = parse("").unwrap();
+    assert_eq!(config.listeners.len(), 1);
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:1883");
+    assert!(!config.listeners[0].anonymous && !config.listeners[0].default_authorization);
+}
+
+#[test]
+fn addresses_of_the_command_line_replace_those_of_the_file() {
+    let mut config =
+        parse("[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\nanonymous = true\n").unwrap();
+    config.listen_on(&[]);
+    assert_eq!(config.listeners[0].name, "a");
+    config.listen_on(&["127.0.0.1:5".parse().unwrap(), "[::1]:6".parse().unwrap()]);
+    let listeners: Vec<String> =
+        config.listeners.iter().map(|l| format!("{} {}", l.name, l.address)).collect();
+    assert_eq!(listeners, ["default-1 127.0.0.1:5", "default-2 [::1]:6"]);
+    assert!(config.listeners.iter().all(|listener| !listener.anonymous));
+}
+
+#[test]
+fn every_value_reaches_its_option() {
+    let config = parse(
+        r#"
+        [broker]
+        maximum-qos = 1
+        retain-available = false
+        maximum-packet-size = "2MiB"
+        maximum-connect-size = 4096
+        maximum-keep-alive = "30m"
+        maximum-session-expiry = "2h"
+        connect-timeout = "1500ms"
+        [log]
+        level = "debug"
+        format = "json"
+        [plugins]
+        cache = "cache"
+        reload = false
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.broker.maximum_qos, QoS::AtLeastOnce);
+    assert!(!config.broker.retain_available);
+    assert_eq!(config.broker.maximum_packet_size, 2 * 1024 * 1024);
+    assert_eq!(config.broker.maximum_connect_size, 4096);
+    assert_eq!(config.broker.maximum_keep_alive, 1800);
+    assert_eq!(config.broker.maximum_session_expiry, 7200);
+    assert_eq!(config.broker.connect_timeout, Duration::from_millis(1500));
+    assert_eq!((config.log.level, config.log.format), (Level::Debug, LogFormat::Json));
+    assert_eq!(config.plugins_options.cache, Some(PathBuf::from("cache")));
+    assert!(!config.plugins_options.reload);
+}
+
+#[test]
+fn plugins_keep_their_order_and_their_settings() {
+    let text = r#"
+        [[plugin]]
+        name = "second-by-name"
+        path = "Cargo.toml"
+        settings = { rules = [{ topic = "a/#", min = -1.5 }], since = 2026-01-02, n = 0x10 }
+        [[plugin]]
+        name = "a-first-by-name"
+        path = "Cargo.toml"
+        on-failure = { authorizer = "next" }
+    "#;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("t.toml");
+    let plugins = Config::parse(&file, text).unwrap().plugins;
+    assert_eq!(plugins[0].name, "second-by-name");
+    assert_eq!(plugins[0].file, file.with_file_name("Cargo.toml"));
+    let settings = json!({ "rules": [{ "topic": "a/#", "min": -1.5 }], "since": "2026-01-02", "n": 16 });
+    assert_eq!(plugins[0].settings, settings);
+    assert_eq!(plugins[1].on_failure[&HookName::Authorizer], FailurePolicy::Next);
+}
+
+#[test]
+fn all_problems_are_reported_together_in_the_order_of_their_lines() {
+    let text = r#"
+[broker]
+maximum_packet_size = "1MiB"
+maximum-qos = 3
+retain-available = "yes"
+connect-timeout = 10
+write-timeout = "3 fortnights"
+maximum-queued-bytes = "1TB"
+overflow = "drop-newset"
+colour = "blue"
+
+[[listener]]
+name = "a"
+address = "localhost:1883"
+[[listener]]
+name = "b"
+address = "0.0.0.0:1883"
+default-authorization = "perhaps"
+[[listener]]
+name = "b"
+address = "127.0.0.1:1883"
+
+[[plugin]]
+name = "no such file"
+path = "missing.wasm"
+hooks = ["authoriser", 7]
+topics = ["a/#/b", "$share/g/a"]
+deadline = "1h"
+[plugin.on-failure]
+authorizer = "denny"
+events = "deny"
+[[plugin]]
+path = "Cargo.toml"
+[plugin.settings]
+huge = 99999999999999999999
+never = nan
+
+[log]
+level = "loud"
+"#;
+    assert_eq!(report(text), include_str!("config_reports/many.txt").trim_end());
+}
+
+#[test]
+fn plugins_without_problems_of_their_own_come_with_the_report() {
+    let plugin =
+        |name: &str, key: &str| format!("[[plugin]]\nname = \"{name}\"\npath = \"Cargo.toml\"\n{key}\n");
+    let text =
+        ["[broker]\ncolour = 1\n", &plugin("fine", ""), &plugin("wrong", "memory = 1"), &plugin("fine", "")];
+    let report = Config::parse(Path::new("t.toml"), &text.concat()).unwrap_err();
+    assert_eq!(report.problems.len(), 3, "{report}");
+    let names: Vec<(&str, Option<usize>)> =
+        report.sound_plugins.iter().map(|plugin| (plugin.name.as_str(), plugin.line)).collect();
+    assert_eq!(names, [("fine", Some(5))]);
+}
+
+#[test]
+fn one_bracket_or_two_is_explained() {
+    assert_eq!(
+        report("[listener]\nname = \"a\"\n[[broker]]\n[[plugins]]\nname = \"x\"\n"),
+        "t.toml:1: listener: expects tables with two brackets, `[[listener]]`, found a table\n\
+         t.toml:3: broker: expects a table, `[broker]`, found a list\n\
+         t.toml:4: plugins: expects a table, `[plugins]`, found a list\n\
+         3 problems in the configuration"
+    );
+}
+
+#[test]
+fn what_is_missing_is_reported_at_its_section() {
+    assert_eq!(
+        report("\n[[listener]]\nanonymous = true\n\n[[plugin]]\nname = \"x\"\n"),
+        "t.toml:2: listener.name: is missing; name each listener, for the log\n\
+         t.toml:2: listener.address: is missing; write an address and a port, such as \"127.0.0.1:1883\"\n\
+         t.toml:5: plugin.path: is missing; write the plugin's .wasm file, relative to this file\n\
+         3 problems in the configuration"
+    );
+}
+
+#[test]
+fn syntax_errors_stand_beside_other_problems_without_echoes() {
+    let text = "[broker]\nmaximum-qos = \nretain-available = 1\nname = \"open\n[log]\nlevel = \"debgu\"\n";
+    assert_eq!(report(text), include_str!("config_reports/syntax.txt").trim_end());
+}
+
+#[test]
+fn a_missing_file_and_a_folder_are_explained() {
+    let missing = Config::load(Path::new("no/such.toml")).unwrap_err().to_string();
+    assert!(missing.starts_with("no/such.toml: does not exist; write it"), "{missing}");
+    let file = folder();
+    let text = Config::load(&file).unwrap_err().to_string();
+    assert!(text.contains("cannot be read: "), "{text}");
+}
+
+#[test]
+fn deep_nesting_is_a_problem_and_not_the_end() {
+    for (open, close) in [("[", "]"), ("{a=", "}")] {
+        let text = format!("[plugin.settings]\nx = {}{}", open.repeat(100_000), close.repeat(100_000));
+        assert!(parse(&text).is_err());
+    }
+    assert!(parse(&format!("{}a = 1", "a.".repeat(20_000))).is_err());
+    assert!(parse(&format!("[[plugin]]\n[plugin.settings.{}a]", "a.".repeat(20_000))).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC{0,200}") {
+        let _ = parse(&text).map_err(|report| report.len());
+    }
+
+    #[test]
+    fn no_change_to_the_sample_makes_the_reader_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..8)
+    ) {
+        let mut bytes = SAMPLE.as_bytes().to_vec();
+        for (index, byte, what) in changes {
+            let at = index.index(bytes.len());
+            match what {
+                0 => bytes[at] = byte,
+                1 => { bytes.remove(at); }
+                _ => bytes.insert(at, byte),
+            }
+        }
+        let _ = parse(&String::from_utf8_lossy(&bytes)).map_err(|report| report.len());
+    }
+}
