@@ -8,6 +8,7 @@
 mod support;
 
 mod connect;
+mod examples;
 mod qos;
 mod resume;
 mod subscribe;
