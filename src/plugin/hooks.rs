@@ -84,7 +84,8 @@ impl Hooks for PluginHost {
     fn intercepting_client_enqueue(&self, context: EnqueueContext<'_>) -> Answer<EnqueueOutcome> {
         const HOOK: Hook = Hook::InterceptingClientEnqueue;
         let chain = self.core.chain();
-        if !must_go_aside_with(chain.of(HOOK), &context.message.topic) {
+        // Topic lists are about publishes and what is not consumed: here every message is passed.
+        if !must_go_aside(chain.of(HOOK)) {
             return Answer::Ready(enqueue::run(chain.of(HOOK), &context, Place::Inline));
         }
         let (chain, sender) = (Arc::clone(&chain), context.sender.cloned());
