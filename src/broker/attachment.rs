@@ -124,15 +124,16 @@ impl Attachment {
         self.with_session(|session| session.expiry_interval).unwrap_or(0)
     }
 
-    /// A QoS 2 PUBLISH came; what is it?
-    pub fn receive(&self, packet_identifier: PacketIdentifier, receive_maximum: u16) -> Received {
+    /// A QoS 2 PUBLISH came; what is it? None where another connection holds the session by now: then
+    /// nothing may be acknowledged, as the client will send it again there.
+    pub fn receive(&self, packet_identifier: PacketIdentifier, receive_maximum: u16) -> Option<Received> {
         self.with_session(|session| session.inbound.receive(packet_identifier, receive_maximum))
-            .unwrap_or(Received::Duplicate)
     }
 
-    /// PUBREL came, or the message was refused. Says whether the identifier was known.
-    pub fn release(&self, packet_identifier: PacketIdentifier) -> bool {
-        self.with_session(|session| session.inbound.release(packet_identifier)).unwrap_or(true)
+    /// PUBREL came, or the message was refused. Says whether the identifier was known; None as for
+    /// [`receive`](Attachment::receive).
+    pub fn release(&self, packet_identifier: PacketIdentifier) -> Option<bool> {
+        self.with_session(|session| session.inbound.release(packet_identifier))
     }
 
     pub fn puback(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {

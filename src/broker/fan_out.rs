@@ -99,9 +99,9 @@ impl Broker {
     /// The matching subscriptions, those of one session beside each other.
     fn find_matches(&self, message: &ApplicationMessage) -> Vec<Match> {
         let mut matches = MATCHES.take();
-        let publisher = message.publisher;
+        // No session is locked here: whoever subscribes locks its session first, then the index.
         let mut add = |key: &SessionKey, subscription: &Subscription| {
-            if !(subscription.no_local && is_publisher(&key.0, publisher)) {
+            if !(subscription.no_local && key.0.belongs_to(message.publisher)) {
                 matches.push(Match { entry: key.0.clone(), subscription: *subscription });
             }
         };
@@ -225,7 +225,7 @@ fn merge<'a>(
 fn choose_member(group: &SharedGroup<SessionKey, Subscription>) -> Option<(&SessionKey, &Subscription)> {
     let (members, turn) = (group.members(), group.take_turn() as usize);
     let mut in_turn = (0..members.len()).map(|n| &members[turn.wrapping_add(n) % members.len()]);
-    let connected = |member: &&(SessionKey, Subscription)| member.0.0.lock().link.is_some();
+    let connected = |member: &&(SessionKey, Subscription)| member.0.0.connected() != ClientKey::default();
     let chosen = in_turn.clone().find(connected).or_else(|| in_turn.next())?;
     Some((&chosen.0, &chosen.1))
 }
@@ -234,14 +234,9 @@ fn identifiers(subscription: Subscription) -> Box<[u32]> {
     subscription.identifier.iter().map(|identifier| identifier.get()).collect()
 }
 
-fn is_publisher(entry: &SessionEntry, publisher: ClientKey) -> bool {
-    publisher != ClientKey::default() && entry.lock().last_client.key == publisher
-}
-
 fn receiver(entry: &SessionEntry, delivery: &Delivery) -> Receiver {
-    let client = entry.lock().link.as_ref().map_or(ClientKey::default(), |link| link.client.key);
     Receiver {
-        client,
+        client: entry.connected(),
         session: entry.number,
         client_identifier: entry.client_identifier.clone(),
         qos: delivery.qos,

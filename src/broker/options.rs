@@ -20,8 +20,8 @@ pub struct Options {
     pub receive_maximum: u16,
     /// The highest topic alias a client may use; 0: none.
     pub topic_alias_maximum: u16,
-    /// Seconds; the longest keep-alive. A client that asks for more, or for none, gets this one.
-    /// 0: as the client asks.
+    /// Seconds; the longest keep-alive. An MQTT 5.0 client that asks for more, or for none, gets this one;
+    /// MQTT 3.1.1 clients get what they ask for, as they cannot be told. 0: as the client asks.
     pub maximum_keep_alive: u16,
     /// Seconds; the longest time a session is kept without a connection.
     pub maximum_session_expiry: u32,

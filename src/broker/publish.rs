@@ -51,7 +51,11 @@ impl Broker {
     }
 
     /// Publishes a Will Message as the client that left it.
-    pub async fn publish_will(&self, will: DueWill) {
+    pub async fn publish_will(&self, mut will: DueWill) {
+        // Its Message Expiry Interval begins now (MQTT 5.0, 3.1.3.2.4).
+        let expiry =
+            will.message.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
+        will.message.expires_at = expiry.map(|seconds| self.now().after_secs(seconds));
         let mut cache = AuthorizationCache::default();
         let Published { reason, .. } = self.publish(Some(&will.client), will.message, &mut cache).await;
         if reason.is_error() {

@@ -93,17 +93,17 @@ impl Broker {
         let client = request.client.clone();
         let mut sessions = write(&self.registry.sessions);
         let existing = sessions.get(&client.client_identifier).cloned();
-        let mut taken_over = None;
+        let mut due_will = None;
         if let Some(entry) = &existing {
             let mut state = entry.lock();
             let ends = request.clean_start || is_over(&state, now);
-            taken_over = self.take_over(&mut state, ends);
+            due_will = self.take_over(entry, &mut state, ends);
             if !ends {
-                self.resume(entry, &mut state, &request, now);
+                self.resume(entry, &mut state, &request);
                 drop(state);
                 drop(sessions);
                 let attachment = Attachment::new(self.clone(), entry.clone(), client);
-                return Ok(self.opened(attachment, true, taken_over));
+                return Ok(Opened { attachment, session_present: true, due_will });
             }
         }
         if existing.is_none() && sessions.len() >= self.options.maximum_sessions {
@@ -116,7 +116,8 @@ impl Broker {
             self.forget(&old, SessionEnd::CleanStart);
         }
         self.event(|| What::SessionCreated { client_identifier: entry.client_identifier.clone() });
-        Ok(self.opened(Attachment::new(self.clone(), entry, client), false, taken_over))
+        let attachment = Attachment::new(self.clone(), entry, client);
+        Ok(Opened { attachment, session_present: false, due_will })
     }
 
     /// Ends the connection of this client.
@@ -176,12 +177,12 @@ impl Broker {
         let mut state = entry.lock();
         let (mut due, mut ends, mut dropped) = (None, false, Vec::new());
         if state.link_of(client.key).is_some() {
-            state.link = None;
+            entry.set_link(&mut state, None);
             if let Some(seconds) = expiry_interval {
                 state.session.expiry_interval = seconds.min(self.options.maximum_session_expiry);
             }
             dropped = state.session.detach();
-            ends = state.session.expiry_interval == 0;
+            ends = state.gone || state.session.expiry_interval == 0;
             due = self.settle_will(&mut state, closing, ends, now);
             if !ends && state.session.expiry_interval != NEVER_EXPIRES {
                 state.expires_at = Some(now.after_secs(state.session.expiry_interval));
@@ -249,57 +250,33 @@ impl Broker {
         let number = self.registry.last_session.fetch_add(1, Ordering::Relaxed) + 1;
         let session = Session::new(request.client.client_identifier.clone(), limits);
         let entry = SessionEntry::new(number, session, request.client.clone());
-        attach(&mut entry.lock(), &request);
+        attach(&entry, &mut entry.lock(), &request);
         entry
     }
 
-    fn resume(
-        &self,
-        entry: &Arc<SessionEntry>,
-        state: &mut EntryState,
-        request: &OpenRequest,
-        _now: Timestamp,
-    ) {
+    fn resume(&self, entry: &Arc<SessionEntry>, state: &mut EntryState, request: &OpenRequest) {
         state.will_due = None;
         state.expires_at = None;
         self.schedule.set(entry, state);
-        attach(state, request);
+        attach(entry, state, request);
     }
 
     /// Takes the session from the connection that holds it, if one does.
-    fn take_over(
-        &self,
-        state: &mut EntryState,
-        session_ends: bool,
-    ) -> Option<(Arc<ClientInfo>, Option<DueWill>)> {
-        let due_later = state.will_due.take().is_some();
-        let link = state.link.take();
-        let client = link.as_ref().map_or_else(|| state.last_client.clone(), |link| link.client.clone());
-        let will = state.session.will.take();
-        if link.is_some() {
+    fn take_over(&self, entry: &SessionEntry, state: &mut EntryState, session_ends: bool) -> Option<DueWill> {
+        let client = state.last_client.clone();
+        let link = entry.set_link(state, None);
+        let waits = state.will_due.take().is_some();
+        let will = state.session.will.take().filter(|_| link.is_some() || waits);
+        // Where the session goes on before the delay has passed, the Will is not sent [MQTT-3.1.3-9].
+        let due = will.filter(|will| session_ends || link.is_some() && will.delay_interval == 0);
+        if let Some(link) = link {
             self.statistics.takeovers.count();
             state.session.detach();
-        } else if !due_later {
-            return None;
+            if let Some(waker) = link.waker {
+                waker.wake();
+            }
         }
-        // The session goes on before the delay has passed: the Will is not sent [MQTT-3.1.3-9].
-        let due = will
-            .filter(|will| session_ends || link.is_some() && will.delay_interval == 0)
-            .map(|will| DueWill { client: client.clone(), message: will.message });
-        if let Some(waker) = link.and_then(|link| link.waker) {
-            waker.wake();
-        }
-        Some((client, due))
-    }
-
-    fn opened(
-        &self,
-        attachment: Attachment,
-        session_present: bool,
-        taken_over: Option<(Arc<ClientInfo>, Option<DueWill>)>,
-    ) -> Opened {
-        let due_will = taken_over.and_then(|(_, due)| due);
-        Opened { attachment, session_present, due_will }
+        due.map(|will| DueWill { client, message: will.message })
     }
 
     /// What becomes of the Will at the end of a connection.
@@ -324,9 +301,9 @@ impl Broker {
 }
 
 /// Makes the connection of the request the one that holds the session.
-fn attach(state: &mut EntryState, request: &OpenRequest) {
-    state.link = Some(Link { client: request.client.clone(), waker: None, blocked: Blocked::No, end: None });
-    state.last_client = request.client.clone();
+fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
+    let link = Link { client: request.client.clone(), waker: None, blocked: Blocked::No, end: None };
+    entry.set_link(state, Some(link));
     state.session.will = request.will.clone();
     state.session.expiry_interval = request.expiry_interval;
     state.session.resume(request.receive_maximum);

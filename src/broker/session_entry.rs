@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
@@ -22,6 +23,10 @@ const DETACH_BEHIND: usize = 32;
 pub(super) struct SessionEntry {
     pub number: u64,
     pub client_identifier: ByteString,
+    /// The connection that holds it, 0 for none: a copy of the state's, for those who must not lock it.
+    connected: AtomicU64,
+    /// The connection that held it last.
+    last_connected: AtomicU64,
     state: Mutex<EntryState>,
 }
 
@@ -77,6 +82,8 @@ impl SessionEntry {
         SessionEntry {
             number,
             client_identifier: session.client_identifier.clone(),
+            connected: AtomicU64::new(0),
+            last_connected: AtomicU64::new(client.key.0),
             state: Mutex::new(EntryState {
                 session,
                 link: None,
@@ -93,6 +100,27 @@ impl SessionEntry {
 
     pub fn lock(&self) -> MutexGuard<'_, EntryState> {
         lock(&self.state)
+    }
+
+    /// The connection that holds it, or zero; it may change at any time.
+    pub fn connected(&self) -> ClientKey {
+        ClientKey(self.connected.load(Ordering::Relaxed))
+    }
+
+    /// Whether this connection holds it, or was the last that did.
+    pub fn belongs_to(&self, key: ClientKey) -> bool {
+        key != ClientKey::default() && self.last_connected.load(Ordering::Relaxed) == key.0
+    }
+
+    /// Makes a connection the one that holds it, or none.
+    pub fn set_link(&self, state: &mut EntryState, link: Option<Link>) -> Option<Link> {
+        let key = link.as_ref().map_or(0, |link| link.client.key.0);
+        self.connected.store(key, Ordering::Relaxed);
+        if let Some(link) = &link {
+            self.last_connected.store(key, Ordering::Relaxed);
+            state.last_client = link.client.clone();
+        }
+        std::mem::replace(&mut state.link, link)
     }
 
     /// Puts a message into the queue and wakes the connection.

@@ -120,7 +120,7 @@ where
         clean_start: connect.clean_start,
         expiry_interval: terms.session_expiry,
         receive_maximum: outbound_window(&connect, broker),
-        will: connect.will.as_deref().and_then(|will| session_will(will, &terms.client, broker)),
+        will: connect.will.as_deref().and_then(|will| session_will(will, &terms.client)),
     };
     let Opened { attachment, session_present, due_will } = broker.open(request).map_err(|error| {
         let OpenError::TooManySessions = error;
@@ -229,17 +229,10 @@ fn settle(client: Arc<ClientInfo>, connect: &Connect, outcome: ConnectOutcome, b
         ProtocolVersion::V311 => NEVER_EXPIRES,
     };
     let cap = overrides.session_expiry_cap.unwrap_or(NEVER_EXPIRES).min(options.maximum_session_expiry);
-    let keep_alive = overrides.server_keep_alive.unwrap_or_else(|| {
-        match (connect.keep_alive, options.maximum_keep_alive) {
-            (asked, 0) => asked,
-            (0, most) => most,
-            (asked, most) => asked.min(most),
-        }
-    });
     let ours = NonZeroU16::new(options.receive_maximum).unwrap_or(NonZeroU16::MIN);
     Terms {
         session_expiry: wanted.min(cap),
-        keep_alive,
+        keep_alive: keep_alive(connect, overrides.server_keep_alive, options.maximum_keep_alive),
         receive_maximum: overrides.receive_maximum.and_then(NonZeroU16::new).map_or(ours, |it| it.min(ours)),
         maximum_packet_size: overrides
             .maximum_packet_size
@@ -248,6 +241,18 @@ fn settle(client: Arc<ClientInfo>, connect: &Connect, outcome: ConnectOutcome, b
         client,
         assigned,
         reply,
+    }
+}
+
+/// Seconds. MQTT 3.1.1 has no way to tell the client, so that it gets what it asked for.
+fn keep_alive(connect: &Connect, set: Option<u16>, maximum: u16) -> u16 {
+    let asked = connect.keep_alive;
+    match (connect.protocol_version, set) {
+        (ProtocolVersion::V311, _) => asked,
+        (_, Some(set)) => set,
+        _ if maximum == 0 => asked,
+        _ if asked == 0 => maximum,
+        _ => asked.min(maximum),
     }
 }
 
@@ -281,8 +286,7 @@ fn outbound_window(connect: &Connect, broker: &Broker) -> u16 {
     connect.receive_maximum.map_or(ours, |theirs| theirs.get().min(ours))
 }
 
-fn session_will(will: &WillPacket, client: &ClientInfo, broker: &Broker) -> Option<Box<Will>> {
-    let expiry = will.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
+fn session_will(will: &WillPacket, client: &ClientInfo) -> Option<Box<Will>> {
     let message = ApplicationMessage {
         // The decoder has checked it.
         topic: TopicName::try_from(will.topic.clone()).ok()?,
@@ -292,7 +296,8 @@ fn session_will(will: &WillPacket, client: &ClientInfo, broker: &Broker) -> Opti
         properties: will.properties.clone(),
         origin: Origin::Will,
         publisher: client.key,
-        expires_at: expiry.map(|seconds| broker.now().after_secs(seconds)),
+        // Set when it is published.
+        expires_at: None,
         depth: 0,
     };
     Some(Box::new(Will { message: message.to_detached(), delay_interval: will.delay_interval }))

@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, Polled};
+use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, End, Polled};
 use crate::hook::ListenerPolicy;
 use crate::message::Timestamp;
 use crate::packet::{Ack, Packet, ReasonCode};
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             Packet::Publish(publish) => self.publish(publish).await?,
             Packet::Puback(ack) => self.puback(&ack),
             Packet::Pubrec(ack) => self.pubrec(&ack),
-            Packet::Pubrel(ack) => self.pubrel(&ack),
+            Packet::Pubrel(ack) => self.pubrel(&ack)?,
             Packet::Pubcomp(ack) => self.pubcomp(&ack),
             Packet::Subscribe(subscribe) => self.subscribe(*subscribe).await?,
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe).await?,
@@ -165,13 +165,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    fn pubrel(&mut self, ack: &Ack) {
+    fn pubrel(&mut self, ack: &Ack) -> Result<(), Ended> {
         let id = ack.packet_identifier;
         let reason = match self.attachment.release(id) {
-            true => ReasonCode::SUCCESS,
-            false => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+            None => return Err(Ended::by_broker(&End::Takeover)),
+            Some(true) => ReasonCode::SUCCESS,
+            Some(false) => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
         };
         self.io.output.pubcomp(id, reason);
+        Ok(())
     }
 
     fn pubcomp(&mut self, ack: &Ack) {

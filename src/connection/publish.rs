@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::disconnect::Ended;
 use super::{Connection, wait};
-use crate::broker::Published;
+use crate::broker::{End, Published};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode};
 use crate::session::Received;
@@ -65,12 +65,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Whether a QoS 2 message is to be routed; a duplicate is answered here.
     fn is_fresh(&mut self, id: PacketIdentifier) -> Result<bool, Ended> {
         match self.attachment.receive(id, self.receive_maximum.get()) {
-            Received::Fresh => Ok(true),
-            Received::Duplicate => {
+            None => Err(Ended::by_broker(&End::Takeover)),
+            Some(Received::Fresh) => Ok(true),
+            Some(Received::Duplicate) => {
                 self.io.output.acknowledge(Packet::Pubrec, id, ReasonCode::SUCCESS, None);
                 Ok(false)
             }
-            Received::QuotaExceeded => Err(Ended::refused(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED)),
+            Some(Received::QuotaExceeded) => Err(Ended::refused(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED)),
         }
     }
 

@@ -45,8 +45,12 @@ impl Timers {
         self.last_received = Instant::now();
     }
 
+    /// The socket took something. A client that reads slowly is not read from while much waits for it,
+    /// so that this has to count as a sign of life.
     pub(super) fn written(&mut self) {
-        self.write_waits = None;
+        if self.write_waits.take().is_some() {
+            self.received();
+        }
     }
 
     pub(super) fn write_waits(&mut self) {

@@ -43,8 +43,8 @@ impl Hooks for PluginHost {
         let is_delivery = context.action == Action::Deliver;
         let plugins = if is_delivery { chain.delivery_authorizers() } else { chain.of(Hook::Authorizer) };
         if !must_go_aside(plugins) {
-            let (answer, disconnect) = authorize::run(plugins, &context, Place::Inline);
-            end_connection(disconnect, context.client, &self.requester);
+            let (answer, close) = authorize::run(plugins, &context, Place::Inline);
+            end_connection(close, context.client, &self.requester);
             return Answer::Ready(answer);
         }
         let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
@@ -53,8 +53,8 @@ impl Hooks for PluginHost {
         let job = move |place| {
             let plugins = if is_delivery { chain.delivery_authorizers() } else { chain.of(Hook::Authorizer) };
             let context = AuthorizeContext { client: &client, action, topic: &topic, qos, retain };
-            let (answer, disconnect) = authorize::run(plugins, &context, place);
-            end_connection(disconnect, &client, &requester);
+            let (answer, close) = authorize::run(plugins, &context, place);
+            end_connection(close, &client, &requester);
             answer
         };
         self.aside.answer(job, authorize::refused)
@@ -148,16 +148,11 @@ impl Hooks for PluginHost {
     }
 }
 
-/// For the policy `disconnect`, where the outcome has no place for it.
-fn end_connection(disconnect: bool, client: &ClientInfo, requester: &Requester) {
-    if !disconnect {
-        return;
-    }
-    let request = Request::Disconnect {
-        client_identifier: client.client_identifier.clone(),
-        reason: ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
-    };
-    if let Err(error) = requester.request(request) {
-        tracing::warn!(%error, "a plugin's failure policy could not end a connection");
+/// Where the outcome has no place for it.
+fn end_connection(close: Option<ReasonCode>, client: &ClientInfo, requester: &Requester) {
+    let Some(reason) = close else { return };
+    let client_identifier = client.client_identifier.clone();
+    if let Err(error) = requester.request(Request::Disconnect { client_identifier, reason }) {
+        tracing::warn!(%error, "an authorizer could not end a connection");
     }
 }

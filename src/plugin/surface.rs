@@ -1,6 +1,9 @@
 //! What a Wasm file shows on its outside, before anything of it is compiled: which interfaces it exports
 //! and imports, in which versions, and what of it this host cannot serve.
 
+use std::borrow::Cow;
+use std::panic::catch_unwind;
+
 use wit_component::{ComponentEncoder, DecodedWasm};
 
 use super::error::Problem;
@@ -59,7 +62,10 @@ pub(super) struct Surface {
 
 impl Surface {
     pub(super) fn of(component: &[u8]) -> Surface {
-        match wit_component::decode(component) {
+        let Ok(decoded) = catch_unwind(|| wit_component::decode(component)) else {
+            return Surface::broken("its types cannot be read".into());
+        };
+        match decoded {
             Ok(DecodedWasm::Component(resolve, world)) => {
                 let world = &resolve.worlds[world];
                 let name = |key: &_| resolve.name_world_key(key);
@@ -155,8 +161,12 @@ fn export_problem(export: &Interface) -> Option<Problem> {
 }
 
 /// The bytes of the file as a component.
-pub(super) fn to_component(bytes: &[u8]) -> Result<(Kind, std::borrow::Cow<'_, [u8]>), Problem> {
-    match kind(bytes)? {
+pub(super) fn to_component(bytes: &[u8]) -> Result<(Kind, Cow<'_, [u8]>), Problem> {
+    let kind = kind(bytes)?;
+    if !is_whole(bytes) {
+        return Err(Problem::Invalid("it ends in the middle of a section".into()));
+    }
+    match kind {
         Kind::Component => Ok((Kind::Component, bytes.into())),
         Kind::CoreModule => Ok((Kind::CoreModule, encode(bytes)?.into())),
     }
@@ -171,10 +181,35 @@ pub(super) fn kind(bytes: &[u8]) -> Result<Kind, Problem> {
 }
 
 fn encode(module: &[u8]) -> Result<Vec<u8>, Problem> {
-    let mut encoder = ComponentEncoder::default()
-        .module(module)
-        .map_err(|error| Problem::NotEncodable(format!("{error:#}")))?;
-    encoder.encode().map_err(|error| Problem::NotEncodable(format!("{error:#}")))
+    let encode = || ComponentEncoder::default().module(module)?.encode();
+    // The encoder takes for granted that custom sections are sound, and panics where they are not.
+    match catch_unwind(encode) {
+        Ok(encoded) => encoded.map_err(|error| Problem::NotEncodable(format!("{error:#}"))),
+        Err(_) => Err(Problem::Invalid("its custom sections are broken".into())),
+    }
+}
+
+/// Whether the sections of the file end where it ends: half a file is no plugin yet.
+fn is_whole(bytes: &[u8]) -> bool {
+    let mut rest = &bytes[8..];
+    while let Some((_id, after_id)) = rest.split_first() {
+        let Some((length, body)) = leb128(after_id) else { return false };
+        let Some(next) = body.get(length..) else { return false };
+        rest = next;
+    }
+    true
+}
+
+/// An unsigned number of at most 32 bits, and what follows it.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value = 0usize;
+    for (index, &byte) in bytes.iter().enumerate().take(5) {
+        value |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, &bytes[index + 1..]));
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -211,6 +246,15 @@ mod tests {
     fn extra_exports_are_allowed_but_no_hook_is_not() {
         let surface = surface(&["acme:tools/things@1.0.0", "tidegate:plugin/lifecycle@0.1.0"], &[]);
         assert_eq!(surface.problems, [Problem::NoHook]);
+    }
+
+    #[test]
+    fn half_a_file_is_told_apart_at_every_length() {
+        // Two custom sections.
+        let whole = b"\0asm\x01\0\0\0\0\x03\x01ab\0\x02\x01c";
+        assert!(is_whole(whole));
+        let cuts: Vec<usize> = (8..whole.len()).filter(|&end| is_whole(&whole[..end])).collect();
+        assert_eq!(cuts, [8, 13], "only between sections can it not be told");
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// Connections that the kernel keeps for us before we accept them.
 const BACKLOG: i32 = 1024;
+/// Idle time after which the kernel asks whether the peer is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
 /// A socket that listens. Accepted sockets are not tied to the thread that accepts them.
 pub struct TcpListener {
@@ -29,6 +32,10 @@ impl TcpListener {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
+        // Accepted sockets inherit these. Packets are gathered before they are written, so the kernel need
+        // not wait for more; and a peer that vanished is found even where its keep-alive is 0.
+        socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -49,8 +56,6 @@ impl TcpListener {
     /// succeed.
     pub async fn accept(&self) -> io::Result<(StdStream, SocketAddr)> {
         let (stream, peer) = self.socket.accept().await?;
-        // Packets are gathered before they are written; the kernel need not wait for more.
-        stream.set_nodelay(true)?;
         Ok((stream.into_std()?, peer))
     }
 }

@@ -135,3 +135,12 @@ fn bad_settings_name_the_key_and_what_to_do() {
         "settings: level: unknown variant `loud`, expected `debug` or `info`"
     );
 }
+
+#[test]
+fn the_settings_of_the_readme_are_good() {
+    let examples = readme::settings(include_str!("../README.md"));
+    assert_eq!(examples.len(), 1);
+    for settings in examples {
+        start(&settings.to_string()).map(|_| ()).expect("good settings");
+    }
+}

@@ -521,7 +521,7 @@ fn bad_settings_name_the_key_and_what_to_do() {
     );
     assert_eq!(
         refused_settings(serde_json::json!({})),
-        "settings: products: name at least one, as a table [[plugins.settings.products]] with `id` and `key`"
+        "settings: products: name at least one, as a table [[plugin.settings.products]] with `id` and `key`"
     );
 }
 
@@ -552,5 +552,14 @@ fn all_problems_are_told_at_once_without_the_keys() {
 impl OnenetAuth {
     fn intercept_publish(&mut self, publish: Publish) -> PublishVerdict {
         InterceptingPublish::intercept(self, publish)
+    }
+}
+
+#[test]
+fn the_settings_of_the_readme_are_good() {
+    let examples = readme::settings(include_str!("../README.md"));
+    assert_eq!(examples.len(), 1);
+    for settings in examples {
+        start(settings).map(|_| ()).expect("good settings");
     }
 }

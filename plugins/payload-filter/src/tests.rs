@@ -172,7 +172,7 @@ fn bad_settings_name_the_key_and_what_to_do() {
     assert_eq!(problems(json!({ "rule": [] })), "settings: unknown field `rule`, expected `rules`");
     assert_eq!(
         problems(json!({})),
-        "settings: rules: write at least one, as a table [[plugins.settings.rules]] with `topics`"
+        "settings: rules: write at least one, as a table [[plugin.settings.rules]] with `topics`"
     );
     let settings = json!({ "rules": [
         { "topics": [], "require": ["a..b", "/x~y"], "reason-code": 1 },
@@ -202,4 +202,13 @@ fn misspelt_choices_are_named_with_those_there_are() {
         problems(settings),
         "settings: rules[0].on-violation: unknown variant `drop`, expected `reject` or `swallow`"
     );
+}
+
+#[test]
+fn the_settings_of_the_readme_are_good() {
+    let examples = readme::settings(include_str!("../README.md"));
+    assert_eq!(examples.len(), 1);
+    for settings in examples {
+        start(settings).map(|_| ()).expect("good settings");
+    }
 }

@@ -157,6 +157,25 @@ pub mod __private {
     pub struct Exported<P>(PhantomData<P>);
 
     pub(crate) fn with<P: Instance, R>(hook: impl FnOnce(&mut P) -> R) -> R {
-        P::cell().with_borrow_mut(|plugin| hook(plugin.get_or_insert_with(P::fresh)))
+        P::cell().with_borrow_mut(|plugin| {
+            hook(plugin.get_or_insert_with(|| {
+                log_panics();
+                P::fresh()
+            }))
+        })
+    }
+
+    /// On Wasm a panic's message would be lost: what the broker sees is a trap.
+    pub(crate) fn log_panics() {
+        #[cfg(target_family = "wasm")]
+        std::panic::set_hook(Box::new(|panic| {
+            let message = panic.payload_as_str().unwrap_or_default();
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            crate::log::write(
+                crate::log::Level::Error,
+                "the plugin panicked",
+                &[("message", message), ("location", &location)],
+            );
+        }));
     }
 }

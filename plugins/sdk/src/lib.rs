@@ -145,3 +145,8 @@ impl Default for Modification {
         Self::new()
     }
 }
+
+/// Compiles and runs the examples of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Guide;

@@ -72,6 +72,7 @@ impl Default for Registration {
 
 impl<P: Instance + Lifecycle> generated::Guest for Exported<P> {
     fn init(settings: String) -> Result<Registration, String> {
+        crate::__private::log_panics();
         let (plugin, registration) = P::init(settings::parse(&settings)?)?;
         P::cell().set(Some(plugin));
         Ok(registration)

@@ -14,27 +14,31 @@ use crate::packet::{PacketType, ReasonCode};
 
 const HOOK: Hook = Hook::Authorizer;
 
-/// An authorization, and whether the policy `disconnect` spoke.
+/// The answer, and the Reason Code with which the connection is to end, should it.
 pub(in crate::plugin) fn run(
     plugins: &[Arc<Version>],
     context: &AuthorizeContext<'_>,
     place: Place,
-) -> (Authorization, bool) {
+) -> (Authorization, Option<ReasonCode>) {
+    let mut close = None;
     for (index, plugin) in plugins.iter().enumerate() {
-        match ask(plugin, context, place) {
+        match ask(plugin, context, place, &mut close) {
             Ok(Authorization { verdict: AuthorizationVerdict::Next, .. }) | Err(FailurePolicy::Next) => {}
-            Ok(answer) if index == 0 => return (answer, false),
-            Ok(answer) => return (Authorization { cache: Duration::ZERO, ..answer }, false),
+            Ok(answer) if index == 0 => return (answer, close),
+            Ok(answer) => return (Authorization { cache: Duration::ZERO, ..answer }, close),
             Err(FailurePolicy::Allow) => {
                 return (
                     Authorization { verdict: AuthorizationVerdict::Allow, cache: Duration::ZERO },
-                    false,
+                    close,
                 );
             }
-            Err(policy) => return (refused(), policy == FailurePolicy::Disconnect),
+            Err(FailurePolicy::Disconnect) => {
+                return (refused(), Some(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR));
+            }
+            Err(FailurePolicy::Deny | FailurePolicy::LastGood) => return (refused(), close),
         }
     }
-    (Authorization::default(), false)
+    (Authorization::default(), close)
 }
 
 /// What is answered where nobody can be asked.
@@ -48,9 +52,10 @@ fn ask(
     plugin: &Version,
     context: &AuthorizeContext<'_>,
     place: Place,
+    close: &mut Option<ReasonCode>,
 ) -> Result<Authorization, FailurePolicy> {
     let call = plugin.needs().call(Some(context.client));
-    let (answer, _) = plugin.call(HOOK, place, call, |instance| {
+    let (answer, effects) = plugin.call(HOOK, place, call, |instance| {
         let Some(guest) = &instance.exports.authorizer else { return Ok(Authorization::default()) };
         let answer = guest.call_authorize(
             &mut instance.store,
@@ -62,6 +67,8 @@ fn ask(
         )?;
         checked(answer, context.action).map_err(CallError::Rubbish)
     })?;
+    // No packet answers an authorization alone: of a reply, only the end of the connection has a place.
+    *close = effects.reply.and_then(|reply| reply.close).or(*close);
     Ok(answer)
 }
 

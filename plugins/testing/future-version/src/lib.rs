@@ -1,5 +1,8 @@
 //! Made for a contract that is not written yet. Without the SDK, which knows only this one.
 
+// Only for Wasm: the names of such exports are no symbols elsewhere.
+#![cfg(target_family = "wasm")]
+
 mod bindings {
     wit_bindgen::generate!({
         inline: "

@@ -1,5 +1,8 @@
 //! Imports a service that no broker has. Written without the SDK, which cannot say this.
 
+// Only for Wasm: the names of such exports are no symbols elsewhere.
+#![cfg(target_family = "wasm")]
+
 mod bindings {
     wit_bindgen::generate!({
         inline: "

@@ -1,0 +1,109 @@
+//! What is loaded, what is refused and with which words, and the cache of compiled code.
+
+use super::*;
+
+fn problems(plugins: &[PluginOptions]) -> Vec<String> {
+    let (requester, _requests) = requests(1);
+    match PluginHost::start(host_options(), plugins, requester) {
+        Ok(_) => panic!("they were loaded"),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn all_plugins_that_cannot_be_loaded_are_told_together() {
+    let not_wasm = folder().join("text.wasm");
+    std::fs::write(&not_wasm, "hello").unwrap();
+    let found = problems(&[
+        options("unknown-import"),
+        options("future-version"),
+        PluginOptions::new("missing", "/nonexistent/plugin.wasm"),
+        PluginOptions::new("text", not_wasm),
+        options("topic-only"),
+        options("topic-only"),
+    ]);
+    assert_eq!(found.len(), 5, "{found:#?}");
+    assert!(found[0].contains("two plugins have this name"));
+    assert!(found[1].contains("`unknown-import`") && found[1].contains("imports `"), "{}", found[1]);
+    assert!(found[2].contains("knows versions 0.1 of tidegate:plugin"), "{}", found[2]);
+    assert!(found[3].contains("cannot be read"));
+    assert!(found[4].contains("not WebAssembly"));
+}
+
+#[test]
+fn a_plugin_whose_init_refuses_stops_the_start_with_its_own_words() {
+    let found = problems(&[options("refuses-init")]);
+    assert!(found[0].contains("its init refused to start: "), "{found:?}");
+}
+
+#[test]
+fn a_hook_that_is_named_and_not_exported_is_an_error() {
+    let plugin = PluginOptions { hooks: Some(vec![Hook::Authorizer]), ..options("topic-only") };
+    assert!(problems(&[plugin])[0].contains("does not export the hook `authorizer`"));
+}
+
+#[test]
+fn a_core_module_without_a_world_is_explained() {
+    let path = folder().join("bare.wasm");
+    std::fs::write(&path, b"\0asm\x01\0\0\0").unwrap();
+    let found = problems(&[PluginOptions::new("bare", path)]);
+    assert!(found[0].contains("exports no hook") || found[0].contains("no component world"), "{found:?}");
+}
+
+#[test]
+fn inspect_tells_hooks_and_imports_with_versions() {
+    let inspection = inspect(&module("every-hook")).unwrap();
+    assert_eq!((inspection.kind, inspection.problems.len()), (Some(Kind::CoreModule), 0));
+    assert_eq!(inspection.sha256.len(), 64);
+    let hooks = inspection.exports.iter().filter(|export| export.known).count();
+    assert_eq!(hooks, Hook::COUNT + 1, "and lifecycle");
+    let log = inspection.imports.iter().find(|import| import.name == "log").unwrap();
+    assert_eq!((log.version.as_deref(), log.known), (Some("0.1.0"), true));
+
+    let inspection = inspect(&module("unknown-import")).unwrap();
+    assert!(inspection.imports.iter().any(|import| !import.known));
+    assert!(!inspection.problems.is_empty());
+}
+
+#[cfg(unix)]
+#[test]
+fn compiled_code_is_cached_and_a_corrupt_entry_is_compiled_anew() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let cache_dir = folder().join("cache");
+    let with_cache = || HostOptions { cache_dir: Some(cache_dir.clone()), ..host_options() };
+    let entries = || {
+        let mut found: Vec<PathBuf> =
+            std::fs::read_dir(&cache_dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        found.sort();
+        found
+    };
+    let works = || {
+        let host = Host::start_with(with_cache(), &[options("every-hook")]);
+        assert!(matches!(host.publish("swallow/x").verdict, PublishVerdict::Swallow));
+    };
+
+    works();
+    assert_eq!(std::fs::metadata(&cache_dir).unwrap().permissions().mode() & 0o777, 0o700);
+    let [code, checksum] = &entries()[..] else { panic!("{:?}", entries()) };
+    assert_eq!(
+        (code.extension().unwrap(), checksum.extension().unwrap()),
+        ("cwasm".as_ref(), "sha256".as_ref())
+    );
+    let written = std::fs::metadata(code).unwrap().modified().unwrap();
+    works();
+    assert_eq!(std::fs::metadata(code).unwrap().modified().unwrap(), written, "it was compiled again");
+
+    // One bit in the middle of the machine code.
+    let mut bytes = std::fs::read(code).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(code, &bytes).unwrap();
+    works();
+    assert_ne!(std::fs::read(code).unwrap(), bytes, "the corrupt entry is still there");
+
+    // Written by somebody else, as far as can be told.
+    std::fs::set_permissions(code, std::fs::Permissions::from_mode(0o666)).unwrap();
+    works();
+    assert_eq!(std::fs::metadata(code).unwrap().permissions().mode() & 0o777, 0o600);
+}
