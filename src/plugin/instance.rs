@@ -153,7 +153,7 @@ impl Blueprint {
     }
 
     fn init(&self, instance: &mut Instance) -> Result<Registration, Problem> {
-        let Some(lifecycle) = &instance.exports.lifecycle else { return Ok(Registration::default()) };
+        let Some(lifecycle) = &instance.exports.lifecycle else { return Ok(NO_REGISTRATION) };
         instance.store.set_epoch_deadline(self.lifecycle_ticks);
         let answer = lifecycle.call_init(&mut instance.store, &self.services.settings);
         instance.store.data_mut().call = Call::default();
@@ -168,11 +168,9 @@ impl Blueprint {
 pub(super) type Registration = exports::lifecycle::Registration;
 pub(super) type Handover = exports::lifecycle::Handover;
 
-impl Default for Registration {
-    fn default() -> Registration {
-        Registration { topics: Vec::new(), eager_payload: None, authorize_deliveries: false }
-    }
-}
+/// What holds for a plugin without `init`.
+const NO_REGISTRATION: Registration =
+    Registration { topics: Vec::new(), eager_payload: None, authorize_deliveries: false };
 
 fn limits(budgets: &Budgets) -> StoreLimits {
     StoreLimitsBuilder::new()
