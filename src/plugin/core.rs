@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
@@ -24,6 +24,8 @@ pub(super) struct Core {
     chain: ArcSwap<Chain>,
     /// That of the chain, where it can be read without holding the chain.
     wanted: AtomicU32,
+    /// Counts the chains.
+    generation: AtomicU64,
     pub(super) loader: Loader,
     pub(super) events: EventQueue,
     /// Held while the chain is replaced, compiling included, so that replacements come one after the
@@ -48,6 +50,7 @@ impl Core {
         Core {
             chain: ArcSwap::from_pointee(Chain::default()),
             wanted: AtomicU32::new(0),
+            generation: AtomicU64::new(0),
             loader,
             events,
             replacing: Mutex::default(),
@@ -63,6 +66,11 @@ impl Core {
     #[inline]
     pub(super) fn wanted(&self) -> HookSet {
         HookSet(self.wanted.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<Arc<Version>> {
@@ -190,6 +198,8 @@ impl Core {
         }
         let before = self.chain.swap(Arc::clone(&chain));
         self.wanted.store(chain.wanted.0, Ordering::Relaxed);
+        // After the swap: a verdict of the chain before is never taken for one of this chain.
+        self.generation.fetch_add(1, Ordering::Release);
         for old in &before.plugins {
             let next = chain.find(old.name());
             if next.is_none_or(|next| !Arc::ptr_eq(next, old)) {

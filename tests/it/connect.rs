@@ -135,8 +135,8 @@ async fn a_second_connect_is_a_protocol_error() {
 #[tokio::test]
 async fn a_first_packet_that_is_not_connect_closes_without_a_word() {
     // [MQTT-3.1.0-1]
-    assert_eq!(answer(&[0xC0, 0]).await, []);
-    assert_eq!(answer(b"\x30\x03\x00\x01a").await, []);
+    assert!(answer(&[0xC0, 0]).await.is_empty());
+    assert!(answer(b"\x30\x03\x00\x01a").await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,8 +185,7 @@ async fn connack_says_the_limits() {
         ..Options::default()
     };
     let server = start_with(options).await;
-    let asks =
-        Connect { keep_alive: 60, session_expiry_interval: Some(u32::MAX), ..connect(V5, "a") };
+    let asks = Connect { keep_alive: 60, session_expiry_interval: Some(u32::MAX), ..connect(V5, "a") };
     let (_client, connack) = Client::try_connect(&server, asks).await;
     assert_eq!(connack.receive_maximum, NonZeroU16::new(7));
     assert_eq!(connack.maximum_packet_size, Some(4321));

@@ -1,7 +1,7 @@
 //! A plugin that loops, hoards, recurses, crashes or lies.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tidegate::client::{Client, Messages};
@@ -30,6 +30,7 @@ fn patient() -> HostOptions {
 async fn whatever_a_plugin_does_its_policy_answers_in_time_and_others_keep_their_latency() {
     let broker = Broker::start_with(patient(), &[hostile()]).await;
     let stop = Arc::new(AtomicBool::new(false));
+    let machine = Machine::watch();
     let mut bystanders = Vec::new();
     for n in 0..4 {
         let client = broker.connect(&format!("bystander-{n}")).await;
@@ -45,7 +46,7 @@ async fn whatever_a_plugin_does_its_policy_answers_in_time_and_others_keep_their
             assert_eq!(ack.reason_code, ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR, "{wish}");
         }
         let worst = times.iter().max().unwrap();
-        assert!(*worst <= 2 * DEADLINE, "{wish}: {worst:?}");
+        assert!(*worst <= 2 * DEADLINE + machine.delay(), "{wish}: {worst:?}, {:?}", machine.delay());
     }
     let ack = villain.publish(message("evil/ok", "x")).await.expect("connected");
     assert!(!ack.reason_code.is_error(), "it can still behave");
@@ -55,7 +56,8 @@ async fn whatever_a_plugin_does_its_policy_answers_in_time_and_others_keep_their
         times.sort();
         let p99 = times[times.len() * 99 / 100];
         assert!(times.len() > 100, "only {} messages", times.len());
-        assert!(p99 < DEADLINE / 2, "p99 {p99:?} of {} messages", times.len());
+        let most = DEADLINE / 2 + machine.delay();
+        assert!(p99 < most, "p99 {p99:?} of {} messages, {most:?}", times.len());
     }
     assert!(broker.host.status()[0].overruns as usize >= CALLS);
     broker.server.shutdown().await;
@@ -91,6 +93,39 @@ async fn what_a_plugin_publishes_from_a_hook_is_bounded_and_does_not_come_back_f
     client.publish(message("flood", "the last")).await.expect("connected");
     assert_eq!(text(&messages.next().await.expect("connected")), "the last");
     broker.server.shutdown().await;
+}
+
+/// How late the machine is by itself: other processes may keep threads from running.
+struct Machine {
+    worst: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Machine {
+    fn watch() -> Machine {
+        let machine = Machine { worst: Arc::default(), stop: Arc::default() };
+        let (worst, stop) = (machine.worst.clone(), machine.stop.clone());
+        std::thread::spawn(move || {
+            let nap = Duration::from_millis(2);
+            while !stop.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                std::thread::sleep(nap);
+                worst.fetch_max((start.elapsed() - nap).as_micros() as u64, Ordering::Relaxed);
+            }
+        });
+        machine
+    }
+
+    /// For the five threads that a message passes through, each late as the latest nap was.
+    fn delay(&self) -> Duration {
+        5 * Duration::from_micros(self.worst.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Sends itself a message after the other and returns how long each took.

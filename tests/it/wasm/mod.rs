@@ -31,7 +31,8 @@ impl Broker {
     async fn start_with(options: HostOptions, plugins: &[PluginOptions]) -> Broker {
         let (requester, requests) = requests(1000);
         let options = HostOptions { workers: 2, ..options };
-        let host = PluginHost::start(options, plugins, requester).unwrap_or_else(|errors| panic!("{errors:#?}"));
+        let host =
+            PluginHost::start(options, plugins, requester).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let server = Server::builder()
             .listener(ListenerOptions::loopback(0))
             .hooks(host.clone())
@@ -45,7 +46,8 @@ impl Broker {
 
     fn options(&self, client_identifier: &str) -> Options {
         let address = self.server.addresses()[0];
-        let mut options = Options::new(address.ip().to_string(), address.port(), client_identifier.to_string());
+        let mut options =
+            Options::new(address.ip().to_string(), address.port(), client_identifier.to_string());
         options.connect = Connect::new(ProtocolVersion::V5, client_identifier.to_string().into());
         options
     }
@@ -103,5 +105,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), poll).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+    tokio::time::timeout(Duration::from_secs(60), poll)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain: {what}"));
 }

@@ -25,7 +25,13 @@ fn onenet_auth() -> PluginOptions {
     PluginOptions { settings, ..PluginOptions::new("onenet-auth", module("onenet-auth")) }
 }
 
-async fn refusal(broker: &Broker, version: ProtocolVersion, device: &str, product: &str, token: &str) -> ReasonCode {
+async fn refusal(
+    broker: &Broker,
+    version: ProtocolVersion,
+    device: &str,
+    product: &str,
+    token: &str,
+) -> ReasonCode {
     match broker.connect_as(version, device, product, token).await {
         Err(ConnectError::Refused(connack)) => connack.reason_code,
         Err(error) => panic!("refused without CONNACK: {error}"),
@@ -110,7 +116,8 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for digit in 0..4 {
             let index = (word >> (18 - 6 * digit) & 63) as usize;
             text.push(if digit <= chunk.len() { char::from(DIGITS[index]) } else { '=' });

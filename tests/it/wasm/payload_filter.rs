@@ -16,7 +16,8 @@ async fn payload_filter_drops_redacts_renames_and_refuses_on_the_wire() {
         "rename": { "t": "temp" },
         "on-invalid-json": "reject",
     } ] });
-    let options = PluginOptions { settings, ..PluginOptions::new("payload-filter", module("payload-filter")) };
+    let options =
+        PluginOptions { settings, ..PluginOptions::new("payload-filter", module("payload-filter")) };
     let broker = Broker::start(&[options]).await;
     let (client, mut messages) = broker.connect("client").await;
     client.subscribe(filter("#")).await.expect("subscribed");
