@@ -184,7 +184,10 @@ impl Broker {
             dropped = state.session.detach();
             ends = state.gone || state.session.expiry_interval == 0;
             due = self.settle_will(&mut state, closing, ends, now);
-            if !ends && state.session.expiry_interval != NEVER_EXPIRES {
+            if ends {
+                // A connection that comes before the session is gone does not find it.
+                state.expires_at = Some(now);
+            } else if state.session.expiry_interval != NEVER_EXPIRES {
                 state.expires_at = Some(now.after_secs(state.session.expiry_interval));
             }
             if !ends {
@@ -226,7 +229,13 @@ impl Broker {
                 return;
             }
             state.gone = true;
-            state.will_due = None;
+            // One that waits for its delay waits no longer than its session lasts [MQTT-3.1.2-8].
+            if state.will_due.take().is_some()
+                && let Some(will) = state.session.will.take()
+            {
+                let client = state.last_client.clone();
+                self.schedule_will(DueWill { client, message: will.message });
+            }
             state.expires_at = None;
             state.replays.clear();
             self.schedule.set(entry, &mut state);

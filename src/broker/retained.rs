@@ -11,11 +11,11 @@ use super::{Broker, read, write};
 use crate::hook::{RetainedChange, What};
 use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::ReasonCode;
-use crate::session::Subscription;
+use crate::session::{Queue, QueueRoom, Subscription};
 use crate::storage::{Op, Storage, StorageError};
 use crate::topic::{Cursor, RetainedTree, TopicFilter, TopicName};
 
-/// Messages of a replay that are taken at a time, and the queue length below which they are.
+/// Messages of a replay that are taken at a time at most, and the queue length below which they are.
 const BATCH: usize = 64;
 
 pub(super) struct Retained {
@@ -27,6 +27,14 @@ pub(super) struct Replay {
     pub filter: TopicFilter,
     pub subscription: Subscription,
     pub cursor: Option<Cursor>,
+    /// The next message is so large that it waits for an empty queue.
+    pub alone: bool,
+}
+
+impl Replay {
+    pub(super) fn new(filter: TopicFilter, subscription: Subscription) -> Replay {
+        Replay { filter, subscription, cursor: None, alone: false }
+    }
 }
 
 impl Retained {
@@ -120,22 +128,56 @@ impl Broker {
         }
     }
 
-    /// The next retained messages of a replay; also what is found expired is removed.
-    fn next_retained(&self, replay: &mut Replay, now: Timestamp) -> (Vec<Arc<ApplicationMessage>>, bool) {
-        let (found, next) =
-            read(&self.retained.messages).matches_after(&replay.filter, replay.cursor.as_ref(), BATCH);
+    /// The next retained messages of a replay, as many as the queue takes; what is found expired is
+    /// removed. Says whether there are more.
+    fn next_retained(
+        &self,
+        replay: &mut Replay,
+        room: QueueRoom,
+        now: Timestamp,
+    ) -> (Vec<Arc<ApplicationMessage>>, bool) {
+        let mut batch = self.look_for_retained(replay, room.messages.min(BATCH));
+        if !batch.fits(room) {
+            batch = self.look_for_retained(replay, 1);
+            replay.alone = !room.is_empty && !batch.fits(room);
+            if replay.alone {
+                return (Vec::new(), true);
+            }
+        }
         let (expired, live): (Vec<_>, Vec<_>) =
-            found.into_iter().map(|(_, message)| message).partition(|message| message.is_expired(now));
+            batch.messages.into_iter().partition(|message| message.is_expired(now));
         self.forget_expired(&expired);
-        replay.cursor = next;
-        let more = replay.cursor.is_some();
-        (live, more)
+        replay.cursor = batch.next;
+        replay.alone = false;
+        (live, replay.cursor.is_some())
+    }
+
+    fn look_for_retained(&self, replay: &Replay, limit: usize) -> Batch {
+        let messages = read(&self.retained.messages);
+        let (found, next) = messages.matches_after(&replay.filter, replay.cursor.as_ref(), limit);
+        Batch { messages: found.into_iter().map(|(_, message)| message).collect(), next }
+    }
+}
+
+struct Batch {
+    messages: Vec<Arc<ApplicationMessage>>,
+    next: Option<Cursor>,
+}
+
+impl Batch {
+    fn fits(&self, room: QueueRoom) -> bool {
+        self.messages.iter().map(|message| Queue::cost(message)).sum::<usize>() <= room.bytes
     }
 }
 
 impl EntryState {
     pub(super) fn wants_replay(&self) -> bool {
-        !self.replays.is_empty() && self.session.queued() < BATCH
+        let room = self.session.room();
+        match self.replays.front() {
+            None => false,
+            Some(replay) if replay.alone => room.is_empty,
+            Some(_) => room.is_empty || room.is_half && self.session.queued() < BATCH,
+        }
     }
 }
 
@@ -143,11 +185,12 @@ impl Attachment {
     /// Puts further retained messages into the queue, where a new subscription still waits for some and
     /// the queue has become short.
     pub async fn replay_retained(&self, now: Timestamp) {
-        while let Some(mut replay) = self
-            .with_state(|state| if state.wants_replay() { state.replays.pop_front() } else { None })
-            .flatten()
-        {
-            let (messages, more) = self.broker.next_retained(&mut replay, now);
+        let next = |state: &mut EntryState| {
+            let replay = if state.wants_replay() { state.replays.pop_front() } else { None };
+            replay.map(|replay| (replay, state.session.room()))
+        };
+        while let Some((mut replay, room)) = self.with_state(next).flatten() {
+            let (messages, more) = self.broker.next_retained(&mut replay, room, now);
             let entry: &Arc<SessionEntry> = &self.entry;
             for message in messages {
                 self.broker.deliver_retained(entry, message, replay.subscription, now).await;

@@ -176,7 +176,7 @@ fn line_up_replay(state: &mut EntryState, filter: &TopicFilter, subscription: Su
     };
     if wanted && filter.share_name().is_none() {
         state.replays.retain(|replay| replay.filter != *filter);
-        state.replays.push_back(Replay { filter: filter.clone(), subscription, cursor: None });
+        state.replays.push_back(Replay::new(filter.clone(), subscription));
     }
 }
 

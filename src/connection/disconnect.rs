@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ended {
             closing,
             telling: Telling::Nothing,
-            expiry_interval: wanted,
+            expiry_interval: wanted.map(|seconds| seconds.min(self.session_expiry_cap)),
             ..Ended::new(DisconnectCause::Client, Some(disconnect.reason_code), "the client said DISCONNECT")
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Accepted {
     pub keep_alive: u16,
     pub expires_at: Option<Duration>,
     pub receive_maximum: NonZeroU16,
+    /// Seconds.
+    pub session_expiry_cap: u32,
 }
 
 /// Why a client is not let in.
@@ -54,6 +56,7 @@ struct Refused {
 struct Terms {
     client: Arc<ClientInfo>,
     session_expiry: u32,
+    session_expiry_cap: u32,
     keep_alive: u16,
     receive_maximum: NonZeroU16,
     maximum_packet_size: u32,
@@ -83,6 +86,7 @@ where
                 keep_alive: terms.keep_alive,
                 expires_at: terms.expires_at,
                 receive_maximum: terms.receive_maximum,
+                session_expiry_cap: terms.session_expiry_cap,
             });
         }
         Ok(Err(refused)) => refused,
@@ -232,6 +236,7 @@ fn settle(client: Arc<ClientInfo>, connect: &Connect, outcome: ConnectOutcome, b
     let ours = NonZeroU16::new(options.receive_maximum).unwrap_or(NonZeroU16::MIN);
     Terms {
         session_expiry: wanted.min(cap),
+        session_expiry_cap: cap,
         keep_alive: keep_alive(connect, overrides.server_keep_alive, options.maximum_keep_alive),
         receive_maximum: overrides.receive_maximum.and_then(NonZeroU16::new).map_or(ours, |it| it.min(ours)),
         maximum_packet_size: overrides

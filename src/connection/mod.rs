@@ -66,6 +66,7 @@ where
         verdicts: AuthorizationCache::default(),
         aliases: TopicAliases::new(broker.options().topic_alias_maximum),
         receive_maximum: accepted.receive_maximum,
+        session_expiry_cap: accepted.session_expiry_cap,
     };
     connection.run().await;
 }
@@ -77,6 +78,8 @@ struct Connection<S> {
     aliases: TopicAliases,
     /// How many QoS 2 messages the client may leave unreleased.
     receive_maximum: NonZeroU16,
+    /// Seconds; also for what DISCONNECT asks for.
+    session_expiry_cap: u32,
 }
 
 /// What is apart from the session: bytes and time.

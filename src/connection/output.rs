@@ -15,8 +15,8 @@ use tokio::io::AsyncWrite;
 use crate::hook::Reply;
 use crate::message::Timestamp;
 use crate::packet::{
-    Ack, AckProperties, Packet, PacketIdentifier, PacketType, ProtocolVersion, PublishHeader, ReasonCode,
-    encode, encode_pubcomp, encode_publish, encode_publish_header, encode_pubrel, encoded_len,
+    Ack, AckProperties, Packet, PacketIdentifier, PacketType, ProtocolVersion, PublishHeader, QoS,
+    ReasonCode, encode, encode_pubcomp, encode_publish, encode_publish_header, encode_pubrel, encoded_len,
     publish_encoded_len,
 };
 use crate::session::{Delivery, Outgoing};
@@ -238,9 +238,11 @@ impl SizeLimit {
     /// Whether a message is within the client's Maximum Packet Size [MQTT-3.1.2-24].
     pub(super) fn fits(self, delivery: &Delivery, now: Timestamp) -> bool {
         let Some(maximum) = self.maximum_packet_size else { return true };
-        let len = publish_encoded_len(&header(delivery, now), delivery.message.payload.len(), self.version);
-        // Two bytes of packet identifier are not yet in the header.
-        len.is_ok_and(|len| len + 2 <= maximum as usize)
+        // It is asked before the message has an identifier; all are of one length.
+        let packet_identifier = (delivery.qos > QoS::AtMostOnce).then_some(PacketIdentifier::FIRST);
+        let header = PublishHeader { packet_identifier, ..header(delivery, now) };
+        publish_encoded_len(&header, delivery.message.payload.len(), self.version)
+            .is_ok_and(|len| len <= maximum as usize)
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 pub use inbound::{Inbound, Received};
-pub use queue::{Delivery, Overflow, Queue, QueueLimits};
+pub use queue::{Delivery, Overflow, Queue, QueueLimits, QueueRoom};
 pub use subscription::{Subscription, Subscriptions};
 pub use window::{Acknowledged, Window};
 
@@ -97,8 +97,11 @@ impl Session {
         fits: impl Fn(&Delivery, Timestamp) -> bool,
         mut dropped: impl FnMut(Delivery, Dropped),
     ) -> Option<Outgoing<'_>> {
-        if self.window.has_to_resend() {
-            return self.window.resend();
+        while self.window.has_to_resend() {
+            match self.window.give_up_unless(|delivery| fits(delivery, now)) {
+                Some(delivery) => dropped(delivery, Dropped::TooLarge),
+                None => return self.window.resend(),
+            }
         }
         loop {
             let delivery = self.queue.pop(self.window.has_room())?;
@@ -149,6 +152,11 @@ impl Session {
     /// Messages that wait in the queue.
     pub fn queued(&self) -> usize {
         self.queue.len()
+    }
+
+    /// How much more the queue takes of what can wait.
+    pub fn room(&self) -> QueueRoom {
+        self.queue.room()
     }
 
     /// Messages in flight to the client.

@@ -37,6 +37,18 @@ pub struct QueueLimits {
     pub overflow: Overflow,
 }
 
+/// What a queue takes of messages that can as well wait, such as retained ones: half of what is left,
+/// so that there is room for those that cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRoom {
+    /// At least one.
+    pub messages: usize,
+    pub bytes: usize,
+    pub is_empty: bool,
+    /// Half of it or more is free.
+    pub is_half: bool,
+}
+
 #[derive(Debug)]
 pub struct Queue {
     at_most_once: VecDeque<Delivery>,
@@ -68,7 +80,7 @@ impl Queue {
             _ => self.acknowledged.front(),
         };
         match oldest {
-            Some(oldest) if self.fits(&delivery, 1, cost(oldest)) => {
+            Some(oldest) if self.fits(&delivery, 1, Queue::cost(&oldest.message)) => {
                 let gone = match delivery.qos {
                     QoS::AtMostOnce => self.at_most_once.pop_front(),
                     _ => self.acknowledged.pop_front(),
@@ -109,14 +121,29 @@ impl Queue {
         self.len() == 0
     }
 
+    pub fn room(&self) -> QueueRoom {
+        let QueueLimits { messages, bytes, .. } = self.limits;
+        QueueRoom {
+            messages: (messages.saturating_sub(self.len()) / 2).max(1),
+            bytes: bytes.saturating_sub(self.bytes) / 2,
+            is_empty: self.is_empty(),
+            is_half: self.len() <= messages / 2 && self.bytes <= bytes / 2,
+        }
+    }
+
+    /// Bytes a waiting message costs, its place in the queue included.
+    pub fn cost(message: &ApplicationMessage) -> usize {
+        message.size() + size_of::<Delivery>() + size_of::<ApplicationMessage>()
+    }
+
     /// Whether it fits once `fewer` messages of `freed` bytes have gone.
     fn fits(&self, delivery: &Delivery, fewer: usize, freed: usize) -> bool {
         let (len, bytes) = (self.len() - fewer, self.bytes - freed);
-        len < self.limits.messages && (len == 0 || bytes + cost(delivery) <= self.limits.bytes)
+        len < self.limits.messages && (len == 0 || bytes + Queue::cost(&delivery.message) <= self.limits.bytes)
     }
 
     fn add(&mut self, delivery: Delivery) {
-        self.bytes += cost(&delivery);
+        self.bytes += Queue::cost(&delivery.message);
         match delivery.qos {
             QoS::AtMostOnce => self.at_most_once.push_back(delivery),
             _ => self.acknowledged.push_back(delivery),
@@ -124,7 +151,7 @@ impl Queue {
     }
 
     fn subtract(&mut self, delivery: Delivery) -> Delivery {
-        self.bytes -= cost(&delivery);
+        self.bytes -= Queue::cost(&delivery.message);
         if self.is_empty() {
             self.release_memory();
         }
@@ -139,11 +166,6 @@ impl Queue {
             }
         }
     }
-}
-
-/// Bytes a waiting message costs, its place in the queue included.
-fn cost(delivery: &Delivery) -> usize {
-    delivery.message.size() + size_of::<Delivery>() + size_of::<ApplicationMessage>()
 }
 
 #[cfg(test)]

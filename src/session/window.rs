@@ -85,6 +85,18 @@ impl Window {
         self.resent < self.entries.len() && self.resent < usize::from(self.maximum)
     }
 
+    /// Takes the next message that is to be sent again out of the window where it does not fit: the
+    /// connection before may have taken larger ones [MQTT-3.1.2-25].
+    pub fn give_up_unless(&mut self, fits: impl Fn(&Delivery) -> bool) -> Option<Delivery> {
+        let next = &self.entries.get(self.resent)?.state;
+        if matches!(next, State::Publish(delivery) if !fits(delivery))
+            && let State::Publish(delivery) = self.entries.remove(self.resent)?.state
+        {
+            return Some(delivery);
+        }
+        None
+    }
+
     /// The next that is to be sent again.
     pub fn resend(&mut self) -> Option<Outgoing<'_>> {
         let entry = self.entries.get(self.resent)?;

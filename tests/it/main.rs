@@ -7,10 +7,20 @@
 #[expect(dead_code, reason = "until all modules are there")]
 mod support;
 
+mod alias;
 mod connect;
 mod examples;
+mod hook_connect;
+mod hook_publish;
+mod hook_subscribe;
+mod keep_alive;
+mod malformed;
+mod packet_size;
 mod qos;
 mod resume;
+mod retained;
+mod session;
 mod subscribe;
+mod will;
 #[cfg(feature = "wasm")]
 mod wasm;

@@ -14,6 +14,9 @@ use super::super::{
 use super::error::DecodeError;
 use super::reader::{NOT_MINIMAL, Reader, VariableByteInteger, variable_byte_integer};
 
+/// How the body of a CONNECT of MQTT 5.0 begins.
+const CONNECT_V5: &[u8] = b"\x00\x04MQTT\x05";
+
 /// Which side of the connection is decoding; the packets come from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -86,6 +89,10 @@ impl Decoder {
         }
         let mut body = buffer.take_front(header.packet_len());
         body.advance(header.len);
+        if header.packet == PacketType::Connect && body.starts_with(CONNECT_V5) {
+            // Known even where the rest is wrong, so that the refusal can be encoded in it.
+            self.version = Some(ProtocolVersion::V5);
+        }
         let packet = self.decode_body(&header, body)?;
         if let Packet::Connect(connect) = &packet {
             header.require_minimal(connect.protocol_version)?;

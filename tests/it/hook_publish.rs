@@ -1,0 +1,379 @@
+//! intercepting-publish, the authorizer for publishing, and application-message-not-consumed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidegate::broker::Options;
+use tidegate::hook::{
+    Action, Answer, Authorization, AuthorizationVerdict, DisconnectCause, NotConsumedOutcome, PublishOutcome,
+    PublishVerdict, Reply, Request, What, WhyNotConsumed, requests,
+};
+use tidegate::message::{ApplicationMessage, Origin, Timestamp};
+use tidegate::packet::{Packet, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode, Will};
+use tidegate::server::{ListenerOptions, Server};
+use tidegate::topic::TopicName;
+
+use crate::support::*;
+
+fn topic(name: &'static str) -> TopicName {
+    TopicName::try_from(name).unwrap()
+}
+
+/// Does with a message what its payload says.
+fn obedient() -> Script {
+    Script::default().on_publish(|context| {
+        let message = context.message;
+        let changed = |change: &dyn Fn(&mut ApplicationMessage)| {
+            let mut changed = message.clone();
+            change(&mut changed);
+            PublishVerdict::Modify(Box::new(changed))
+        };
+        let verdict = match &message.payload[..] {
+            b"reject" => PublishVerdict::Reject(ReasonCode::NOT_AUTHORIZED),
+            b"swallow" => PublishVerdict::Swallow,
+            b"topic" => changed(&|message| message.topic = topic("other")),
+            b"payload" => changed(&|message| message.payload = "changed".into()),
+            b"qos" => changed(&|message| message.qos = QOS0),
+            b"retain" => changed(&|message| message.retain = true),
+            b"properties" => changed(&|message| {
+                let user_properties = vec![("added".into(), "yes".into())];
+                let properties = PublishProperties { user_properties, ..PublishProperties::default() };
+                message.properties = Some(Box::new(properties));
+            }),
+            b"expiry" => changed(&|message| message.expires_at = Some(Timestamp(1))),
+            _ => PublishVerdict::Continue,
+        };
+        PublishOutcome { verdict, reply: None }.into()
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum From {
+    Client,
+    Will,
+    Injected,
+}
+
+/// Publishes to "t" in one of the ways there are; says what the publisher was told, if anything.
+async fn publish_from(
+    from: From,
+    server: &Server,
+    version: ProtocolVersion,
+    qos: QoS,
+    payload: &'static str,
+) -> Option<ReasonCode> {
+    match from {
+        From::Client => {
+            let mut sender = Client::connect(server, connect(version, "sender")).await;
+            let told = sender.publish("t", payload, qos).await;
+            sender.ping().await;
+            (qos > QOS0).then_some(told)
+        }
+        From::Will => {
+            let will = Will { qos, ..will("t", payload) };
+            drop(Client::connect(server, with_will(connect(version, "sender"), will)).await);
+            until(|| server.broker().client("sender").is_none()).await;
+            None
+        }
+        From::Injected => {
+            Some(server.publish(ApplicationMessage::new(topic("t"), payload).with_qos(qos)).await.reason)
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_verdict_holds_for_every_qos_version_and_origin() {
+    let server = start_hooked(Options::default(), &obedient().shared()).await;
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("#", QOS2).await;
+    for from in [From::Client, From::Will, From::Injected] {
+        for version in VERSIONS {
+            for qos in ALL_QOS {
+                for act in ["pass", "reject", "swallow", "topic", "payload", "qos", "retain", "properties"] {
+                    let what = format!("{from:?} {version} {qos:?} {act}");
+                    let told = publish_from(from, &server, version, qos, act).await;
+                    let refused = act == "reject" && (version == V5 || from == From::Injected);
+                    let expected = if refused { ReasonCode::NOT_AUTHORIZED } else { ReasonCode::SUCCESS };
+                    assert_eq!(told.unwrap_or(expected), expected, "{what}");
+                    if act != "reject" && act != "swallow" {
+                        let got = receiver.message().await;
+                        assert_eq!(got.topic, if act == "topic" { "other" } else { "t" }, "{what}");
+                        assert_eq!(text(&got), if act == "payload" { "changed" } else { act }, "{what}");
+                        assert_eq!(got.qos, if act == "qos" { QOS0 } else { qos }, "{what}");
+                        let added = got.properties.is_some_and(|it| it.user_properties[0].0 == "added");
+                        assert_eq!(added, act == "properties", "{what}");
+                    }
+                    receiver.assert_silent().await;
+                    let retained = server.broker().retained_message(&topic("t")).is_some();
+                    assert_eq!(retained, act == "retain", "{what}");
+                    if retained {
+                        server.publish(ApplicationMessage::new(topic("t"), "").with_retain(true)).await;
+                        receiver.message().await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_qos2_message_does_not_use_its_identifier_up() {
+    // [MQTT-4.3.3-9]
+    let server = start_hooked(Options::default(), &obedient().shared()).await;
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("t", QOS2).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for (payload, refused) in [("reject", true), ("pass", false)] {
+        let packet_identifier = Some(client::id(7));
+        sender.send(Packet::Publish(Publish { qos: QOS2, packet_identifier, ..publish("t", payload) })).await;
+        assert_eq!(sender.pubrec().await.reason_code.is_error(), refused);
+    }
+    assert_eq!(receiver.payloads(1).await, ["pass"]);
+}
+
+#[tokio::test]
+async fn a_message_that_a_hook_let_expire_is_not_delivered() {
+    let server = start_hooked(Options::default(), &obedient().shared()).await;
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("t", QOS2).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    sender.publish("t", "expiry", QOS1).await;
+    receiver.assert_silent().await;
+    assert_eq!(server.statistics().dropped_expired, 1);
+}
+
+#[tokio::test]
+async fn the_hook_sees_where_a_message_comes_from() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let script = Script::default().on_publish({
+        let seen = seen.clone();
+        move |context| {
+            let client = context.client.map(|client| client.client_identifier.to_string());
+            seen.lock().unwrap().push((context.message.origin, client));
+            PublishOutcome::default().into()
+        }
+    });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    for from in [From::Client, From::Will, From::Injected] {
+        publish_from(from, &server, V5, QOS1, "x").await;
+    }
+    until(|| seen.lock().unwrap().len() == 3).await;
+    let sender = Some("sender".to_string());
+    let expected = [(Origin::Client, sender.clone()), (Origin::Will, sender), (Origin::Injected, None)];
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_reply_reaches_the_publisher_and_may_close_the_connection() {
+    let script = Script::default().on_publish(|context| {
+        let close = (&context.message.payload[..] == b"close").then_some(ReasonCode::MESSAGE_RATE_TOO_HIGH);
+        let reply = Reply {
+            reason_string: Some("slow down".into()),
+            user_properties: vec![("wait".into(), "10".into())],
+            close,
+            ..Reply::default()
+        };
+        let verdict = PublishVerdict::Reject(ReasonCode::QUOTA_EXCEEDED);
+        PublishOutcome { verdict, reply: Some(Box::new(reply)) }.into()
+    });
+    let script = script.shared();
+    let server = start_hooked(Options::default(), &script).await;
+    for qos in [QOS1, QOS2] {
+        let mut client = Client::connect(&server, connect(V5, "a")).await;
+        let ack = client.publish_packet(Publish { qos, ..publish("t", "x") }).await;
+        assert_eq!(ack.reason_code, ReasonCode::QUOTA_EXCEEDED);
+        let properties = ack.properties.unwrap();
+        assert_eq!(properties.reason_string.as_deref(), Some("slow down"));
+        assert_eq!(properties.user_properties, [("wait".into(), "10".into())]);
+        // The acknowledgement still comes, then the farewell.
+        let ack = client.publish_packet(Publish { qos, ..publish("t", "close") }).await;
+        assert_eq!(ack.reason_code, ReasonCode::QUOTA_EXCEEDED);
+        let farewell = client.farewell().await.unwrap();
+        assert_eq!(farewell.reason_code, ReasonCode::MESSAGE_RATE_TOO_HIGH);
+        assert_eq!(farewell.reason_string.as_deref(), Some("slow down"));
+    }
+    let mut old = Client::connect(&server, connect(V311, "b")).await;
+    assert_eq!(old.publish("t", "x", QOS1).await, ReasonCode::SUCCESS);
+    old.publish("t", "close", QOS0).await;
+    assert_eq!(old.end().await, None);
+    let by_hook =
+        |what: &What| matches!(what, What::ClientDisconnected { cause: DisconnectCause::Hook, .. });
+    until(|| script.count(by_hook) == 3).await;
+}
+
+#[tokio::test]
+async fn the_authorizer_judges_the_final_topic() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let script = obedient().on_authorize({
+        let asked = asked.clone();
+        move |context| {
+            assert_eq!(context.action, Action::Publish);
+            asked.lock().unwrap().push((context.topic.to_string(), context.qos, context.retain));
+            let verdict = match context.topic {
+                "other" => AuthorizationVerdict::Deny(ReasonCode::NOT_AUTHORIZED),
+                _ => AuthorizationVerdict::Next,
+            };
+            Authorization { verdict, cache: Duration::ZERO }.into()
+        }
+    });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    let mut client = Client::connect(&server, connect(V5, "a")).await;
+    assert!(!client.publish("t", "pass", QOS1).await.is_error());
+    assert_eq!(client.publish("t", "topic", QOS1).await, ReasonCode::NOT_AUTHORIZED);
+    assert!(!client.publish("t", "retain", QOS2).await.is_error());
+    let expected =
+        [("t".to_string(), QOS1, false), ("other".to_string(), QOS1, false), ("t".to_string(), QOS2, true)];
+    assert_eq!(*asked.lock().unwrap(), expected);
+    // What the embedder publishes needs no leave.
+    assert!(!server.publish(ApplicationMessage::new(topic("other"), "x")).await.reason.is_error());
+    assert_eq!(server.statistics().not_authorized, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_is_cached_for_as_long_as_it_says_and_until_the_generation_changes() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let script = Script::default().on_authorize({
+        let asked = asked.clone();
+        move |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let verdict = AuthorizationVerdict::Allow;
+            Authorization { verdict, cache: Duration::from_secs(60) }.into()
+        }
+    });
+    let script = script.shared();
+    let local = Local::hooked(Options::default(), script.clone());
+    let mut client = local.connect(connect(V5, "a")).await;
+    let mut publish = async |name: &str, expected: usize| {
+        client.publish(name, "x", QOS1).await;
+        assert_eq!(asked.load(Ordering::Relaxed), expected, "{name}");
+    };
+    publish("t", 1).await;
+    publish("t", 1).await;
+    publish("u", 2).await;
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    publish("t", 2).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    publish("t", 3).await;
+    script.generation.fetch_add(1, Ordering::Relaxed);
+    publish("t", 4).await;
+    publish("t", 4).await;
+    // A cache belongs to its connection.
+    local.connect(connect(V5, "b")).await.publish("t", "x", QOS1).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_hook_delays_neither_what_its_client_receives_nor_others() {
+    let script = Script::default().on_publish(|context| {
+        let slow = &context.message.payload[..] == b"slow";
+        Answer::Later(Box::pin(async move {
+            if slow {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+            PublishOutcome::default()
+        }))
+    });
+    let local = Local::hooked(Options::default(), script.shared());
+    let mut slow = local.connect(connect(V5, "slow")).await;
+    slow.subscribe("to/slow", QOS1).await;
+    let mut other = local.connect(connect(V5, "other")).await;
+    let begun = tokio::time::Instant::now();
+    let packet_identifier = Some(slow.next_identifier());
+    slow.send(Packet::Publish(Publish { qos: QOS1, packet_identifier, ..publish("t", "slow") })).await;
+    slow.send(Packet::Pingreq).await;
+    for n in 0..100 {
+        assert_eq!(other.publish("to/slow", &n.to_string(), QOS1).await, ReasonCode::SUCCESS);
+        assert_eq!(text(&slow.next_publish().await), n.to_string());
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    // Its own packets wait for each other.
+    assert!(matches!(slow.receive().await, Packet::Puback(_)));
+    assert_eq!(slow.receive().await, Packet::Pingresp);
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test]
+async fn what_nobody_consumed_can_be_redirected_or_answered() {
+    let script = Script::default().on_not_consumed(|context| {
+        assert_eq!(context.why, WhyNotConsumed::NoSubscriber);
+        match &context.message.payload[..] {
+            b"redirect" => NotConsumedOutcome::Redirect(topic("dead/letters")),
+            b"nowhere" => NotConsumedOutcome::Redirect(topic("nobody/here")),
+            b"answer" => NotConsumedOutcome::Answer(ReasonCode::QUOTA_EXCEEDED),
+            _ => NotConsumedOutcome::Observe,
+        }
+        .into()
+    });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    let mut letters = Client::connect(&server, connect(V5, "letters")).await;
+    letters.subscribe("dead/letters", QOS2).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    let none = ReasonCode::NO_MATCHING_SUBSCRIBERS;
+    for (payload, expected) in
+        [("observe", none), ("redirect", ReasonCode::SUCCESS), ("nowhere", none), ("answer", ReasonCode::QUOTA_EXCEEDED)]
+    {
+        for qos in [QOS1, QOS2] {
+            assert_eq!(sender.publish("t", payload, qos).await, expected, "{payload}");
+            if payload == "redirect" {
+                let got = letters.message().await;
+                assert_eq!((&*got.topic, text(&got), got.qos), ("dead/letters", "redirect", qos));
+            }
+        }
+    }
+    letters.assert_silent().await;
+    assert_eq!(sender.publish("dead/letters", "direct", QOS1).await, ReasonCode::SUCCESS);
+}
+
+#[tokio::test]
+async fn hooks_publish_and_disconnect_through_their_queue() {
+    let (requester, queue) = requests(16);
+    let script = Script::default().on_publish(move |context| {
+        let message = context.message;
+        if message.origin == Origin::Client {
+            let mut copy = ApplicationMessage::new(topic("copy"), message.payload.clone());
+            copy.depth = message.depth + 1;
+            requester.request(Request::Publish(Box::new(copy))).unwrap();
+            let reason = ReasonCode::ADMINISTRATIVE_ACTION;
+            requester.request(Request::Disconnect { client_identifier: "victim".into(), reason }).unwrap();
+        }
+        PublishOutcome::default().into()
+    });
+    let server = Server::builder().hooks(script.shared()).requests(queue);
+    let server = server.listener(ListenerOptions::loopback(0)).start().await.unwrap();
+    let mut victim = Client::connect(&server, connect(V5, "victim")).await;
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("copy", QOS1).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    sender.publish("t", "x", QOS1).await;
+    assert_eq!(receiver.payloads(1).await, ["x"]);
+    assert_eq!(victim.end().await, Some(ReasonCode::ADMINISTRATIVE_ACTION));
+}
+
+#[tokio::test]
+async fn a_loop_of_hooks_messages_ends() {
+    let (requester, queue) = requests(16);
+    let refused = Arc::new(AtomicUsize::new(0));
+    let script = Script::default().on_publish({
+        let refused = refused.clone();
+        move |context| {
+            let mut next = context.message.clone();
+            next.depth += 1;
+            next.origin = Origin::Injected;
+            if requester.request(Request::Publish(Box::new(next))).is_err() {
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+            PublishOutcome::default().into()
+        }
+    });
+    let server = Server::builder().hooks(script.shared()).requests(queue);
+    let server = server.listener(ListenerOptions::loopback(0)).start().await.unwrap();
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("t", QOS1).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    sender.publish("t", "x", QOS1).await;
+    until(|| refused.load(Ordering::Relaxed) == 1).await;
+    let copies = usize::from(tidegate::hook::MAXIMUM_DEPTH) + 1;
+    assert_eq!(receiver.payloads(copies).await.len(), copies);
+    receiver.assert_silent().await;
+}

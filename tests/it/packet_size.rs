@@ -1,0 +1,125 @@
+//! Maximum Packet Size, of the client's and of ours.
+
+use tidegate::broker::Options;
+use tidegate::hook::{PublishOutcome, PublishVerdict, Reply};
+use tidegate::packet::{Connect, Packet, Publish, ReasonCode, encoded_len};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_client_with_a_maximum_packet_size_gets_what_fits_of_every_qos() {
+    // The size of a message was asked before it had a packet identifier, and without one QoS 1 and 2
+    // cannot be encoded: to clients with a Maximum Packet Size every such message was too large.
+    let server = start().await;
+    let asks = Connect { maximum_packet_size: Some(100), ..connect(V5, "receiver") };
+    let mut receiver = Client::connect(&server, asks).await;
+    receiver.subscribe("t", QOS2).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for qos in ALL_QOS {
+        sender.publish("t", "x", qos).await;
+        assert_eq!(receiver.message().await.qos, qos);
+    }
+}
+
+#[tokio::test]
+async fn a_message_larger_than_the_client_takes_is_dropped_and_counted() {
+    // [MQTT-3.1.2-24], [MQTT-3.1.2-25]
+    let server = start().await;
+    let asks = Connect { maximum_packet_size: Some(100), ..connect(V5, "receiver") };
+    let mut receiver = Client::connect(&server, asks).await;
+    receiver.subscribe("t", QOS2).await;
+    let mut other = Client::connect(&server, connect(V5, "other")).await;
+    other.subscribe("t", QOS2).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for qos in ALL_QOS {
+        assert_eq!(sender.publish("t", &"x".repeat(200), qos).await, ReasonCode::SUCCESS);
+        assert_eq!(other.message().await.payload.len(), 200);
+    }
+    sender.publish("t", "small", QOS1).await;
+    assert_eq!(text(&receiver.message().await), "small");
+    receiver.assert_silent().await;
+    assert_eq!(server.statistics().dropped_too_large, 3);
+    assert_eq!(server.broker().client("receiver").unwrap().in_flight, 0);
+}
+
+#[tokio::test]
+async fn a_message_of_exactly_the_maximum_packet_size_arrives() {
+    // [MQTT-3.1.2-24]
+    let server = start().await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for qos in ALL_QOS {
+        let packet_identifier = (qos > QOS0).then(|| sender.next_identifier());
+        let packet = Publish { qos, packet_identifier, ..publish("t", &"x".repeat(200)) };
+        let size = u32::try_from(encoded_len(&Packet::Publish(packet), V5).unwrap()).unwrap();
+        for (maximum, arrives) in [(size, true), (size - 1, false)] {
+            let asks = Connect { maximum_packet_size: Some(maximum), ..connect(V5, "receiver") };
+            let mut receiver = Client::connect(&server, asks).await;
+            receiver.subscribe("t", QOS2).await;
+            sender.publish("t", &"x".repeat(200), qos).await;
+            if arrives {
+                assert_eq!(receiver.message().await.qos, qos);
+            }
+            receiver.assert_silent().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_packet_larger_than_we_take_ends_the_connection_with_0x95() {
+    // [MQTT-3.2.2-15]
+    let server = start_with(Options { maximum_packet_size: 1000, ..Options::default() }).await;
+    for (version, reason) in [(V5, Some(ReasonCode::PACKET_TOO_LARGE)), (V311, None)] {
+        let mut client = Client::connect(&server, connect(version, "a")).await;
+        client.publish("t", &"x".repeat(900), QOS1).await;
+        client.send(Packet::Publish(publish("t", &"x".repeat(1000)))).await;
+        assert_eq!(client.end().await, reason, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_connect_larger_than_we_take_is_refused_before_it_is_read() {
+    let server = start_with(Options { maximum_connect_size: 1000, ..Options::default() }).await;
+    let mut client = Client::open(&server, V5).await;
+    // 200 MB are announced, none of it sent.
+    client.send_bytes(b"\x10\x80\x80\x80\x60").await;
+    assert_eq!(client.last_packet().await, None);
+    let mut fine = Client::connect(&server, connect(V5, "b")).await;
+    fine.ping().await;
+}
+
+#[tokio::test]
+async fn the_reason_string_gives_way_first() {
+    // [MQTT-3.4.2-2], [MQTT-3.4.2-3]
+    let script = Script::default().on_publish(|_| {
+        let reply = Reply {
+            reason_string: Some("why ".repeat(50).into()),
+            user_properties: vec![("k".into(), "v".into())],
+            ..Reply::default()
+        };
+        let verdict = PublishVerdict::Reject(ReasonCode::QUOTA_EXCEEDED);
+        PublishOutcome { verdict, reply: Some(Box::new(reply)) }.into()
+    });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    for (maximum_packet_size, told) in [(None, true), (Some(300), true), (Some(100), false)] {
+        let asks = Connect { maximum_packet_size, ..connect(V5, "a") };
+        let mut client = Client::connect(&server, asks).await;
+        let ack = client.publish_packet(Publish { qos: QOS1, ..publish("t", "x") }).await;
+        assert_eq!(ack.reason_code, ReasonCode::QUOTA_EXCEEDED);
+        assert_eq!(ack.properties.is_some(), told, "{maximum_packet_size:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_wants_no_problem_information_gets_none() {
+    // [MQTT-3.1.2-29]
+    let script = Script::default().on_publish(|_| {
+        let reply = Reply { reason_string: Some("why".into()), ..Reply::default() };
+        let verdict = PublishVerdict::Reject(ReasonCode::QUOTA_EXCEEDED);
+        PublishOutcome { verdict, reply: Some(Box::new(reply)) }.into()
+    });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    let asks = Connect { request_problem_information: false, ..connect(V5, "a") };
+    let mut client = Client::connect(&server, asks).await;
+    let ack = client.publish_packet(Publish { qos: QOS1, ..publish("t", "x") }).await;
+    assert_eq!((ack.reason_code, ack.properties), (ReasonCode::QUOTA_EXCEEDED, None));
+}

@@ -1,0 +1,200 @@
+//! Retained messages.
+
+use std::time::Duration;
+
+use tidegate::broker::Options;
+use tidegate::packet::{Packet, Publish, PublishProperties, ReasonCode};
+use tidegate::session::Overflow;
+
+use crate::support::*;
+
+fn expiring(topic: &str, payload: &str, seconds: u32) -> Publish {
+    let properties = PublishProperties { message_expiry_interval: Some(seconds), ..Default::default() };
+    Publish { qos: QOS1, properties: Some(Box::new(properties)), ..publish(topic, payload) }
+}
+
+fn expiry(publish: &Publish) -> Option<u32> {
+    publish.properties.as_ref().and_then(|properties| properties.message_expiry_interval)
+}
+
+#[tokio::test]
+async fn a_retained_message_is_set_replaced_and_cleared() {
+    // [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]
+    let server = start().await;
+    for version in VERSIONS {
+        let mut sender = Client::connect(&server, connect(version, "sender")).await;
+        let mut receiver = Client::connect(&server, connect(version, "receiver")).await;
+        for (qos, payload) in [(QOS0, "1"), (QOS2, "2"), (QOS1, "3")] {
+            sender.publish_retained("t", payload, qos).await;
+            sender.ping().await;
+            receiver.subscribe("t", QOS2).await;
+            let got = receiver.message().await;
+            // [MQTT-3.3.1-8]
+            assert_eq!((text(&got), got.qos, got.retain, got.dup), (payload, qos, true, false));
+            receiver.assert_silent().await;
+            receiver.unsubscribe(&["t"]).await;
+        }
+        sender.publish("t", "not retained", QOS1).await;
+        receiver.subscribe("t", QOS0).await;
+        assert_eq!(text(&receiver.message().await), "3");
+        sender.publish_retained("t", "", QOS1).await;
+        let got = receiver.message().await;
+        assert_eq!((text(&got), got.retain), ("", false));
+        receiver.unsubscribe(&["t"]).await;
+        receiver.subscribe("t", QOS0).await;
+        receiver.assert_silent().await;
+        assert_eq!(server.broker().retained_count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn wildcards_select_retained_messages_as_they_select_others() {
+    // [MQTT-3.3.1-9], [MQTT-4.7.2-1]
+    let server = start().await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for topic in ["a", "a/b", "a/b/c", "x/b", "$s/b", "/b"] {
+        sender.publish_retained(topic, topic, QOS1).await;
+    }
+    for (filter, expected) in [
+        ("a/#", vec!["a", "a/b", "a/b/c"]),
+        ("+/b", vec!["/b", "a/b", "x/b"]),
+        ("#", vec!["/b", "a", "a/b", "a/b/c", "x/b"]),
+        ("$s/+", vec!["$s/b"]),
+        ("none/#", vec![]),
+    ] {
+        let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+        receiver.subscribe(filter, QOS1).await;
+        let mut got = receiver.payloads(expected.len()).await;
+        got.sort();
+        assert_eq!(got, expected, "{filter}");
+        receiver.assert_silent().await;
+    }
+}
+
+#[tokio::test]
+async fn twenty_thousand_retained_messages_reach_a_slow_reader_without_loss() {
+    let options = Options {
+        maximum_queued_messages: 100,
+        maximum_queued_bytes: 1024 * 1024,
+        maximum_inflight: 20,
+        ..Options::default()
+    };
+    let server = start_with(options).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for n in 0..20_000 {
+        let packet = Publish { retain: true, ..publish(&format!("many/{}/{n}", n % 100), &n.to_string()) };
+        sender.send(Packet::Publish(packet)).await;
+    }
+    within(sender.ping()).await;
+    assert_eq!(server.broker().retained_count(), 20_000);
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("#", QOS1).await;
+    // It subscribed and does not read, while others go on.
+    let mut other = Client::connect(&server, connect(V5, "other")).await;
+    other.subscribe("many/7/7", QOS0).await;
+    assert_eq!(other.payloads(1).await, ["7"]);
+    let mut seen = vec![false; 20_000];
+    for payload in receiver.payloads(20_000).await {
+        let number: usize = payload.parse().unwrap();
+        assert!(!std::mem::replace(&mut seen[number], true), "{number} came twice");
+    }
+    receiver.assert_silent().await;
+    assert_eq!(server.statistics().dropped_queue_full, 0);
+}
+
+#[tokio::test]
+async fn a_replay_is_not_lost_where_the_queue_is_shorter_than_a_batch() {
+    // A replay put up to 64 messages at once into the queue, whatever its limits: with shorter queues,
+    // or large messages, what did not fit was dropped though the client read as fast as it could.
+    for (messages, bytes, size) in [(10, usize::MAX, 10), (10_000, 1024 * 1024, 100_000)] {
+        for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+            let options = Options {
+                maximum_queued_messages: messages,
+                maximum_queued_bytes: bytes,
+                overflow,
+                ..Options::default()
+            };
+            let server = start_with(options).await;
+            let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+            for n in 0..40 {
+                sender.publish_retained(&format!("t/{n}"), &"x".repeat(size), QOS1).await;
+            }
+            let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+            receiver.subscribe("t/+", QOS1).await;
+            assert_eq!(receiver.payloads(40).await.len(), 40);
+            assert_eq!(server.statistics().dropped_queue_full, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retained_message_expires_and_its_interval_shrinks() {
+    // [MQTT-3.3.2-5], [MQTT-3.3.2-6]
+    let local = Local::start();
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    sender.publish_packet(Publish { retain: true, ..expiring("t", "x", 10) }).await;
+    for (later, expected) in [(0, Some(10)), (4, Some(6)), (5, Some(1)), (1, None)] {
+        tokio::time::sleep(Duration::from_secs(later)).await;
+        let mut receiver = local.connect(connect(V5, "receiver")).await;
+        receiver.subscribe("t", QOS1).await;
+        if expected.is_some() {
+            assert_eq!(expiry(&receiver.message().await), expected);
+        }
+        receiver.assert_silent().await;
+    }
+    assert_eq!(local.broker.retained_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_message_expires_and_its_interval_shrinks() {
+    // [MQTT-3.3.2-5], [MQTT-3.3.2-6]
+    let local = Local::start();
+    let mut receiver = local.connect(persistent(V5, "receiver")).await;
+    receiver.subscribe("t", QOS1).await;
+    receiver.disconnect().await;
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    sender.publish_packet(expiring("t", "short", 2)).await;
+    sender.publish_packet(expiring("t", "long", 60)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let mut receiver = local.connect(persistent(V5, "receiver")).await;
+    let got = receiver.message().await;
+    assert_eq!((text(&got), expiry(&got)), ("long", Some(58)));
+    receiver.assert_silent().await;
+    assert_eq!(local.broker.statistics().snapshot().dropped_expired, 1);
+}
+
+#[tokio::test]
+async fn only_so_many_messages_are_retained() {
+    let server = start_with(Options { maximum_retained_messages: 2, ..Options::default() }).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    sender.publish_retained("a", "1", QOS1).await;
+    sender.publish_retained("b", "1", QOS1).await;
+    assert_eq!(sender.publish_retained("c", "1", QOS1).await, ReasonCode::QUOTA_EXCEEDED);
+    assert!(!sender.publish_retained("a", "2", QOS1).await.is_error());
+    sender.publish_retained("b", "", QOS1).await;
+    assert!(!sender.publish_retained("c", "1", QOS1).await.is_error());
+    assert_eq!(server.broker().retained_count(), 2);
+    assert_eq!(server.statistics().retained_refused, 1);
+}
+
+#[tokio::test]
+async fn a_broker_started_on_the_same_storage_finds_what_was_retained() {
+    use std::sync::Arc;
+    use tidegate::server::{ListenerOptions, Server};
+    use tidegate::storage::memory::MemoryStorage;
+
+    let storage = Arc::new(MemoryStorage::default());
+    let start = async || {
+        let builder = Server::builder().storage(storage.clone()).listener(ListenerOptions::loopback(0));
+        builder.start().await.unwrap()
+    };
+    let server = start().await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    sender.publish_retained("t", "kept", QOS1).await;
+    sender.disconnect().await;
+    server.shutdown().await;
+    let server = start().await;
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("t", QOS1).await;
+    assert_eq!(receiver.payloads(1).await, ["kept"]);
+}
