@@ -1,4 +1,4 @@
-//! What is said at the start: what listens where, who may do what, and what plugins do.
+//! What is said at the start: what listens where and who may do what. What plugins do, their host says.
 
 use tracing::{info, warn};
 
@@ -10,16 +10,6 @@ pub(super) fn started(config: &Config, addresses: &[std::net::SocketAddr], plugi
     match &config.file {
         Some(file) => info!(file = %file.display(), "configuration"),
         None => info!("no configuration file: defaults, for clients of this machine"),
-    }
-    for plugin in plugins {
-        let hooks: Vec<&str> = plugin.hooks.iter().map(|hook| hook.as_str()).collect();
-        info!(
-            plugin = plugin.name,
-            file = %plugin.file.display(),
-            version = plugin.version,
-            hooks = hooks.join(", "),
-            "plugin"
-        );
     }
     let decided = Decided::by(plugins);
     for (listener, address) in config.listeners.iter().zip(addresses) {

@@ -8,7 +8,9 @@ use crate::config::{LogFormat, LogOptions};
 
 /// Starts the log of this process. Other crates speak up only where they warn.
 pub(super) fn start(options: LogOptions) {
-    let filter = EnvFilter::new(format!("warn,tidegate={}", options.level.as_str()));
+    let level = options.level.as_str();
+    // `plugin` is the target of what plugins write themselves.
+    let filter = EnvFilter::new(format!("warn,tidegate={level},plugin={level}"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     let started = match options.format {
         LogFormat::Text => log.with_ansi(stderr().is_terminal()).with_target(false).try_init(),

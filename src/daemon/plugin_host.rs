@@ -140,12 +140,7 @@ fn host_hook(hook: HookName) -> Option<Hook> {
 fn loaded(status: PluginStatus) -> Loaded {
     let named =
         |hook: &Hook| HookName::ALL.iter().find(|(name, _)| *name == hook.name()).map(|(_, hook)| *hook);
-    Loaded {
-        hooks: status.hooks.iter().filter_map(named).collect(),
-        name: status.name,
-        file: status.path,
-        version: status.sha256.chars().take(12).collect(),
-    }
+    Loaded { hooks: status.hooks.iter().filter_map(named).collect(), name: status.name, file: status.path }
 }
 
 /// What is wrong with plugins, one by one, with the lines of the configuration that name them.

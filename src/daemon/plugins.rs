@@ -15,8 +15,6 @@ pub(super) use without_host::{Plugins, try_all};
 pub(super) struct Loaded {
     pub(super) name: String,
     pub(super) file: PathBuf,
-    /// The beginning of the file's SHA-256.
-    pub(super) version: String,
     /// Those that are used.
     pub(super) hooks: Vec<HookName>,
 }

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -24,10 +24,14 @@ pub(super) struct Core {
     chain: ArcSwap<Chain>,
     /// That of the chain, where it can be read without holding the chain.
     wanted: AtomicU32,
+    /// Counts the chains.
+    generation: AtomicU64,
     pub(super) loader: Loader,
     pub(super) events: EventQueue,
-    /// Guards what is known of the files, and is held while the chain is replaced, so that replacements
-    /// come one after the other. Never taken on packet threads.
+    /// Held while the chain is replaced, compiling included, so that replacements come one after the
+    /// other. Never taken on packet threads, nor while `files` is held.
+    replacing: Mutex<()>,
+    /// Guards what is known of the files; held for a few lines.
     files: Mutex<HashMap<String, File>>,
 }
 
@@ -41,15 +45,15 @@ struct File {
     error: Option<String>,
 }
 
-type Files<'a> = MutexGuard<'a, HashMap<String, File>>;
-
 impl Core {
     pub(super) fn new(loader: Loader, events: EventQueue) -> Core {
         Core {
             chain: ArcSwap::from_pointee(Chain::default()),
             wanted: AtomicU32::new(0),
+            generation: AtomicU64::new(0),
             loader,
             events,
+            replacing: Mutex::default(),
             files: Mutex::default(),
         }
     }
@@ -62,6 +66,11 @@ impl Core {
     #[inline]
     pub(super) fn wanted(&self) -> HookSet {
         HookSet(self.wanted.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     pub(super) fn find(&self, name: &str) -> Option<Arc<Version>> {
@@ -79,11 +88,11 @@ impl Core {
 
     /// Makes these the chain, in this order; all or none. What did not change goes on as it is.
     pub(super) fn replace_all(&self, plugins: &[PluginOptions]) -> Result<(), Vec<PluginError>> {
-        let mut files = lock(&self.files);
+        let _replacing = lock(&self.replacing);
         let before = self.chain.load_full();
         let mut errors = duplicates(plugins);
         let mut after: Vec<Arc<Version>> = Vec::with_capacity(plugins.len());
-        let mut stamps = HashMap::new();
+        let mut files = HashMap::new();
         for options in plugins {
             let stamp = Stamp::of(&options.path);
             let former = before.find(&options.name);
@@ -94,74 +103,83 @@ impl Core {
                     Err(error) => errors.push(error),
                 },
             }
-            stamps.insert(options.name.clone(), File { stamp, ..File::default() });
+            files.insert(options.name.clone(), File { stamp, ..File::default() });
         }
         if !errors.is_empty() {
             return Err(errors);
         }
-        *files = stamps;
+        *lock(&self.files) = files;
         self.put_in_force(after);
         Ok(())
     }
 
     /// Loads the plugins whose files changed; `anyway` also looks at files that seem untouched.
     pub(super) fn reload_changed(&self, anyway: bool) {
-        let mut files = lock(&self.files);
-        for former in self.chain.load_full().plugins.iter() {
-            let stamp = Stamp::of(&former.options.path);
-            let file = files.entry(former.name().to_owned()).or_default();
+        let _replacing = lock(&self.replacing);
+        for running in &self.chain.load_full().plugins {
+            let stamp = Stamp::of(&running.options.path);
             // A file that is gone is about to be replaced, or was never meant to go: what runs goes on.
-            if stamp.is_some() && (anyway || file.stamp != stamp) {
-                file.stamp = stamp;
-                self.reload_one(&mut files, former);
+            if stamp.is_some() && (self.note_stamp(running.name(), stamp) || anyway) {
+                self.reload_one(running);
             }
         }
     }
 
-    fn reload_one(&self, files: &mut Files<'_>, former: &Arc<Version>) {
-        let Ok(bytes) = std::fs::read(&former.options.path) else { return };
+    fn reload_one(&self, running: &Arc<Version>) {
+        let name = running.name();
+        let Ok(bytes) = std::fs::read(&running.options.path) else { return };
         let sha256 = sha256_hex(&bytes);
-        let file = files.entry(former.name().to_owned()).or_default();
-        if sha256 == former.sha256 {
-            file.error = None;
-            file.refused = None;
+        if sha256 == running.sha256 {
+            return self.note_load(name, None, None);
+        }
+        if lock(&self.files).get(name).is_some_and(|file| file.refused.as_ref() == Some(&sha256)) {
             return;
         }
-        if file.refused.as_ref() == Some(&sha256) {
-            return;
-        }
-        match self.loader.load(&former.options, Some(former)) {
+        match self.loader.load_bytes(&bytes, &running.options, Some(running)) {
             Ok(version) => {
-                *file = File { stamp: file.stamp.take(), ..File::default() };
-                self.exchange(former, Arc::new(version));
+                self.exchange(running, Arc::new(version));
+                self.note_load(name, None, None);
             }
             Err(error) => {
                 tracing::error!(
-                    plugin = former.name(), running = former.number, %error,
+                    plugin = name, running = running.number, %error,
                     "the changed plugin cannot be loaded, the version before it goes on"
                 );
-                file.error = Some(error.to_string());
-                file.refused = Some(sha256);
+                self.note_load(name, Some(sha256), Some(error.to_string()));
             }
         }
+    }
+
+    /// Whether this is another stamp than the last one.
+    fn note_stamp(&self, name: &str, stamp: Option<Stamp>) -> bool {
+        let mut files = lock(&self.files);
+        let file = files.entry(name.to_owned()).or_default();
+        let is_another = file.stamp != stamp;
+        file.stamp = stamp;
+        is_another
+    }
+
+    fn note_load(&self, name: &str, refused: Option<String>, error: Option<String>) {
+        let mut files = lock(&self.files);
+        let file = files.entry(name.to_owned()).or_default();
+        (file.refused, file.error) = (refused, error);
     }
 
     /// Puts the version before in force again, if this one still is.
     pub(super) fn go_back(&self, name: &str, number: u64) {
-        let mut files = lock(&self.files);
+        let _replacing = lock(&self.replacing);
         let Some(bad) = self.find(name).filter(|version| version.number == number) else { return };
         let Some(good) = lock(&bad.previous).take() else { return };
-        good.health.forget();
-        good.refill();
-        let file = files.entry(name.to_owned()).or_default();
-        file.refused = Some(bad.sha256.clone());
-        file.error = Some(format!("version {number} failed, version {} is back", good.number));
+        let why = format!("version {number} failed, version {} is back", good.number);
+        self.note_load(name, Some(bad.sha256.clone()), Some(why));
         tracing::warn!(
             plugin = name,
             failed = number,
             back = good.number,
             "plugin went back to the version before"
         );
+        good.health.forget();
+        good.refill();
         self.exchange(&bad, good);
     }
 
@@ -176,23 +194,24 @@ impl Core {
         let chain = Arc::new(Chain::new(plugins));
         for plugin in &chain.plugins {
             remember(plugin, self.chain.load().find(plugin.name()));
+            plugin.take_over();
         }
         let before = self.chain.swap(Arc::clone(&chain));
         self.wanted.store(chain.wanted.0, Ordering::Relaxed);
+        // After the swap: a verdict of the chain before is never taken for one of this chain.
+        self.generation.fetch_add(1, Ordering::Release);
         for old in &before.plugins {
             let next = chain.find(old.name());
             if next.is_none_or(|next| !Arc::ptr_eq(next, old)) {
-                let counters = &old.lasting.counters;
-                counters.calls_of_former_versions.fetch_add(old.own_calls(), Ordering::Relaxed);
                 old.drain(next.map(|next| &**next));
-                *lock(&old.previous) = None;
+                old.retire();
             }
         }
     }
 
     /// Ends every instance; those that are called nevertheless are made anew.
     pub(super) fn drain(&self) {
-        let _replacing = lock(&self.files);
+        let _replacing = lock(&self.replacing);
         for plugin in &self.chain().plugins {
             plugin.drain(None);
         }

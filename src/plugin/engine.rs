@@ -31,11 +31,30 @@ pub(super) fn engine() -> wasmtime::Result<Engine> {
 /// meanwhile must not pay for all of the delay.
 const MADE_UP: u32 = 2;
 
-/// How many ticks a call may see pass, so that it gets at least `budget`: it may begin just before a tick,
-/// and just before one that is made up for.
-pub(super) fn ticks(budget: Duration) -> u64 {
-    let ticks = budget.as_nanos().div_ceil(TICK.as_nanos()) + u128::from(MADE_UP);
-    u64::try_from(ticks).unwrap_or(u64::MAX / 2)
+/// How many ticks a call may see pass, in stages.
+///
+/// The epoch is the wall clock's and also passes for a thread that waits for a processor. A call is
+/// stopped only where it is found running after each stage: one that was put off has the time of a stage
+/// to end when it goes on, while one that loops gets its budget and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deadline {
+    pub(super) first: u64,
+    /// Of each stage after the first.
+    pub(super) stage: u64,
+}
+
+/// Stages after the first.
+pub(super) const STAGES: u8 = 2;
+
+impl Deadline {
+    /// A call that uses a processor all the time gets at least `budget`: it may begin just before a tick,
+    /// and just before one that is made up for.
+    pub(super) fn of(budget: Duration) -> Deadline {
+        let ticks = budget.as_nanos().div_ceil(TICK.as_nanos()) + u128::from(MADE_UP);
+        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX / 2);
+        let stage = ((ticks - 1) / 3).max(1);
+        Deadline { first: ticks - u64::from(STAGES) * stage, stage }
+    }
 }
 
 /// Ticks the epoch while calls are made.
@@ -143,9 +162,12 @@ mod tests {
 
     #[test]
     fn a_deadline_is_the_budget_and_two_ticks_more() {
-        assert_eq!(ticks(Duration::from_millis(10)), 7);
-        assert_eq!(ticks(Duration::from_millis(1)), 3);
-        assert_eq!(ticks(Duration::from_millis(100)), 52);
+        let ticks = |milliseconds| {
+            let deadline = Deadline::of(Duration::from_millis(milliseconds));
+            deadline.first + u64::from(STAGES) * deadline.stage
+        };
+        assert_eq!([ticks(1), ticks(10), ticks(100)], [3, 7, 52]);
+        assert_eq!(Deadline::of(Duration::from_millis(10)), Deadline { first: 3, stage: 2 });
     }
 
     #[test]

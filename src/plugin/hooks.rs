@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::PluginHost;
 use super::chain::{
-    authorize, connect, enqueue, must_go_aside, not_consumed, publish, subscribe, unsubscribe,
+    authorize, connect, enqueue, must_go_aside, must_go_aside_with, not_consumed, publish, subscribe,
+    unsubscribe,
 };
 use super::options::Hook;
 use super::version::Place;
@@ -21,6 +22,11 @@ impl Hooks for PluginHost {
     #[inline]
     fn wanted(&self) -> HookSet {
         self.core.wanted()
+    }
+
+    #[inline]
+    fn generation(&self) -> u64 {
+        self.core.generation()
     }
 
     fn validating_connection(&self, context: ConnectContext<'_>) -> Answer<ConnectOutcome> {
@@ -63,7 +69,7 @@ impl Hooks for PluginHost {
     fn intercepting_publish(&self, context: PublishContext<'_>) -> Answer<PublishOutcome> {
         const HOOK: Hook = Hook::InterceptingPublish;
         let chain = self.core.chain();
-        if !must_go_aside(chain.of(HOOK)) {
+        if !must_go_aside_with(chain.of(HOOK), &context.message.topic) {
             return Answer::Ready(publish::run(chain.of(HOOK), &context, Place::Inline));
         }
         let (chain, client) = (Arc::clone(&chain), context.client.cloned());
@@ -78,6 +84,7 @@ impl Hooks for PluginHost {
     fn intercepting_client_enqueue(&self, context: EnqueueContext<'_>) -> Answer<EnqueueOutcome> {
         const HOOK: Hook = Hook::InterceptingClientEnqueue;
         let chain = self.core.chain();
+        // Topic lists are about publishes and what is not consumed: here every message is passed.
         if !must_go_aside(chain.of(HOOK)) {
             return Answer::Ready(enqueue::run(chain.of(HOOK), &context, Place::Inline));
         }
@@ -131,7 +138,7 @@ impl Hooks for PluginHost {
     ) -> Answer<NotConsumedOutcome> {
         const HOOK: Hook = Hook::ApplicationMessageNotConsumed;
         let chain = self.core.chain();
-        if !must_go_aside(chain.of(HOOK)) {
+        if !must_go_aside_with(chain.of(HOOK), &context.message.topic) {
             return Answer::Ready(not_consumed::run(chain.of(HOOK), &context, Place::Inline));
         }
         let (chain, client) = (Arc::clone(&chain), context.client.cloned());

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
 use super::bindings::exports::tidegate::plugin as exports;
-use super::engine::ticks;
+use super::engine::{Deadline, STAGES};
 use super::error::Problem;
 use super::host::{Call, HostData, Services};
 use super::options::{Budgets, Hook};
@@ -23,8 +23,8 @@ pub(super) struct Blueprint {
     pub(super) needs: Needs,
     pub(super) services: Arc<Services>,
     pub(super) budgets: Budgets,
-    decision_ticks: u64,
-    lifecycle_ticks: u64,
+    decision: Deadline,
+    lifecycle: Deadline,
 }
 
 /// Declares for each exported interface its field: where it is looked up once per version, and where its
@@ -120,8 +120,8 @@ impl Blueprint {
             pre,
             indices,
             services,
-            decision_ticks: ticks(budgets.decision),
-            lifecycle_ticks: ticks(budgets.lifecycle),
+            decision: Deadline::of(budgets.decision),
+            lifecycle: Deadline::of(budgets.lifecycle),
             budgets,
         })
     }
@@ -134,7 +134,7 @@ impl Blueprint {
             .instantiate(&mut store)
             .map_err(|error| vec![Problem::NotInstantiable(format!("{error:#}"))])?;
         let exports = self.indices.load(&mut store, &instance)?;
-        let mut instance = Instance { store, exports, decision_ticks: self.decision_ticks };
+        let mut instance = Instance { store, exports, decision: self.decision };
         let registration = self.init(&mut instance).map_err(|problem| vec![problem])?;
         Ok((instance, registration))
     }
@@ -144,17 +144,20 @@ impl Blueprint {
             limits: limits(&self.budgets),
             services: Arc::clone(&self.services),
             call: Call::default(),
+            stage: self.lifecycle.stage,
+            stages_left: STAGES,
         };
         let mut store = Store::new(&self.engine, data);
         store.limiter(|data| &mut data.limits);
         store.set_hostcall_fuel(self.budgets.handed_over);
-        store.set_epoch_deadline(self.lifecycle_ticks);
+        store.epoch_deadline_callback(|mut store| Ok(at_the_end_of_a_stage(store.data_mut())));
+        store.set_epoch_deadline(self.lifecycle.first);
         store
     }
 
     fn init(&self, instance: &mut Instance) -> Result<Registration, Problem> {
-        let Some(lifecycle) = &instance.exports.lifecycle else { return Ok(Registration::default()) };
-        instance.store.set_epoch_deadline(self.lifecycle_ticks);
+        instance.begin_at(self.lifecycle, Call::default());
+        let Some(lifecycle) = &instance.exports.lifecycle else { return Ok(NO_REGISTRATION) };
         let answer = lifecycle.call_init(&mut instance.store, &self.services.settings);
         instance.store.data_mut().call = Call::default();
         match answer {
@@ -168,10 +171,16 @@ impl Blueprint {
 pub(super) type Registration = exports::lifecycle::Registration;
 pub(super) type Handover = exports::lifecycle::Handover;
 
-impl Default for Registration {
-    fn default() -> Registration {
-        Registration { topics: Vec::new(), eager_payload: None, authorize_deliveries: false }
+/// What holds for a plugin without `init`.
+const NO_REGISTRATION: Registration =
+    Registration { topics: Vec::new(), eager_payload: None, authorize_deliveries: false };
+
+fn at_the_end_of_a_stage(data: &mut HostData) -> UpdateDeadline {
+    if data.stages_left == 0 {
+        return UpdateDeadline::Interrupt;
     }
+    data.stages_left -= 1;
+    UpdateDeadline::Continue(data.stage)
 }
 
 fn limits(budgets: &Budgets) -> StoreLimits {
@@ -188,21 +197,28 @@ fn limits(budgets: &Budgets) -> StoreLimits {
 pub(super) struct Instance {
     pub(super) store: Store<HostData>,
     pub(super) exports: Exports,
-    decision_ticks: u64,
+    decision: Deadline,
 }
 
 impl Instance {
     /// To be called before each call of a hook.
     #[inline]
     pub(super) fn begin(&mut self, call: Call) {
-        self.store.set_epoch_deadline(self.decision_ticks);
-        self.store.data_mut().call = call;
+        self.begin_at(self.decision, call);
     }
 
     /// To be called before a call that gets more time than a decision.
     pub(super) fn begin_within(&mut self, budget: Duration, call: Call) {
-        self.store.set_epoch_deadline(ticks(budget));
-        self.store.data_mut().call = call;
+        self.begin_at(Deadline::of(budget), call);
+    }
+
+    #[inline]
+    fn begin_at(&mut self, deadline: Deadline, call: Call) {
+        self.store.set_epoch_deadline(deadline.first);
+        let data = self.store.data_mut();
+        data.call = call;
+        data.stage = deadline.stage;
+        data.stages_left = STAGES;
     }
 
     /// The last call of this instance.

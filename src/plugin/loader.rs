@@ -63,14 +63,23 @@ impl Loader {
         options: &PluginOptions,
         former: Option<&Version>,
     ) -> Result<Version, PluginError> {
-        let to_error =
-            |problems| PluginError { plugin: options.name.clone(), path: options.path.clone(), problems };
-        let bytes = fs::read(&options.path)
-            .map_err(|error| to_error(vec![Problem::Unreadable(error.to_string())]))?;
-        self.load_bytes(&bytes, options, former).map_err(to_error)
+        match fs::read(&options.path) {
+            Ok(bytes) => self.load_bytes(&bytes, options, former),
+            Err(error) => Err(to_error(options, vec![Problem::Unreadable(error.to_string())])),
+        }
     }
 
-    fn load_bytes(
+    /// The same, of bytes that were read from the file.
+    pub(super) fn load_bytes(
+        &self,
+        bytes: &[u8],
+        options: &PluginOptions,
+        former: Option<&Version>,
+    ) -> Result<Version, PluginError> {
+        self.try_load(bytes, options, former).map_err(|problems| to_error(options, problems))
+    }
+
+    fn try_load(
         &self,
         bytes: &[u8],
         options: &PluginOptions,
@@ -126,6 +135,10 @@ impl Loader {
         }
         Ok(compiled)
     }
+}
+
+fn to_error(options: &PluginOptions, problems: Vec<Problem>) -> PluginError {
+    PluginError { plugin: options.name.clone(), path: options.path.clone(), problems }
 }
 
 /// All problems that show from outside, together.

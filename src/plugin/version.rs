@@ -368,9 +368,24 @@ impl Version {
         self.own_calls() + self.lasting.counters.calls_of_former_versions.load(Ordering::Relaxed)
     }
 
-    pub(super) fn own_calls(&self) -> u64 {
+    fn own_calls(&self) -> u64 {
         let slots: u64 = self.slots.iter().map(|slot| slot.calls.load(Ordering::Relaxed)).sum();
         slots + self.other_calls.load(Ordering::Relaxed)
+    }
+
+    /// Hands its calls over to the versions that follow, once it is out of force.
+    pub(super) fn retire(&self) {
+        let slots: u64 = self.slots.iter().map(|slot| slot.calls.swap(0, Ordering::Relaxed)).sum();
+        let calls = slots + self.other_calls.swap(0, Ordering::Relaxed);
+        self.lasting.counters.calls_of_former_versions.fetch_add(calls, Ordering::Relaxed);
+        *lock(&self.previous) = None;
+    }
+
+    /// Makes its budgets those of what outlasts versions.
+    pub(super) fn take_over(&self) {
+        let budgets = &self.options.budgets;
+        self.lasting.state.set_quota(budgets.state_keys, budgets.state_bytes);
+        self.lasting.log_rate.set(budgets.log_lines_per_second);
     }
 
     fn spares(&self) -> MutexGuard<'_, Vec<Instance>> {

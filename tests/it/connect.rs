@@ -185,8 +185,7 @@ async fn connack_says_the_limits() {
         ..Options::default()
     };
     let server = start_with(options).await;
-    let asks =
-        Connect { keep_alive: 60, session_expiry_interval: Some(u32::MAX), ..connect(V5, "a") };
+    let asks = Connect { keep_alive: 60, session_expiry_interval: Some(u32::MAX), ..connect(V5, "a") };
     let (_client, connack) = Client::try_connect(&server, asks).await;
     assert_eq!(connack.receive_maximum, NonZeroU16::new(7));
     assert_eq!(connack.maximum_packet_size, Some(4321));

@@ -4,12 +4,12 @@
 //! where time matters they serve connections in memory, with tokio's time paused.
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason="until all modules are there")]
 mod support;
 
 mod alias;
 mod connect;
 mod events;
+mod examples;
 mod hook_connect;
 mod hook_publish;
 mod hook_subscribe;
@@ -24,3 +24,5 @@ mod shutdown;
 mod slow_reader;
 mod subscribe;
 mod will;
+#[cfg(feature = "wasm")]
+mod wasm;

@@ -18,7 +18,11 @@ async fn wildcards_match_as_the_specification_says() {
     let server = start().await;
     let (mut receiver, mut sender) = pair(&server).await;
     for (filter, matching, others) in [
-        ("sport/tennis/player1/#", vec!["sport/tennis/player1", "sport/tennis/player1/score/wimbledon"], vec!["sport/tennis"]),
+        (
+            "sport/tennis/player1/#",
+            vec!["sport/tennis/player1", "sport/tennis/player1/score/wimbledon"],
+            vec!["sport/tennis"],
+        ),
         ("sport/+", vec!["sport/", "sport/tennis"], vec!["sport", "sport/tennis/player1"]),
         ("+/+", vec!["/finance", "a/b"], vec!["finance"]),
         ("/+", vec!["/finance"], vec!["a/finance"]),

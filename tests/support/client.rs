@@ -251,8 +251,7 @@ impl Client {
     ) -> Suback {
         let packet_identifier = self.next_identifier();
         let user_properties = Vec::new();
-        let packet =
-            Subscribe { packet_identifier, subscription_identifier, user_properties, subscriptions };
+        let packet = Subscribe { packet_identifier, subscription_identifier, user_properties, subscriptions };
         self.send(Packet::Subscribe(Box::new(packet))).await;
         match self.receive().await {
             Packet::Suback(suback) if suback.packet_identifier == packet_identifier => suback,

@@ -95,14 +95,14 @@ fn ban_key(device: &str) -> String {
 fn ban(device: &str) {
     log::warn!("device banned for 5 minutes", device = device);
     if state::set_for(&ban_key(device), b"", BAN).is_err() {
-        log::error!("ban not recorded: raise the plugin's state quota");
+        log::error!("ban not recorded: raise its `state-keys` or `state-bytes`");
     }
 }
 
 /// How often in this window, this time included.
 fn count(key: &str) -> i64 {
     state::count_within(key, WINDOW).unwrap_or_else(|_| {
-        log::error!("packets are not counted: raise the plugin's state quota");
+        log::error!("packets are not counted: raise its `state-keys` or `state-bytes`");
         0
     })
 }

@@ -108,7 +108,7 @@ impl Products {
         if settings.is_empty() {
             problems.add(
                 "products",
-                "name at least one, as a table [[plugins.settings.products]] with `id` and `key`",
+                "name at least one, as a table [[plugin.settings.products]] with `id` and `key`",
             );
         }
         for (index, product) in settings.into_iter().enumerate() {

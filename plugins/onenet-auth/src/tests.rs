@@ -521,7 +521,7 @@ fn bad_settings_name_the_key_and_what_to_do() {
     );
     assert_eq!(
         refused_settings(serde_json::json!({})),
-        "settings: products: name at least one, as a table [[plugins.settings.products]] with `id` and `key`"
+        "settings: products: name at least one, as a table [[plugin.settings.products]] with `id` and `key`"
     );
 }
 

@@ -49,9 +49,8 @@ impl Settings {
     pub(crate) fn check(self) -> Result<Vec<Rule>, String> {
         let mut problems = Vec::new();
         if self.rules.is_empty() {
-            problems.push(
-                "rules: write at least one, as a table [[plugins.settings.rules]] with `topics`".into(),
-            );
+            problems
+                .push("rules: write at least one, as a table [[plugin.settings.rules]] with `topics`".into());
         }
         let rules = self.rules.into_iter().enumerate();
         let rules =

@@ -172,7 +172,7 @@ fn bad_settings_name_the_key_and_what_to_do() {
     assert_eq!(problems(json!({ "rule": [] })), "settings: unknown field `rule`, expected `rules`");
     assert_eq!(
         problems(json!({})),
-        "settings: rules: write at least one, as a table [[plugins.settings.rules]] with `topics`"
+        "settings: rules: write at least one, as a table [[plugin.settings.rules]] with `topics`"
     );
     let settings = json!({ "rules": [
         { "topics": [], "require": ["a..b", "/x~y"], "reason-code": 1 },

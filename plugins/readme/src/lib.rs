@@ -21,7 +21,7 @@ fn toml_blocks(readme: &str) -> Vec<&str> {
 
 fn plugins(block: &str) -> Vec<Value> {
     let table: Value = toml::from_str(block).expect("TOML");
-    table["plugins"].as_array().cloned().unwrap_or_default()
+    table["plugin"].as_array().cloned().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn settings_of_every_block_are_found() {
-        let readme = "a\n```toml\n[[plugins]]\nsettings = { a = 1 }\n```\n```toml\n[[plugins]]\n[plugins.settings]\nb = 2\n```\n";
+        let readme = "a\n```toml\n[[plugin]]\nsettings = { a = 1 }\n```\n```toml\n[[plugin]]\n[plugin.settings]\nb = 2\n```\n";
         assert_eq!(super::settings(readme), [json!({ "a": 1 }), json!({ "b": 2 })]);
     }
 }

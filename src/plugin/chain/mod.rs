@@ -19,6 +19,7 @@ use super::policy::Admission;
 use super::version::Version;
 use crate::hook::{HookSet, Reply};
 use crate::packet::ReasonCode;
+use crate::topic::TopicName;
 
 /// What is asked, in which order. Replaced as a whole when a plugin is loaded.
 #[derive(Default)]
@@ -64,6 +65,12 @@ impl Chain {
 #[inline]
 pub(super) fn must_go_aside(plugins: &[Arc<Version>]) -> bool {
     plugins.iter().any(|plugin| plugin.health.admission() == Admission::Aside)
+}
+
+/// The same for a message: those that do not want its topic do not count.
+#[inline]
+pub(super) fn must_go_aside_with(plugins: &[Arc<Version>], topic: &TopicName) -> bool {
+    plugins.iter().any(|plugin| plugin.health.admission() == Admission::Aside && plugin.wants(topic))
 }
 
 const fn bit(hook: Hook) -> HookSet {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::HostData;
@@ -71,7 +71,7 @@ fn rendered(fields: &[(String, String)]) -> Option<String> {
 
 /// So many lines in each second; what is over is dropped and counted.
 pub(in crate::plugin) struct LogRate {
-    per_second: u32,
+    per_second: AtomicU32,
     /// When the current second began, and the lines in it.
     window: Mutex<(Instant, u32)>,
     dropped: AtomicU64,
@@ -79,7 +79,15 @@ pub(in crate::plugin) struct LogRate {
 
 impl LogRate {
     pub(in crate::plugin) fn new(per_second: u32) -> LogRate {
-        LogRate { per_second, window: Mutex::new((Instant::now(), 0)), dropped: AtomicU64::new(0) }
+        LogRate {
+            per_second: per_second.into(),
+            window: Mutex::new((Instant::now(), 0)),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    pub(in crate::plugin) fn set(&self, per_second: u32) {
+        self.per_second.store(per_second, Ordering::Relaxed);
     }
 
     pub(in crate::plugin) fn dropped(&self) -> u64 {
@@ -92,7 +100,7 @@ impl LogRate {
             *window = (now, 0);
         }
         window.1 = window.1.saturating_add(1);
-        let admitted = window.1 <= self.per_second;
+        let admitted = window.1 <= self.per_second.load(Ordering::Relaxed);
         if !admitted {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }

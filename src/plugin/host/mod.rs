@@ -36,6 +36,9 @@ pub(super) struct HostData {
     pub(super) limits: StoreLimits,
     pub(super) services: Arc<Services>,
     pub(super) call: Call,
+    /// Ticks of each stage of the deadline after the first, and how many stages are left.
+    pub(super) stage: u64,
+    pub(super) stages_left: u8,
 }
 
 /// What the instances of one version of a plugin share.

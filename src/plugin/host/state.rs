@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,8 +54,8 @@ const MOST_SCANNED: usize = 10_000;
 
 /// The key-value memory of one plugin.
 pub(in crate::plugin) struct State {
-    quota_keys: usize,
-    quota_bytes: usize,
+    quota_keys: AtomicUsize,
+    quota_bytes: AtomicUsize,
     /// Guards the entries and their sum; held for one operation.
     entries: Mutex<Entries>,
 }
@@ -73,7 +74,14 @@ struct Entry {
 
 impl State {
     pub(in crate::plugin) fn new(quota_keys: usize, quota_bytes: usize) -> State {
+        let (quota_keys, quota_bytes) = (quota_keys.into(), quota_bytes.into());
         State { quota_keys, quota_bytes, entries: Mutex::default() }
+    }
+
+    /// What is over a lower quota stays, and nothing is added.
+    pub(in crate::plugin) fn set_quota(&self, keys: usize, bytes: usize) {
+        self.quota_keys.store(keys, Ordering::Relaxed);
+        self.quota_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
@@ -154,7 +162,7 @@ impl State {
         let freed = replaced.map_or(0, |old| key.len() + old.value.len());
         let keys = entries.by_key.len() + usize::from(replaced.is_none());
         let bytes = entries.bytes - freed + key.len() + entry.value.len();
-        keys <= self.quota_keys && bytes <= self.quota_bytes
+        keys <= self.quota_keys.load(Ordering::Relaxed) && bytes <= self.quota_bytes.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

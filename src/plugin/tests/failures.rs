@@ -19,21 +19,28 @@ fn is_rejected(outcome: &PublishOutcome) -> bool {
 }
 
 #[test]
-fn a_loop_is_stopped_near_its_deadline() {
-    let host = Host::start_with(patient(), &[hostile()]);
-    let mut took: Vec<Duration> = (0..20)
-        .map(|_| {
-            let begun = Instant::now();
-            assert!(is_rejected(&host.publish("loop")));
-            begun.elapsed()
-        })
-        .collect();
-    took.sort();
-    let median = took[took.len() / 2];
-    assert!(took[0] >= Duration::from_millis(10), "stopped too early: {took:?}");
-    assert!(median < Duration::from_millis(25), "stopped too late: {took:?}");
+fn a_loop_is_stopped_within_twice_its_deadline() {
+    // Without probation, calls stay on this thread.
+    let quarantine = QuarantineOptions { probation: Duration::ZERO, ..patient().quarantine };
+    let host = Host::start_with(HostOptions { quarantine, ..host_options() }, &[hostile()]);
+    let mut spent: Vec<Duration> = Vec::new();
+    for _ in 0..20 {
+        let (begun, wall) = (cpu_time(), Instant::now());
+        assert!(is_rejected(&host.publish("loop")));
+        assert!(wall.elapsed() >= Duration::from_millis(10), "stopped too early: {:?}", wall.elapsed());
+        // While other tests run, the clock on the wall says little about the call.
+        spent.push(cpu_time().zip(begun).map_or(wall.elapsed(), |(now, begun)| now - begun));
+    }
+    spent.sort();
+    assert!(spent[spent.len() / 2] < Duration::from_millis(20), "stopped too late: {spent:?}");
     let status = host.status();
     assert_eq!((status.overruns, status.failures), (20, vec![(Hook::InterceptingPublish, 20)]));
+}
+
+/// Of this thread; none where the system does not tell.
+fn cpu_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 #[test]
@@ -85,6 +92,20 @@ fn floods_are_cut_off() {
     assert!(matches!(host.publish("flood-state").verdict, PublishVerdict::Continue));
     assert!(matches!(host.publish("flood-log").verdict, PublishVerdict::Continue));
     assert_eq!(host.status().failures, []);
+}
+
+#[cfg(feature = "daemon")]
+#[test]
+fn log_lines_over_the_rate_are_dropped_and_counted() {
+    let mut plugin = hostile();
+    plugin.budgets.decision = Duration::from_secs(30);
+    let host = Host::start(&[plugin]);
+    // Beside other tests, which have no subscriber, the first flood may find that nobody listens.
+    eventually("lines are dropped", || {
+        let subscriber = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+        tracing::subscriber::with_default(subscriber, || host.publish("flood-log"));
+        host.status().dropped_log_lines > 90_000
+    });
 }
 
 #[test]

@@ -65,6 +65,14 @@ fn inspect_tells_hooks_and_imports_with_versions() {
     assert!(!inspection.problems.is_empty());
 }
 
+#[test]
+fn the_shipped_plugins_want_nothing_that_this_host_does_not_have() {
+    for name in ["onenet-auth", "payload-filter", "audit-log"] {
+        let inspection = inspect(&module(name)).unwrap();
+        assert_eq!(inspection.problems, [], "{name}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn compiled_code_is_cached_and_a_corrupt_entry_is_compiled_anew() {

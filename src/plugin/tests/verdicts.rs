@@ -221,3 +221,13 @@ fn events_arrive_in_their_number() {
     }
     eventually("200 events", || host.state("events/session-created").as_deref() == Some(b"200"));
 }
+
+#[test]
+fn events_that_find_no_room_are_counted_and_hold_up_nobody() {
+    let narrow = HostOptions { event_queue: 1, ..host_options() };
+    let host = Host::start_with(narrow, &[options("every-hook")]);
+    for _ in 0..1000 {
+        host.host.event(Event { time: NOW, what: What::Started });
+    }
+    assert!(host.host.dropped_events() > 0);
+}

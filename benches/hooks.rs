@@ -1,0 +1,168 @@
+//! What a hook costs the thread that serves a connection, in nanoseconds of CPU time per call: the median
+//! of several rounds. Run with `cargo bench --bench hooks`; plugins come from `plugins/build`.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidegate::hook::*;
+use tidegate::message::{ApplicationMessage, ClientKey, Origin, Timestamp};
+use tidegate::packet::{ProtocolVersion, QoS};
+use tidegate::plugin::{HostOptions, PluginHost, PluginOptions};
+use tidegate::topic::{TopicFilter, TopicName};
+
+const ROUNDS: usize = 9;
+/// Long against the steps in which the system counts CPU time.
+const ROUND: Duration = Duration::from_millis(150);
+
+const TOPIC: &str = "devices/0123456789abcdef/telemetry";
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn main() {
+    let client = client();
+    println!("{:<46} {:>8}", "hook", "ns/call");
+
+    let host = host(vec![options("cached-authorizer")]);
+    report("publish, no plugin wants the hook", || {
+        let wanted = black_box(&host).wanted();
+        assert!(!wanted.contains(HookSet::INTERCEPTING_PUBLISH));
+    });
+    report("authorizer", || {
+        let context = AuthorizeContext {
+            client: &client,
+            action: Action::Publish,
+            topic: TOPIC,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+        };
+        let Answer::Ready(answer) = host.authorize(context) else { panic!("it is late") };
+        assert_eq!((answer.verdict, answer.cache.as_secs()), (AuthorizationVerdict::Allow, 60));
+    });
+    host.shutdown();
+
+    let elsewhere = TopicFilter::try_from("elsewhere/#").unwrap();
+    let kept_out = PluginOptions { topics: vec![elsewhere], ..options("topic-only") };
+    publish("publish, topic kept out by the configuration", vec![kept_out], &client, 256);
+    publish("publish, topic only", vec![options("topic-only")], &client, 256);
+    publish("publish, reads 256 B", vec![options("reads-payload")], &client, 256);
+    publish("publish, reads 16 KB", vec![options("reads-payload")], &client, 16 << 10);
+    let named = |name: &str| PluginOptions { name: name.into(), ..options("reads-payload") };
+    publish("publish, three plugins read 256 B", vec![named("a"), named("b"), named("c")], &client, 256);
+    publish("publish, every-hook, 256 B", vec![options("every-hook")], &client, 256);
+
+    enqueue(1, &client);
+    enqueue(64, &client);
+}
+
+fn publish(what: &str, plugins: Vec<PluginOptions>, client: &Arc<ClientInfo>, length: usize) {
+    let host = host(plugins);
+    let message = message(length);
+    report(what, || {
+        let context = PublishContext { client: Some(client), message: black_box(&message), now: NOW };
+        let Answer::Ready(outcome) = host.intercepting_publish(context) else { panic!("it is late") };
+        assert!(matches!(outcome.verdict, PublishVerdict::Continue) && outcome.reply.is_none());
+    });
+    host.shutdown();
+    assert!(host.status().iter().all(|status| status.failures.is_empty()));
+}
+
+fn enqueue(count: u64, sender: &Arc<ClientInfo>) {
+    let host = host(vec![options("every-hook")]);
+    let message = message(256);
+    let receivers: Vec<Receiver> = (0..count).map(receiver).collect();
+    report(&format!("client-enqueue, {count} receivers, 256 B"), || {
+        let context =
+            EnqueueContext { sender: Some(sender), message: &message, receivers: &receivers, now: NOW };
+        let Answer::Ready(outcome) = host.intercepting_client_enqueue(context) else { panic!("it is late") };
+        assert!(matches!(outcome, EnqueueOutcome::Deliver));
+    });
+    host.shutdown();
+}
+
+/// Measures rounds of calls and prints the median.
+fn report(what: &str, mut call: impl FnMut()) {
+    let mut nanoseconds: Vec<f64> = (0..=ROUNDS).map(|_| round(&mut call)).collect();
+    nanoseconds.remove(0);
+    nanoseconds.sort_by(f64::total_cmp);
+    println!("{what:<46} {:>8.1}", nanoseconds[ROUNDS / 2]);
+}
+
+fn round(call: &mut impl FnMut()) -> f64 {
+    let (begun, wall, mut calls) = (cpu_time(), Instant::now(), 0u64);
+    while wall.elapsed() < ROUND {
+        for _ in 0..1000 {
+            call();
+        }
+        calls += 1000;
+    }
+    let spent = match (begun, cpu_time()) {
+        (Some(begun), Some(now)) => now - begun,
+        _ => wall.elapsed(),
+    };
+    spent.as_nanos() as f64 / calls as f64
+}
+
+/// Of this thread; none where the system does not tell.
+fn cpu_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+fn host(plugins: Vec<PluginOptions>) -> Arc<PluginHost> {
+    let (requester, _requests) = requests(10);
+    let options = HostOptions { workers: 2, watch: false, ..HostOptions::default() };
+    match PluginHost::start(options, &plugins, requester) {
+        Ok(host) => host,
+        Err(errors) => panic!("{errors:#?}"),
+    }
+}
+
+fn options(name: &str) -> PluginOptions {
+    PluginOptions::new(name, module(name))
+}
+
+fn module(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins");
+    let path = folder.join(format!("target/tidegate/{name}.wasm"));
+    if !path.exists() {
+        let built = Command::new(folder.join("build")).arg(name).status().expect("plugins/build runs");
+        assert!(built.success(), "plugins/build {name} failed");
+    }
+    path
+}
+
+fn message(length: usize) -> ApplicationMessage {
+    let mut message = ApplicationMessage::new(TopicName::try_from(TOPIC).unwrap(), vec![b'x'; length])
+        .with_qos(QoS::AtLeastOnce);
+    message.origin = Origin::Client;
+    message.publisher = ClientKey(7);
+    message
+}
+
+fn receiver(number: u64) -> Receiver {
+    Receiver {
+        client: ClientKey(number + 1),
+        session: number + 1,
+        client_identifier: format!("client-{number}").into(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+    }
+}
+
+fn client() -> Arc<ClientInfo> {
+    Arc::new(ClientInfo {
+        key: ClientKey(7),
+        client_identifier: "0123456789abcdef0123".into(),
+        user_name: None,
+        remote_address: None,
+        protocol_version: ProtocolVersion::V5,
+        listener: Arc::new(ListenerPolicy {
+            name: "default".into(),
+            anonymous: true,
+            default_authorization: true,
+        }),
+        user_properties: Vec::new(),
+    })
+}

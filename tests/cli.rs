@@ -1,0 +1,156 @@
+//! The command as people and scripts meet it: exit codes, what is printed, and `pub` and `sub` against `run`.
+#![cfg(feature = "daemon")]
+
+mod cli_support;
+
+use cli_support::{Daemon, Folder, run, tidegate};
+
+#[test]
+fn help_of_every_command_has_an_example_and_exit_codes() {
+    for command in [&["run"][..], &["check"], &["plugin", "list"], &["plugin", "inspect"], &["pub"], &["sub"]]
+    {
+        let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
+        let help = run(&arguments);
+        assert_eq!(help.code, 0, "{command:?}");
+        assert!(help.out.contains("Example"), "{command:?}: {}", help.out);
+        assert!(help.out.contains("Exit codes:"), "{command:?}: {}", help.out);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_64() {
+    for arguments in [
+        &["fly"][..],
+        &["run", "--listen", "localhost:1883"],
+        &["run", "--log", "loud"],
+        &["pub", "-t", "a"],
+        &["pub", "-t", "a/#", "-m", "x"],
+        &["pub", "-t", "a", "-m", "x", "-q", "3"],
+        &["pub", "-t", "a", "-m", "x", "-D", "publish", "content-type", "c"],
+        &["sub", "-t", "a/#/b"],
+        &["sub"],
+        &["check"],
+    ] {
+        let outcome = run(arguments);
+        assert_eq!(outcome.code, 64, "{arguments:?}: {}", outcome.err);
+        assert!(!outcome.err.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_64_and_all_its_problems() {
+    let folder = Folder::new("wrong");
+    let file =
+        folder.write("t.toml", "[broker]\ncolour = 1\n[[plugin]]\nname = \"p\"\npath = \"none.wasm\"\n");
+    for command in ["check", "run"] {
+        let outcome = run(&[command, "--config", &file]);
+        assert_eq!(outcome.code, 64);
+        assert!(outcome.err.contains("t.toml:2: broker.colour: unknown key"), "{}", outcome.err);
+        assert!(outcome.err.contains("t.toml:5: plugin.path: "), "{}", outcome.err);
+        assert!(outcome.err.contains("2 problems"), "{}", outcome.err);
+    }
+}
+
+#[test]
+fn check_says_who_may_do_what() {
+    let folder = Folder::new("fine");
+    let file = folder.write("t.toml", "[[listener]]\nname = \"a\"\naddress = \"0.0.0.0:1883\"\n");
+    let outcome = run(&["check", "--config", &file]);
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    assert!(outcome.out.contains("listener a on 0.0.0.0:1883: no client is let in"), "{}", outcome.out);
+    assert!(outcome.out.contains("but nobody can connect"), "{}", outcome.out);
+}
+
+#[test]
+fn a_broker_that_is_not_there_ends_with_69() {
+    let outcome = run(&["pub", "-h", "127.0.0.1", "-p", "1", "-t", "a", "-m", "x"]);
+    assert_eq!(outcome.code, 69);
+    assert!(outcome.err.contains("is the broker running there?"), "{}", outcome.err);
+}
+
+#[test]
+fn a_message_travels_from_pub_to_sub_in_each_version_and_qos() {
+    let daemon = Daemon::start(&[]);
+    for (version, qos) in [("311", "0"), ("311", "1"), ("311", "2"), ("5", "0"), ("5", "1"), ("5", "2")] {
+        let topic = format!("t/{version}/{qos}");
+        let send = ["-V", version, "-q", qos, "-t", &topic, "-m", "hello", "-r"];
+        assert_eq!(daemon.client("pub", &send).code, 0);
+        let receive = ["-V", version, "-q", qos, "-t", &topic, "-v", "-C", "1", "-W", "10"];
+        let outcome = daemon.client("sub", &receive);
+        assert_eq!((outcome.code, outcome.out), (0, format!("{topic} hello\n")), "{}", outcome.err);
+    }
+}
+
+#[test]
+fn sub_ends_with_27_when_its_time_is_over() {
+    let daemon = Daemon::start(&[]);
+    let outcome = daemon.client("sub", &["-t", "silence", "-W", "0.2"]);
+    assert_eq!((outcome.code, outcome.out.as_str()), (27, ""));
+}
+
+#[test]
+fn a_will_is_published_when_its_client_is_killed() {
+    let daemon = Daemon::start(&[]);
+    let will = ["-t", "x", "-i", "mortal", "--will-topic", "will", "--will-payload", "gone", "--will-retain"];
+    let mut mortal = daemon.background("sub", &[&will[..], &["-d"]].concat());
+    mortal.wait_for("subscribed");
+    mortal.kill();
+    let outcome = daemon.client("sub", &["-t", "will", "-C", "1", "-W", "10"]);
+    assert_eq!(outcome.out, "gone\n", "{}", outcome.err);
+}
+
+#[test]
+fn an_address_in_use_ends_with_69_and_starts_nothing() {
+    let daemon = Daemon::start(&[]);
+    let outcome = run(&["run", "--listen", "127.0.0.1:0", "--listen", &format!("127.0.0.1:{}", daemon.port)]);
+    assert_eq!(outcome.code, 69);
+    assert!(outcome.err.contains("another process listens there"), "{}", outcome.err);
+    assert!(!outcome.err.contains("listening:"), "{}", outcome.err);
+}
+
+#[test]
+fn sigterm_tells_clients_and_ends_with_0() {
+    let mut daemon = Daemon::start(&[]);
+    let mut client = daemon.background("sub", &["-t", "a", "-V", "5", "-d"]);
+    client.wait_for("subscribed");
+    assert_eq!(daemon.terminate(), 0);
+    let outcome = client.finish();
+    assert_eq!(outcome.code, 69);
+    assert!(outcome.err.contains("Server shutting down (0x8B)"), "{}", outcome.err);
+}
+
+#[test]
+fn a_log_line_is_an_object_where_json_is_wanted() {
+    let folder = Folder::new("json");
+    let text = "[log]\nformat = \"json\"\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n";
+    let mut daemon = Daemon::start(&["--config", &folder.write("t.toml", text)]);
+    daemon.terminate();
+    let log = daemon.log();
+    assert!(!log.is_empty());
+    for line in log.lines() {
+        let parsed: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        assert!(parsed["level"].is_string() && parsed["timestamp"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn a_changed_configuration_is_read_and_a_wrong_one_leaves_all_as_it_was() {
+    let folder = Folder::new("reload");
+    let text = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\nanonymous = true\n";
+    let file = folder.write("t.toml", text);
+    let mut daemon = Daemon::start(&["--config", &file]);
+    folder.write("t.toml", &format!("{text}[plugins]\nreload = 7\n"));
+    daemon.wait_for("t.toml:6: plugins.reload: ");
+    daemon.wait_for("the one before stays in use");
+    folder.write("t.toml", &format!("{text}# fine again\n"));
+    daemon.wait_for("is taken over");
+}
+
+#[test]
+fn the_version_is_printed() {
+    let output = tidegate().arg("--version").output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}

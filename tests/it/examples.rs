@@ -1,0 +1,102 @@
+//! The programs of `examples/`, run and used as a reader of them would.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use tidegate::client::{Client, ConnectError, Messages, Options, connect};
+use tidegate::packet::{Connect, ProtocolVersion, Publish, QoS, ReasonCode, SubscribeFilter};
+
+#[tokio::test]
+async fn embed_is_a_broker() {
+    let example = Example::start("embed");
+    let (client, mut messages) = example.connect(None).await.expect("let in");
+    assert_eq!(echo(&client, &mut messages, "a/b").await, "hello");
+}
+
+#[tokio::test]
+async fn native_hooks_ask_for_the_password_and_shout() {
+    let example = Example::start("native_hooks");
+    let refused = example.connect(Some("please")).await.err().expect("refused");
+    assert!(
+        matches!(&refused, ConnectError::Refused(connack)
+            if connack.reason_code == ReasonCode::BAD_USER_NAME_OR_PASSWORD),
+        "{refused}"
+    );
+    let (client, mut messages) = example.connect(Some("open sesame")).await.expect("let in");
+    assert_eq!(echo(&client, &mut messages, "a/b").await, "HELLO");
+}
+
+#[tokio::test]
+async fn publish_from_server_has_a_heartbeat() {
+    let example = Example::start("publish_from_server");
+    let (client, mut messages) = example.connect(None).await.expect("let in");
+    client.subscribe(vec![SubscribeFilter::new("heartbeat".into(), QoS::AtLeastOnce)]).await.unwrap();
+    let first = messages.next().await.expect("connected");
+    assert!(std::str::from_utf8(&first.payload).unwrap().parse::<u64>().is_ok());
+}
+
+/// A running example; ended with the test.
+struct Example {
+    child: Child,
+    /// Kept, so that it can go on printing.
+    _output: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Example {
+    fn start(name: &str) -> Example {
+        let program = program(name);
+        let mut command = Command::new(&program);
+        let mut child = command
+            .arg("0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+        let port = address.split([':', ';']).nth(1).and_then(|port| port.parse().ok());
+        Example { child, _output: output, port: port.unwrap_or_else(|| panic!("{line}")) }
+    }
+
+    async fn connect(&self, password: Option<&str>) -> Result<(Client, Messages), ConnectError> {
+        let mut options = Options::new("127.0.0.1", self.port, "reader");
+        options.connect = Connect::new(ProtocolVersion::V5, "reader".into());
+        options.connect.password = password.map(|password| password.to_string().into());
+        connect(&options).await
+    }
+}
+
+/// Examples are built with all tests, into the folder beside theirs; where only some tests were built, this
+/// builds the example.
+fn program(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let profile = tests.parent().unwrap().parent().unwrap();
+    let program = profile.join("examples").join(name);
+    if !program.exists() {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--locked", "--example", name, "--target-dir"]).arg(profile.parent().unwrap());
+        if cfg!(not(feature = "wasm")) {
+            cargo.arg("--no-default-features");
+        }
+        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
+        assert!(built.success(), "the example {name} cannot be built");
+    }
+    program
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn echo(client: &Client, messages: &mut Messages, topic: &'static str) -> String {
+    client.subscribe(vec![SubscribeFilter::new(topic.into(), QoS::AtLeastOnce)]).await.expect("subscribed");
+    client.publish(Publish::new(topic.into(), "hello".into())).await.expect("published");
+    let received = messages.next().await.expect("connected");
+    String::from_utf8(received.payload.to_vec()).unwrap()
+}

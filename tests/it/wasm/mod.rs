@@ -1,0 +1,111 @@
+//! The broker with real plugins, compiled from `plugins/`, and real traffic.
+
+mod hostile;
+mod onenet;
+mod payload_filter;
+mod reload;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytestring::ByteString;
+use tidegate::client::{Client, ConnectError, Messages, Options, connect};
+use tidegate::hook::requests;
+use tidegate::packet::{Connect, ProtocolVersion, Publish, QoS, SubscribeFilter};
+use tidegate::plugin::{HostOptions, PluginHost, PluginOptions};
+use tidegate::server::{ListenerOptions, Server};
+
+/// A broker with plugins. Two workers, so that a connection can be held up by another of its thread.
+struct Broker {
+    server: Server,
+    host: Arc<PluginHost>,
+}
+
+impl Broker {
+    async fn start(plugins: &[PluginOptions]) -> Broker {
+        Broker::start_with(HostOptions { watch: false, ..HostOptions::default() }, plugins).await
+    }
+
+    async fn start_with(options: HostOptions, plugins: &[PluginOptions]) -> Broker {
+        let (requester, requests) = requests(1000);
+        let options = HostOptions { workers: 2, ..options };
+        let host =
+            PluginHost::start(options, plugins, requester).unwrap_or_else(|errors| panic!("{errors:#?}"));
+        let server = Server::builder()
+            .listener(ListenerOptions::loopback(0))
+            .hooks(host.clone())
+            .requests(requests)
+            .workers(2)
+            .start()
+            .await
+            .expect("the server starts");
+        Broker { server, host }
+    }
+
+    fn options(&self, client_identifier: &str) -> Options {
+        let address = self.server.addresses()[0];
+        let mut options =
+            Options::new(address.ip().to_string(), address.port(), client_identifier.to_string());
+        options.connect = Connect::new(ProtocolVersion::V5, client_identifier.to_string().into());
+        options
+    }
+
+    async fn connect(&self, client_identifier: &str) -> (Client, Messages) {
+        connect(&self.options(client_identifier)).await.expect("the client is let in")
+    }
+
+    async fn connect_as(
+        &self,
+        version: ProtocolVersion,
+        client_identifier: &str,
+        user_name: &str,
+        password: &str,
+    ) -> Result<(Client, Messages), ConnectError> {
+        let mut options = self.options(client_identifier);
+        options.connect = Connect::new(version, client_identifier.to_string().into());
+        options.connect.user_name = Some(user_name.to_string().into());
+        options.connect.password = Some(password.to_string().into());
+        connect(&options).await
+    }
+}
+
+/// The module of a plugin of `plugins/`, built where it is missing.
+fn module(name: &str) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins");
+    let path = folder.join(format!("target/tidegate/{name}.wasm"));
+    let _one_by_one = BUILDING.lock();
+    if !path.exists() {
+        let built = Command::new(folder.join("build")).arg(name).status().expect("plugins/build runs");
+        assert!(built.success(), "plugins/build {name} failed");
+    }
+    path
+}
+
+fn message(topic: &str, payload: impl Into<bytes::Bytes>) -> Publish {
+    let mut publish = Publish::new(ByteString::from(topic.to_string()), payload.into());
+    publish.qos = QoS::AtLeastOnce;
+    publish
+}
+
+fn filter(filter: &str) -> Vec<SubscribeFilter> {
+    vec![SubscribeFilter::new(filter.to_string().into(), QoS::AtLeastOnce)]
+}
+
+fn text(publish: &Publish) -> &str {
+    std::str::from_utf8(&publish.payload).expect("the payload is text")
+}
+
+/// Polls a condition that another thread brings about.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let poll = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), poll)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain: {what}"));
+}

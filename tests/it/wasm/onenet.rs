@@ -1,0 +1,127 @@
+//! Devices with OneNET credentials: the vectors of the platform, over the wire.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tidegate::client::{ConnectError, End};
+use tidegate::packet::{ProtocolVersion, ReasonCode};
+use tidegate::plugin::PluginOptions;
+
+use super::{Broker, filter, message, module, text};
+
+const PRODUCT: &str = "238322";
+const DEVICE: &str = "mqtts-test-device";
+/// The platform's own example.
+const TOKEN: &str = "version=2018-10-31&res=products%2F238322%2Fdevices%2Fmqtts-test-device&et=7557387130&method=sha1&sign=Rs0u%2FKnyoK5%2FMuKo5xKa0tW%2BWqY%3D";
+const EXPIRED: &str = "version=2018-10-31&res=products%2F123123%2Fdevices%2Fmydev&et=1537255523&method=sha256&sign=dL9mxHdJXyd2TZcmTna60TMUei2dYU5W6iOow7fH%2F7w%3D";
+
+fn onenet_auth() -> PluginOptions {
+    let settings = serde_json::json!({ "products": [
+        { "id": PRODUCT, "devices": {
+            DEVICE: "EnW4T71eIE55xOIQMN6pFMKuqel5T5HTzsGJRPiDhlM=",
+            "another": "EnW4T71eIE55xOIQMN6pFMKuqel5T5HTzsGJRPiDhlM=",
+        } },
+        { "id": "123123", "devices": { "mydev": "KuF3NT/jUBJ62LNBB/A8XZA9CqS3Cu79B/ABmfA1UCw=" } },
+    ] });
+    PluginOptions { settings, ..PluginOptions::new("onenet-auth", module("onenet-auth")) }
+}
+
+async fn refusal(
+    broker: &Broker,
+    version: ProtocolVersion,
+    device: &str,
+    product: &str,
+    token: &str,
+) -> ReasonCode {
+    match broker.connect_as(version, device, product, token).await {
+        Err(ConnectError::Refused(connack)) => connack.reason_code,
+        Err(error) => panic!("refused without CONNACK: {error}"),
+        Ok(_) => panic!("let in"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_platforms_own_example_token_connects_and_uses_its_own_topics() {
+    let broker = Broker::start(&[onenet_auth()]).await;
+    for version in [ProtocolVersion::V311, ProtocolVersion::V5] {
+        let (client, mut messages) =
+            broker.connect_as(version, DEVICE, PRODUCT, TOKEN).await.expect("the token is good");
+        let own = format!("$sys/{PRODUCT}/{DEVICE}/thing/property/post");
+        let suback = client.subscribe(filter(&own)).await.expect("connected");
+        assert_eq!(suback.reason_codes, [ReasonCode::GRANTED_QOS_1]);
+        client.publish(message(&own, "{}")).await.expect("connected");
+        assert_eq!(text(&messages.next().await.expect("connected")), "{}");
+        client.disconnect().await.expect("connected");
+    }
+    broker.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_expired_and_other_devices_tokens_are_refused_with_the_right_code() {
+    let broker = Broker::start(&[onenet_auth()]).await;
+    let forged = TOKEN.replace("Rs0u", "Rs0v");
+    for version in [ProtocolVersion::V311, ProtocolVersion::V5] {
+        let code = refusal(&broker, version, DEVICE, PRODUCT, &forged).await;
+        assert_eq!(code, ReasonCode::BAD_USER_NAME_OR_PASSWORD, "forged, {version}");
+        let code = refusal(&broker, version, "mydev", "123123", EXPIRED).await;
+        assert_eq!(code, ReasonCode::NOT_AUTHORIZED, "expired, {version}");
+        let code = refusal(&broker, version, "another", PRODUCT, TOKEN).await;
+        assert_eq!(code, ReasonCode::NOT_AUTHORIZED, "of another device, {version}");
+        let code = refusal(&broker, version, DEVICE, PRODUCT, "rubbish").await;
+        assert_eq!(code, ReasonCode::BAD_USER_NAME_OR_PASSWORD, "rubbish, {version}");
+    }
+    broker.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_may_use_no_other_devices_topics() {
+    let broker = Broker::start(&[onenet_auth()]).await;
+    let (client, _messages) =
+        broker.connect_as(ProtocolVersion::V5, DEVICE, PRODUCT, TOKEN).await.expect("the token is good");
+    let other = format!("$sys/{PRODUCT}/another/thing/property/post");
+    let ack = client.publish(message(&other, "{}")).await.expect("connected");
+    assert_eq!(ack.reason_code, ReasonCode::NOT_AUTHORIZED);
+    for wide in ["#", "+/+/+/thing/property/post", &format!("$sys/{PRODUCT}/+/#"), &other] {
+        let suback = client.subscribe(filter(wide)).await.expect("connected");
+        assert_eq!(suback.reason_codes, [ReasonCode::NOT_AUTHORIZED], "{wide}");
+    }
+    broker.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_ends_when_its_token_does() {
+    let broker = Broker::start(&[onenet_auth()]).await;
+    let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 2;
+    let token = token(expires);
+    let (_client, mut messages) =
+        broker.connect_as(ProtocolVersion::V5, "mydev", "123123", &token).await.expect("the token is good");
+    match messages.next().await {
+        Err(End::Server(disconnect)) => assert_eq!(disconnect.reason_code, ReasonCode::NOT_AUTHORIZED),
+        other => panic!("{other:?}"),
+    }
+    broker.server.shutdown().await;
+}
+
+/// A token that ends at `et`, as a device makes it.
+fn token(et: u64) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    let key = b"\x2a\xe1\x77\x35\x3f\xe3\x50\x12\x7a\xd8\xb3\x41\x07\xf0\x3c\x5d\x90\x3d\x0a\xa4\xb7\x0a\xee\xfd\x07\xf0\x01\x99\xf0\x35\x50\x2c";
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
+    mac.update(format!("{et}\nsha256\nproducts/123123/devices/mydev\n2018-10-31").as_bytes());
+    let sign: String = base64(&mac.finalize().into_bytes());
+    let sign = sign.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    format!("version=2018-10-31&res=products%2F123123%2Fdevices%2Fmydev&et={et}&method=sha256&sign={sign}")
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word =
+            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for digit in 0..4 {
+            let index = (word >> (18 - 6 * digit) & 63) as usize;
+            text.push(if digit <= chunk.len() { char::from(DIGITS[index]) } else { '=' });
+        }
+    }
+    text
+}
