@@ -198,6 +198,8 @@ async fn changes_of_retained_messages_are_told() {
 
 #[tokio::test]
 async fn acknowledgements_of_receivers_are_told() {
+    // The acknowledgement of a QoS 2 message was not told: PUBREC let go of the message, and when PUBCOMP
+    // ended the flow there was nothing left to tell of.
     let script = Script::default().shared();
     let server = start_hooked(Options::default(), &script).await;
     let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
