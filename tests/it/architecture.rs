@@ -95,7 +95,8 @@ fn read(root: &Path, path: &Path) -> SourceFile {
 }
 
 fn without_comments(text: &str) -> String {
-    let code = |line: &str| if line.trim_start().starts_with("//") { String::new() } else { line.to_string() };
+    let code =
+        |line: &str| if line.trim_start().starts_with("//") { String::new() } else { line.to_string() };
     text.lines().map(code).collect::<Vec<_>>().join("\n")
 }
 

@@ -27,7 +27,12 @@ fn word(what: &What) -> String {
             format!("{} unsubscribed {filter}", client.client_identifier)
         }
         What::ClientAcknowledgedPublishPacket { client, topic, qos, reason } => {
-            format!("{} acknowledged {topic} {} {:#04x}", client.client_identifier, *qos as u8, reason.value())
+            format!(
+                "{} acknowledged {topic} {} {:#04x}",
+                client.client_identifier,
+                *qos as u8,
+                reason.value()
+            )
         }
         What::SessionCreated { client_identifier } => format!("{client_identifier} created"),
         What::SessionDeleted { client_identifier, cause } => format!("{client_identifier} deleted {cause:?}"),
@@ -210,7 +215,6 @@ async fn acknowledgements_of_receivers_are_told() {
         receiver.message().await;
     }
     receiver.ping().await;
-    let told: Vec<String> =
-        words(&script).into_iter().filter(|word| word.contains("acknowledged")).collect();
+    let told: Vec<String> = words(&script).into_iter().filter(|word| word.contains("acknowledged")).collect();
     assert_eq!(told, ["receiver acknowledged t 1 0x00", "receiver acknowledged t 2 0x00"]);
 }

@@ -25,6 +25,6 @@ mod session;
 mod shutdown;
 mod slow_reader;
 mod subscribe;
-mod will;
 #[cfg(feature = "wasm")]
 mod wasm;
+mod will;
