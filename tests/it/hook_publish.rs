@@ -10,7 +10,7 @@ use tidegate::hook::{
     PublishVerdict, Reply, Request, What, WhyNotConsumed, requests,
 };
 use tidegate::message::{ApplicationMessage, Origin, Timestamp};
-use tidegate::packet::{Packet, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode, Will};
+use tidegate::packet::{Connect, Packet, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode, Will};
 use tidegate::server::{ListenerOptions, Server};
 use tidegate::topic::TopicName;
 
@@ -290,6 +290,73 @@ async fn a_slow_hook_delays_neither_what_its_client_receives_nor_others() {
     assert!(matches!(slow.receive().await, Packet::Puback(_)));
     assert_eq!(slow.receive().await, Packet::Pingresp);
     assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_packet_waits_for_a_hook_is_not_taken_for_dead() {
+    // [MQTT-3.1.2-22]: it sends, and is only not read from meanwhile
+    let script = Script::default().on_publish(|_| {
+        Answer::Later(Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            PublishOutcome::default()
+        }))
+    });
+    let local = Local::hooked(Options::default(), script.shared());
+    let mut client = local.connect(Connect { keep_alive: 10, ..connect(V5, "a") }).await;
+    let packet_identifier = Some(client.next_identifier());
+    client.send(Packet::Publish(Publish { qos: QOS1, packet_identifier, ..publish("t", "x") })).await;
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        client.send(Packet::Pingreq).await;
+    }
+    assert!(matches!(client.receive().await, Packet::Puback(_)));
+    for _ in 0..6 {
+        assert_eq!(client.receive().await, Packet::Pingresp);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_takeover_does_not_wait_for_a_slow_hook() {
+    let script = Script::default().on_publish(|_| {
+        Answer::Later(Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            PublishOutcome::default()
+        }))
+    });
+    let local = Local::hooked(Options::default(), script.shared());
+    let mut receiver = local.connect(connect(V5, "receiver")).await;
+    receiver.subscribe("t", QOS2).await;
+    let mut old = local.connect(persistent(V5, "a")).await;
+    let packet = Publish { qos: QOS2, packet_identifier: Some(client::id(7)), ..publish("t", "x") };
+    old.send(Packet::Publish(packet.clone())).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = tokio::time::Instant::now();
+    let mut new = local.connect(persistent(V5, "a")).await;
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    // The message is on its way already: sent again, it is known [MQTT-4.3.3-10].
+    new.send(Packet::Publish(Publish { dup: true, ..packet })).await;
+    new.pubrec().await;
+    new.release(client::id(7)).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(receiver.payloads(1).await, ["x"]);
+    receiver.assert_silent().await;
+}
+
+#[tokio::test]
+async fn a_will_that_its_client_may_not_publish_is_not_published() {
+    let script = Script::default().on_authorize(|context| {
+        let verdict = match (context.action, context.topic) {
+            (Action::Publish, "will") => AuthorizationVerdict::Deny(ReasonCode::NOT_AUTHORIZED),
+            _ => AuthorizationVerdict::Allow,
+        };
+        Authorization { verdict, cache: Duration::ZERO }.into()
+    });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    let mut witness = Client::connect(&server, connect(V5, "witness")).await;
+    witness.subscribe("will", QOS1).await;
+    drop(Client::connect(&server, with_will(connect(V5, "a"), will("will", "gone"))).await);
+    until(|| server.statistics().not_authorized == 1).await;
+    witness.assert_silent().await;
 }
 
 #[tokio::test]
