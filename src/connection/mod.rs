@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, End, Polled};
-use crate::hook::ListenerPolicy;
+use crate::hook::{DisconnectCause, ListenerPolicy};
 use crate::message::Timestamp;
 use crate::packet::{Ack, Packet, ReasonCode};
 use crate::session::Acknowledged;
@@ -118,6 +118,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 break ended;
             }
         };
+        if matches!(ended.cause, DisconnectCause::Shutdown | DisconnectCause::Kicked) {
+            // What has been queued goes out before the farewell, as far as one write takes it.
+            self.io.collect(&self.attachment);
+        }
         self.end(ended).await;
     }
 

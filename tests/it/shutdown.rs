@@ -43,6 +43,8 @@ async fn shutdown_does_not_wait_for_ever_for_clients_that_do_not_listen() {
 
 #[tokio::test]
 async fn what_was_queued_before_shutdown_is_still_sent() {
+    // A connection that was told to end looked at nothing else: what had been queued for its client just
+    // before, and acknowledged to the publisher, was dropped.
     let server = start().await;
     let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
     receiver.subscribe("t", QOS0).await;
