@@ -116,11 +116,12 @@ impl Broker {
             }
             (will.map(|will| DueWill { client, message: will.message }), expired)
         };
-        if let Some(will) = will {
-            self.publish_will(will).await;
-        }
+        // In this order, so that a hook that fails cannot keep a session.
         if expired {
             self.expire(entry, now);
+        }
+        if let Some(will) = will {
+            self.publish_will(will).await;
         }
     }
 

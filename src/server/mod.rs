@@ -176,7 +176,7 @@ impl Builder {
         let workers = Workers::start(self.workers).map_err(StartError::Worker)?;
         let connections = Arc::new(AtomicUsize::new(0));
         let house = broker.clone();
-        workers.spawn(async move { house.keep_house().await });
+        workers.spawn(keep_house(house));
         if let Some(requests) = self.requests {
             workers.spawn(requests::carry_out(requests, broker.clone()));
         }
@@ -191,6 +191,17 @@ impl Builder {
             })
             .collect();
         Ok(Server { broker, addresses, accepting, workers, connections })
+    }
+}
+
+/// Keeps house for as long as it is polled, also after a hook that panicked.
+async fn keep_house(broker: Arc<Broker>) {
+    loop {
+        let house = broker.clone();
+        match tokio::spawn(async move { house.keep_house().await }).await {
+            Err(error) if error.is_panic() => tracing::error!(%error, "a hook panicked; a Will is lost"),
+            _ => return,
+        }
     }
 }
 

@@ -155,10 +155,10 @@ async fn the_hook_sees_where_a_message_comes_from() {
         }
     });
     let server = start_hooked(Options::default(), &script.shared()).await;
-    for from in [From::Client, From::Will, From::Injected] {
+    for (n, from) in [From::Client, From::Will, From::Injected].into_iter().enumerate() {
         publish_from(from, &server, V5, QOS1, "x").await;
+        until(|| seen.lock().unwrap().len() == n + 1).await;
     }
-    until(|| seen.lock().unwrap().len() == 3).await;
     let sender = Some("sender".to_string());
     let expected = [(Origin::Client, sender.clone()), (Origin::Will, sender), (Origin::Injected, None)];
     assert_eq!(*seen.lock().unwrap(), expected);
@@ -417,6 +417,41 @@ async fn hooks_publish_and_disconnect_through_their_queue() {
     sender.publish("t", "x", QOS1).await;
     assert_eq!(receiver.payloads(1).await, ["x"]);
     assert_eq!(victim.end().await, Some(ReasonCode::ADMINISTRATIVE_ACTION));
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_ends_one_connection_and_nothing_else() {
+    // A panic in a hook for a delayed Will, or for a message that a hook had asked to publish, ended the
+    // task that publishes them: no session expired any more, no request was carried out.
+    let (requester, queue) = requests(16);
+    let script = Script::default().on_publish(|context| {
+        assert!(&context.message.payload[..] != b"panic", "a hook of this test panics on purpose");
+        PublishOutcome::default().into()
+    });
+    let server = Server::builder().hooks(script.shared()).requests(queue);
+    let server = server.listener(ListenerOptions::loopback(0)).start().await.unwrap();
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("#", QOS1).await;
+
+    let mut bad = Client::connect(&server, connect(V5, "bad")).await;
+    bad.publish("t", "panic", QOS0).await;
+    assert_eq!(bad.last_packet().await, None);
+    until(|| server.broker().client("bad").is_none()).await;
+
+    for payload in ["panic", "fine"] {
+        let message = ApplicationMessage::new(topic("asked"), payload);
+        requester.request(Request::Publish(Box::new(message))).unwrap();
+    }
+    assert_eq!(receiver.payloads(1).await, ["fine"]);
+
+    for payload in ["panic", "fine"] {
+        let will = Will { delay_interval: 1, ..will("will", payload) };
+        let asks = Connect { session_expiry_interval: Some(2), ..connect(V5, payload) };
+        drop(Client::connect(&server, with_will(asks, will)).await);
+        until(|| server.broker().client(payload).is_none_or(|status| status.client.is_none())).await;
+    }
+    assert_eq!(receiver.payloads(1).await, ["fine"]);
+    until(|| server.broker().client("fine").is_none()).await;
 }
 
 #[tokio::test]
