@@ -139,7 +139,8 @@ impl Queue {
     /// Whether it fits once `fewer` messages of `freed` bytes have gone.
     fn fits(&self, delivery: &Delivery, fewer: usize, freed: usize) -> bool {
         let (len, bytes) = (self.len() - fewer, self.bytes - freed);
-        len < self.limits.messages && (len == 0 || bytes + Queue::cost(&delivery.message) <= self.limits.bytes)
+        len < self.limits.messages
+            && (len == 0 || bytes + Queue::cost(&delivery.message) <= self.limits.bytes)
     }
 
     fn add(&mut self, delivery: Delivery) {

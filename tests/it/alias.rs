@@ -24,8 +24,14 @@ async fn three_aliases() -> (Server, Client, Client) {
 async fn an_alias_stands_for_its_topic_until_it_is_set_anew() {
     // MQTT 5.0, 3.3.2.3.4
     let (_server, mut receiver, mut sender) = three_aliases().await;
-    let packets =
-        [("a", "1", 3, "a"), ("", "2", 3, "a"), ("b", "3", 1, "b"), ("c", "4", 3, "c"), ("", "5", 3, "c"), ("", "6", 1, "b")];
+    let packets = [
+        ("a", "1", 3, "a"),
+        ("", "2", 3, "a"),
+        ("b", "3", 1, "b"),
+        ("c", "4", 3, "c"),
+        ("", "5", 3, "c"),
+        ("", "6", 1, "b"),
+    ];
     for (topic, payload, alias, expected) in packets {
         sender.send(aliased(topic, payload, alias)).await;
         let got = receiver.message().await;

@@ -51,7 +51,8 @@ async fn the_verdict_decides_and_where_there_is_none_the_listener() {
 #[tokio::test]
 async fn without_hooks_a_listener_lets_nobody_in_and_allows_nothing_unless_told() {
     let closed = ListenerOptions::new("closed", ([127, 0, 0, 1], 0).into());
-    let door = ListenerOptions { anonymous: true, ..ListenerOptions::new("door", ([127, 0, 0, 1], 0).into()) };
+    let door =
+        ListenerOptions { anonymous: true, ..ListenerOptions::new("door", ([127, 0, 0, 1], 0).into()) };
     let server = Server::builder().listener(closed).listener(door).start().await.unwrap();
     let (_, connack) = Client::try_connect(&server, connect(V5, "a")).await;
     assert_eq!(connack.reason_code, ReasonCode::NOT_AUTHORIZED);
@@ -110,16 +111,19 @@ async fn a_denial_says_why_to_5_0_clients() {
 
 #[tokio::test]
 async fn a_reason_code_that_connack_cannot_carry_becomes_one_that_it_can() {
-    let server =
-        start_hooked(Options::default(), &verdicts(ConnectVerdict::Deny(ReasonCode::KEEP_ALIVE_TIMEOUT)).shared())
-            .await;
+    let server = start_hooked(
+        Options::default(),
+        &verdicts(ConnectVerdict::Deny(ReasonCode::KEEP_ALIVE_TIMEOUT)).shared(),
+    )
+    .await;
     let (_, connack) = Client::try_connect(&server, connect(V5, "a")).await;
     assert_eq!(connack.reason_code, ReasonCode::NOT_AUTHORIZED);
 }
 
 #[tokio::test]
 async fn a_hook_names_the_client() {
-    let script = overriding(ConnectOverrides { client_identifier: Some("named".into()), ..Default::default() });
+    let script =
+        overriding(ConnectOverrides { client_identifier: Some("named".into()), ..Default::default() });
     let server = start_hooked(Options::default(), &script.shared()).await;
     let (_nameless, connack) = Client::try_connect(&server, connect(V5, "")).await;
     assert_eq!(connack.assigned_client_identifier.as_deref(), Some("named"));

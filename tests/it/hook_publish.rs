@@ -197,8 +197,7 @@ async fn a_reply_reaches_the_publisher_and_may_close_the_connection() {
     assert_eq!(old.publish("t", "x", QOS1).await, ReasonCode::SUCCESS);
     old.publish("t", "close", QOS0).await;
     assert_eq!(old.end().await, None);
-    let by_hook =
-        |what: &What| matches!(what, What::ClientDisconnected { cause: DisconnectCause::Hook, .. });
+    let by_hook = |what: &What| matches!(what, What::ClientDisconnected { cause: DisconnectCause::Hook, .. });
     until(|| script.count(by_hook) == 3).await;
 }
 
@@ -310,9 +309,12 @@ async fn what_nobody_consumed_can_be_redirected_or_answered() {
     letters.subscribe("dead/letters", QOS2).await;
     let mut sender = Client::connect(&server, connect(V5, "sender")).await;
     let none = ReasonCode::NO_MATCHING_SUBSCRIBERS;
-    for (payload, expected) in
-        [("observe", none), ("redirect", ReasonCode::SUCCESS), ("nowhere", none), ("answer", ReasonCode::QUOTA_EXCEEDED)]
-    {
+    for (payload, expected) in [
+        ("observe", none),
+        ("redirect", ReasonCode::SUCCESS),
+        ("nowhere", none),
+        ("answer", ReasonCode::QUOTA_EXCEEDED),
+    ] {
         for qos in [QOS1, QOS2] {
             assert_eq!(sender.publish("t", payload, qos).await, expected, "{payload}");
             if payload == "redirect" {

@@ -29,9 +29,7 @@ fn obedient() -> Script {
             "odd" => SubscribeVerdict::Deny(ReasonCode::SERVER_BUSY),
             "silent" => SubscribeVerdict::GrantWithoutRouting,
             "lower" => SubscribeVerdict::Grant { maximum_qos: QOS1, filter: None },
-            "mine" => {
-                SubscribeVerdict::Grant { maximum_qos: QOS2, filter: Some(filter("own/+")) }
-            }
+            "mine" => SubscribeVerdict::Grant { maximum_qos: QOS2, filter: Some(filter("own/+")) },
             _ => SubscribeVerdict::Next,
         };
         let verdicts = context.subscriptions.iter().map(|wanted| verdict(&wanted.filter)).collect();

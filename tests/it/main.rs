@@ -21,6 +21,6 @@ mod resume;
 mod retained;
 mod session;
 mod subscribe;
-mod will;
 #[cfg(feature = "wasm")]
 mod wasm;
+mod will;

@@ -194,9 +194,8 @@ async fn the_old_connection_of_a_takeover_is_told_0x8e() {
             new.disconnect().await;
         }
     }
-    let taken = |what: &What| {
-        matches!(what, What::ClientDisconnected { cause: DisconnectCause::Takeover, .. })
-    };
+    let taken =
+        |what: &What| matches!(what, What::ClientDisconnected { cause: DisconnectCause::Takeover, .. });
     until(|| script.count(taken) == 4).await;
     assert_eq!(server.statistics().takeovers, 4);
 }

@@ -118,7 +118,8 @@ async fn a_protocol_error_publishes_the_will() {
     let mut witness = Client::connect(&server, connect(V5, "witness")).await;
     witness.subscribe("will", QOS2).await;
     for version in VERSIONS {
-        let mut client = Client::connect(&server, with_will(connect(version, "a"), will("will", "gone"))).await;
+        let mut client =
+            Client::connect(&server, with_will(connect(version, "a"), will("will", "gone"))).await;
         client.send_bytes(b"\x00\x00").await;
         client.end().await;
         assert_eq!(text(&witness.message().await), "gone");
