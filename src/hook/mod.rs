@@ -24,7 +24,7 @@ pub use enqueue::{Choice, EnqueueContext, EnqueueOutcome, Receiver};
 pub use event::{DisconnectCause, DropCause, Event, RetainedChange, SessionEnd, What};
 pub use not_consumed::{NotConsumedContext, NotConsumedOutcome, WhyNotConsumed};
 pub use publish::{PublishContext, PublishOutcome, PublishVerdict};
-pub use request::{Request, RequestError, Requester, Requests, requests};
+pub use request::{MAXIMUM_DEPTH, Request, RequestError, Requester, Requests, requests};
 pub use subscribe::{
     SubscribeContext, SubscribeOutcome, SubscribeVerdict, SubscriptionRequest, UnsubscribeContext,
     UnsubscribeOutcome, UnsubscribeVerdict,

@@ -24,7 +24,7 @@ fn filter(text: &'static str) -> TopicFilter {
 /// Does with a subscription what its filter says.
 fn obedient() -> Script {
     Script::default().on_subscribe(|context| {
-        let verdict = |filter: &TopicFilter| match filter.as_str() {
+        let verdict = |asked: &TopicFilter| match asked.as_str() {
             "deny" => SubscribeVerdict::Deny(ReasonCode::NOT_AUTHORIZED),
             "odd" => SubscribeVerdict::Deny(ReasonCode::SERVER_BUSY),
             "silent" => SubscribeVerdict::GrantWithoutRouting,
@@ -106,7 +106,7 @@ async fn a_subscription_hook_may_close_the_connection() {
 #[tokio::test]
 async fn every_verdict_on_an_unsubscription_is_carried_out() {
     let script = Script::default().on_unsubscribe(|context| {
-        let verdict = |filter: &TopicFilter| match filter.as_str() {
+        let verdict = |asked: &TopicFilter| match asked.as_str() {
             "keep" => UnsubscribeVerdict::Keep,
             "deny" => UnsubscribeVerdict::Deny(ReasonCode::NOT_AUTHORIZED),
             _ => UnsubscribeVerdict::Next,

@@ -9,6 +9,7 @@ mod support;
 
 mod alias;
 mod connect;
+mod events;
 mod examples;
 mod hook_connect;
 mod hook_publish;
@@ -20,7 +21,9 @@ mod qos;
 mod resume;
 mod retained;
 mod session;
+mod shutdown;
+mod slow_reader;
 mod subscribe;
+mod will;
 #[cfg(feature = "wasm")]
 mod wasm;
-mod will;
