@@ -4,7 +4,6 @@
 //! where time matters they serve connections in memory, with tokio's time paused.
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "until all modules are there")]
 mod support;
 
 mod alias;
