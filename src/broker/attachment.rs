@@ -179,7 +179,7 @@ impl Attachment {
 
     fn acknowledged(&self, done: Option<Acknowledged>, reason: ReasonCode) -> Acknowledged {
         let done = done.unwrap_or(Acknowledged::Complete(None));
-        if let Acknowledged::Complete(Some(delivery)) = &done {
+        if let Acknowledged::Complete(Some(delivery)) | Acknowledged::Release(Some(delivery)) = &done {
             self.broker.event(|| What::ClientAcknowledgedPublishPacket {
                 client: self.client.clone(),
                 topic: delivery.message.topic.clone(),

@@ -162,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn pubrec(&mut self, ack: &Ack) {
         let id = ack.packet_identifier;
         match self.attachment.pubrec(id, ack.reason_code) {
-            Acknowledged::Release => self.io.output.pubrel(id, ReasonCode::SUCCESS),
+            Acknowledged::Release(_) => self.io.output.pubrel(id, ReasonCode::SUCCESS),
             Acknowledged::Complete(_) => {}
             Acknowledged::Unknown => self.io.output.pubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND),
         }

@@ -43,8 +43,8 @@ enum State {
 pub enum Acknowledged {
     /// The flow is over; the message, where it was still held.
     Complete(Option<Delivery>),
-    /// PUBREL is to be sent.
-    Release,
+    /// PUBREL is to be sent; the message, where this acknowledged it for the first time.
+    Release(Option<Delivery>),
     /// The identifier is not in use, or not in this state.
     Unknown,
 }
@@ -124,11 +124,13 @@ impl Window {
         let entry = &mut self.entries[index];
         match &entry.state {
             State::Publish(delivery) if delivery.qos == QoS::ExactlyOnce => {
-                entry.state = State::Pubrel;
-                Acknowledged::Release
+                match std::mem::replace(&mut entry.state, State::Pubrel) {
+                    State::Publish(delivery) => Acknowledged::Release(Some(delivery)),
+                    State::Pubrel => Acknowledged::Release(None),
+                }
             }
             State::Publish(_) => Acknowledged::Unknown,
-            State::Pubrel => Acknowledged::Release,
+            State::Pubrel => Acknowledged::Release(None),
         }
     }
 
@@ -211,8 +213,8 @@ mod tests {
         let id = send(&mut window, QoS::ExactlyOnce);
         assert!(matches!(window.puback(id), Acknowledged::Unknown));
         assert!(matches!(window.pubcomp(id), Acknowledged::Unknown));
-        assert!(matches!(window.pubrec(id, false), Acknowledged::Release));
-        assert!(matches!(window.pubrec(id, false), Acknowledged::Release));
+        assert!(matches!(window.pubrec(id, false), Acknowledged::Release(Some(_))));
+        assert!(matches!(window.pubrec(id, false), Acknowledged::Release(None)));
         assert!(matches!(window.pubcomp(id), Acknowledged::Complete(None)));
         assert!(window.is_empty());
     }

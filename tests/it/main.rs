@@ -7,6 +7,7 @@
 mod support;
 
 mod alias;
+mod architecture;
 mod connect;
 mod events;
 mod examples;
@@ -17,12 +18,13 @@ mod keep_alive;
 mod malformed;
 mod packet_size;
 mod qos;
+mod real_clients;
 mod resume;
 mod retained;
 mod session;
 mod shutdown;
 mod slow_reader;
 mod subscribe;
-mod will;
 #[cfg(feature = "wasm")]
 mod wasm;
+mod will;
