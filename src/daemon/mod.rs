@@ -19,6 +19,7 @@ mod publish;
 mod run;
 mod signals;
 mod subscribe;
+#[cfg(feature = "wasm")]
 mod watch;
 
 use std::process::ExitCode;

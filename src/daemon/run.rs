@@ -10,6 +10,7 @@ use super::arguments::RunArguments;
 use super::exit::{Exit, Failure};
 use super::plugins::Plugins;
 use super::signals::{Signal, Signals};
+#[cfg(feature = "wasm")]
 use super::watch::Watch;
 use super::{announce, log};
 use crate::config::{Config, Listener};
@@ -80,7 +81,7 @@ fn listener_options(listener: &Listener) -> ListenerOptions {
 
 async fn until_stopped(config: &Config, plugins: &Plugins, signals: &mut Signals) {
     let watched = config.file.as_ref().filter(|_| config.plugins_options.reload);
-    let mut watch = watched.cloned().map(Watch::new);
+    let mut watch = watched.and_then(|file| Watch::new(file));
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -135,9 +136,26 @@ fn read_again(file: &Path) -> Result<Config, Vec<String>> {
     Config::load(file).map_err(|report| report.problems.iter().map(ToString::to_string).collect())
 }
 
+/// Without plugins there is nothing to reload.
+#[cfg(not(feature = "wasm"))]
+struct Watch;
+
+#[cfg(not(feature = "wasm"))]
+impl Watch {
+    fn new(_file: &Path) -> Option<Watch> {
+        None
+    }
+
+    async fn changed(&mut self) {}
+}
+
 /// Whether something changed that is not taken over while running.
 fn differs(running: &Config, config: &Config) -> bool {
-    format!("{:?}{:?}", running.broker, running.log) != format!("{:?}{:?}", config.broker, config.log)
+    let fixed = |config: &Config| {
+        let Config { broker, log, listeners, plugins_options, .. } = config;
+        format!("{broker:?}{log:?}{listeners:?}{plugins_options:?}")
+    };
+    fixed(running) != fixed(config)
 }
 
 async fn stop(server: Server, plugins: Plugins) {

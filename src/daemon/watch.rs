@@ -1,76 +1,105 @@
 //! Notices that the configuration file was changed, also where it was replaced by another file or where a
 //! link leads elsewhere.
 //!
-//! It looks at the file twice a second: one system call, on every kind of file system, with nothing that
-//! could be missed.
+//! The folders are watched, not the file: one that is replaced would be lost sight of.
 
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-const EVERY: Duration = Duration::from_millis(500);
+use notify::event::EventKind;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::plugin::stamp::{Stamp, folders};
+
+/// How long the folders have to be quiet: editors write in several steps.
+const SETTLE: Duration = Duration::from_millis(150);
+/// A folder where something always happens must not put off a reload for ever.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Watch {
     file: PathBuf,
     /// What was last told.
-    known: Option<Look>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Look {
-    modified: Option<SystemTime>,
-    length: u64,
-    inode: u64,
+    known: Option<Stamp>,
+    stirred: Arc<Notify>,
+    watcher: RecommendedWatcher,
+    watched: BTreeSet<PathBuf>,
 }
 
 impl Watch {
-    pub(super) fn new(file: PathBuf) -> Watch {
-        let known = look(&file);
-        Watch { file, known }
+    /// None, and a warning, where the system has no way to watch files.
+    pub(super) fn new(file: &Path) -> Option<Watch> {
+        let stirred = Arc::new(Notify::new());
+        let stir = stirred.clone();
+        let on_event = move |event: notify::Result<notify::Event>| {
+            if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
+                stir.notify_one();
+            }
+        };
+        let warn =
+            |error: &_| tracing::warn!(%error, "the configuration file is not watched; SIGHUP reloads it");
+        let watcher = notify::recommended_watcher(on_event).inspect_err(warn).ok()?;
+        let (known, watched) = (Stamp::of(file), BTreeSet::new());
+        let mut watch = Watch { file: file.to_owned(), known, stirred, watcher, watched };
+        watch.follow_links();
+        Some(watch)
     }
 
-    /// Waits until the file has changed and then lain still.
+    /// Waits until the file has changed and its folders are quiet. Whoever drops this halfway, because of a
+    /// signal to reload, reads the file anyway.
     pub(super) async fn changed(&mut self) {
-        let mut before = self.known;
         loop {
-            tokio::time::sleep(EVERY).await;
-            let now = look(&self.file);
+            self.stirred.notified().await;
+            let quiet = async { while timeout(SETTLE, self.stirred.notified()).await.is_ok() {} };
+            let _ = timeout(LONGEST_WAIT, quiet).await;
+            self.follow_links();
+            let now = Stamp::of(&self.file);
             // A file that is missing for a moment is being replaced.
-            if now.is_some() && now == before && now != self.known {
+            if now.is_some() && now != self.known {
                 self.known = now;
                 return;
             }
-            before = now;
         }
     }
-}
 
-fn look(file: &std::path::Path) -> Option<Look> {
-    let found = std::fs::metadata(file).ok()?;
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&found);
-    #[cfg(not(unix))]
-    let inode = 0;
-    Some(Look { modified: found.modified().ok(), length: found.len(), inode })
+    /// Watches the folders that matter now.
+    fn follow_links(&mut self) {
+        let wanted = folders(&self.file);
+        for folder in self.watched.difference(&wanted) {
+            // It may be gone.
+            let _ = self.watcher.unwatch(folder);
+        }
+        self.watched.retain(|folder| wanted.contains(folder));
+        for folder in wanted {
+            if !self.watched.contains(&folder)
+                && self.watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok()
+            {
+                self.watched.insert(folder);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_replaced_file_is_noticed_once_it_lies_still() {
+    #[tokio::test]
+    async fn a_replaced_file_is_noticed_and_one_that_is_only_read_is_not() {
         let folder = std::env::temp_dir().join(format!("tidegate-watch-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("t.toml");
         std::fs::write(&file, "a").unwrap();
-        let mut watch = Watch::new(file.clone());
-        let unchanged = tokio::time::timeout(Duration::from_secs(5), watch.changed()).await;
-        assert!(unchanged.is_err());
+        let mut watch = Watch::new(&file).unwrap();
+        std::fs::read(&file).unwrap();
+        std::fs::write(folder.join("another"), "x").unwrap();
+        assert!(timeout(4 * SETTLE, watch.changed()).await.is_err());
         std::fs::write(folder.join("new"), "bc").unwrap();
         std::fs::rename(folder.join("new"), &file).unwrap();
-        watch.changed().await;
-        let unchanged = tokio::time::timeout(Duration::from_secs(5), watch.changed()).await;
-        assert!(unchanged.is_err());
+        timeout(Duration::from_secs(10), watch.changed()).await.expect("noticed");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -29,7 +29,7 @@ mod keeper;
 mod loader;
 mod options;
 mod policy;
-mod stamp;
+pub(crate) mod stamp;
 mod status;
 mod surface;
 mod version;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 /// What changes when a file is written, replaced, or a link on the way to it is swapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     real_path: PathBuf,
     length: u64,
     modified: Option<SystemTime>,
@@ -17,7 +17,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// None where there is no such file.
-    pub(super) fn of(path: &Path) -> Option<Stamp> {
+    pub(crate) fn of(path: &Path) -> Option<Stamp> {
         let real_path = fs::canonicalize(path).ok()?;
         let metadata = fs::metadata(&real_path).ok()?;
         Some(Stamp {
@@ -35,7 +35,7 @@ const MOST_LINKS: usize = 16;
 
 /// The folders in which something has to happen for the file at `path` to become another: its own, and
 /// those of the links on the way to it.
-pub(super) fn folders(path: &Path) -> BTreeSet<PathBuf> {
+pub(crate) fn folders(path: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     add_folders(path, &mut found, MOST_LINKS);
     found
