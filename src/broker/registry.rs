@@ -93,10 +93,11 @@ impl Broker {
         let client = request.client.clone();
         let mut sessions = write(&self.registry.sessions);
         let existing = sessions.get(&client.client_identifier).cloned();
-        let mut due_will = None;
+        let (mut due_will, mut end) = (None, None);
         if let Some(entry) = &existing {
             let mut state = entry.lock();
-            let ends = request.clean_start || is_over(&state, now);
+            end = how_it_ends(&state, request.clean_start, now);
+            let ends = end.is_some();
             due_will = self.take_over(entry, &mut state, ends);
             if !ends {
                 self.resume(entry, &mut state, &request);
@@ -113,7 +114,7 @@ impl Broker {
         sessions.insert(entry.client_identifier.clone(), entry.clone());
         drop(sessions);
         if let Some(old) = existing {
-            self.forget(&old, SessionEnd::CleanStart);
+            self.forget(&old, end.unwrap_or(SessionEnd::CleanStart));
         }
         self.event(|| What::SessionCreated { client_identifier: entry.client_identifier.clone() });
         let attachment = Attachment::new(self.clone(), entry, client);
@@ -184,10 +185,7 @@ impl Broker {
             dropped = state.session.detach();
             ends = state.gone || state.session.expiry_interval == 0;
             due = self.settle_will(&mut state, closing, ends, now);
-            if ends {
-                // A connection that comes before the session is gone does not find it.
-                state.expires_at = Some(now);
-            } else if state.session.expiry_interval != NEVER_EXPIRES {
+            if !ends && state.session.expiry_interval != NEVER_EXPIRES {
                 state.expires_at = Some(now.after_secs(state.session.expiry_interval));
             }
             if !ends {
@@ -318,9 +316,16 @@ fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
     state.session.resume(request.receive_maximum);
 }
 
-/// Whether its time had passed before anyone came, even if the schedule did not get to it.
-fn is_over(state: &EntryState, now: Timestamp) -> bool {
-    state.gone || state.link.is_none() && state.expires_at.is_some_and(|at| at <= now)
+/// Why a session is not the next connection's too, where it is not. One that was to end with its
+/// connection is never reused, even where the next connection is what ends that [MQTT-3.1.2-6] (3.1.1).
+fn how_it_ends(state: &EntryState, clean_start: bool, now: Timestamp) -> Option<SessionEnd> {
+    if state.session.expiry_interval == 0 {
+        Some(SessionEnd::Disconnect)
+    } else if state.gone || state.link.is_none() && state.expires_at.is_some_and(|at| at <= now) {
+        Some(SessionEnd::Expired)
+    } else {
+        clean_start.then_some(SessionEnd::CleanStart)
+    }
 }
 
 fn end_connection(entry: &SessionEntry, end: &End) -> bool {

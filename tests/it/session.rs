@@ -201,6 +201,27 @@ async fn the_old_connection_of_a_takeover_is_told_0x8e() {
 }
 
 #[tokio::test]
+async fn a_session_that_ends_with_its_connection_is_not_taken_over() {
+    // A connection that took over one whose session was to end with it got that session: subscriptions
+    // of a clean session came to life in one that is kept.
+    // [MQTT-3.1.2-6] of 3.1.1, [MQTT-4.1.0-2] of 5.0
+    let script = Script::default().shared();
+    let server = start_hooked(Options::default(), &script).await;
+    for version in VERSIONS {
+        let mut old = Client::connect(&server, connect(version, "a")).await;
+        old.subscribe("t", QOS1).await;
+        let (new, connack) = Client::try_connect(&server, persistent(version, "a")).await;
+        assert!(!connack.session_present, "{version}");
+        assert_eq!(old.end().await, (version == V5).then_some(ReasonCode::SESSION_TAKEN_OVER));
+        assert_eq!(server.broker().client("a").unwrap().subscriptions, 0);
+        new.disconnect().await;
+        assert!(server.broker().delete_session("a"));
+    }
+    let ended = |what: &What| matches!(what, What::SessionDeleted { cause: SessionEnd::Disconnect, .. });
+    assert_eq!(script.count(ended), 2);
+}
+
+#[tokio::test]
 async fn many_takeovers_at_once_leave_one_connection() {
     let server = start().await;
     let address = server.addresses()[0];
