@@ -85,16 +85,16 @@ async fn acknowledgements_that_a_client_does_not_read_are_bounded_too() {
     let server = start().await;
     let mut deaf = Client::connect(&server, connect(V5, "deaf")).await;
     let pings = [0xC0, 0].repeat(64 * 1024);
-    let begun = Instant::now();
     let mut sent = 0;
-    let write = async {
-        while sent < 200 * MEGABYTE {
-            tokio::io::AsyncWriteExt::write_all(&mut deaf.stream, &pings).await.unwrap();
-            sent += pings.len();
+    loop {
+        let write = tokio::io::AsyncWriteExt::write_all(&mut deaf.stream, &pings);
+        match tokio::time::timeout(Duration::from_secs(1), write).await {
+            Ok(written) => written.unwrap(),
+            Err(_) => break,
         }
-    };
-    let stopped = tokio::time::timeout(Duration::from_secs(2), write).await.is_err();
-    assert!(stopped, "200 MB of PINGREQ were taken in {:?}", begun.elapsed());
+        sent += pings.len();
+        assert!(sent < 100 * MEGABYTE, "it is read from without end");
+    }
     let mut other = Client::connect(&server, connect(V5, "other")).await;
     other.ping().await;
 }
