@@ -20,6 +20,8 @@ mod subscribe;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::sync::watch;
+
 pub use attachment::{Attachment, Blocked, Closing, End, Polled};
 pub use authorize::AuthorizationCache;
 pub use clock::Clock;
@@ -53,6 +55,8 @@ pub struct Broker {
     retained: Retained,
     schedule: Schedule,
     statistics: Statistics,
+    /// Whether connections are to end.
+    shutdown: watch::Sender<bool>,
 }
 
 impl Broker {
@@ -75,6 +79,7 @@ impl Broker {
             schedule: Schedule::default(),
             statistics: Statistics::default(),
             clock: Clock::start(),
+            shutdown: watch::Sender::new(false),
             options,
             hooks,
             storage,
@@ -101,6 +106,12 @@ impl Broker {
     /// A name for a new connection.
     pub fn next_client_key(&self) -> ClientKey {
         self.registry.next_client_key()
+    }
+
+    /// Waits until connections are to end.
+    pub async fn shutting_down(&self) {
+        // The sender is this broker's own.
+        let _ = self.shutdown.subscribe().wait_for(|&shutdown| shutdown).await;
     }
 
     /// How many messages are retained.

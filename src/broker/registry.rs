@@ -139,8 +139,9 @@ impl Broker {
         true
     }
 
-    /// Ends every connection.
+    /// Ends every connection, also those that are only being made.
     pub fn end_all_connections(&self) {
+        self.shutdown.send_replace(true);
         for entry in self.registry.all() {
             end_connection(&entry, &End::Shutdown);
         }

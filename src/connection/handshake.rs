@@ -71,7 +71,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut input = Input::new(broker.options().maximum_connect_size);
-    let greeted = timeout(broker.options().connect_timeout, greet(stream, &mut input, &peer, broker)).await;
+    let greeting = timeout(broker.options().connect_timeout, greet(stream, &mut input, &peer, broker));
+    let greeted = tokio::select! {
+        biased;
+        greeted = greeting => greeted,
+        () = broker.shutting_down() => Ok(Err(Refused::silently("the server shuts down"))),
+    };
     let refused = match greeted {
         Ok(Ok(accepted)) => {
             let (attachment, terms, output, due_will) = accepted;

@@ -108,6 +108,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if let Err(ended) = self.act_on_packets().await {
                 break ended;
             }
+            if self.io.output.is_unanswerable() {
+                break Ended::refused(ReasonCode::PACKET_TOO_LARGE);
+            }
             self.io.collect(&self.attachment);
             if self.attachment.wants_replay() {
                 let replay = self.attachment.replay_retained(self.io.now);

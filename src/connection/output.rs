@@ -39,6 +39,8 @@ pub(super) struct Output {
     buffer: BytesMut,
     /// Bytes in all.
     len: usize,
+    /// An answer that the client waits for is larger than it takes.
+    unanswerable: bool,
 }
 
 /// What a client can take, apart from the output itself.
@@ -57,6 +59,7 @@ impl Output {
             pieces: VecDeque::new(),
             buffer: BytesMut::new(),
             len: 0,
+            unanswerable: false,
         }
     }
 
@@ -68,6 +71,12 @@ impl Output {
 
     pub(super) fn version(&self) -> ProtocolVersion {
         self.version
+    }
+
+    /// Whether an answer could not be given. The client would wait for it for ever: the connection has to
+    /// end.
+    pub(super) fn is_unanswerable(&self) -> bool {
+        self.unanswerable
     }
 
     /// Bytes that wait to be written.
@@ -96,7 +105,7 @@ impl Output {
         if self.fits(&bare) {
             self.write(&bare);
         } else {
-            tracing::debug!(packet = %packet.packet_type(), "not sent: larger than the client takes");
+            self.unanswerable = true;
         }
     }
 

@@ -2,8 +2,9 @@
 
 use tidegate::broker::Options;
 use tidegate::hook::{PublishOutcome, PublishVerdict, Reply};
-use tidegate::packet::{Connect, Packet, Publish, ReasonCode, encoded_len};
+use tidegate::packet::{Connect, Packet, Publish, ReasonCode, Subscribe, encoded_len};
 
+use crate::support::client::{id, to};
 use crate::support::*;
 
 #[tokio::test]
@@ -122,4 +123,27 @@ async fn a_client_that_wants_no_problem_information_gets_none() {
     let mut client = Client::connect(&server, asks).await;
     let ack = client.publish_packet(Publish { qos: QOS1, ..publish("t", "x") }).await;
     assert_eq!((ack.reason_code, ack.properties), (ReasonCode::QUOTA_EXCEEDED, None));
+}
+
+#[tokio::test]
+async fn an_answer_that_the_client_cannot_take_ends_the_connection() {
+    // The answer was left out and the client waited for it for ever.
+    let server = start().await;
+    let asks = Connect { maximum_packet_size: Some(100), ..connect(V5, "client") };
+    let mut client = Client::connect(&server, asks).await;
+    let subscriptions = (0..100).map(|n| to(&format!("t/{n}"), QOS1)).collect();
+    client
+        .send(Packet::Subscribe(Box::new(Subscribe {
+            packet_identifier: id(1),
+            subscription_identifier: None,
+            user_properties: Vec::new(),
+            subscriptions,
+        })))
+        .await;
+    assert_eq!(client.end().await, Some(ReasonCode::PACKET_TOO_LARGE));
+
+    let mut client = Client::open(&server, V5).await;
+    let asks = Connect { maximum_packet_size: Some(6), ..connect(V5, "small") };
+    client.send(Packet::Connect(Box::new(asks))).await;
+    assert_eq!(client.end().await, Some(ReasonCode::PACKET_TOO_LARGE), "not even CONNACK fits");
 }

@@ -42,6 +42,19 @@ async fn shutdown_does_not_wait_for_ever_for_clients_that_do_not_listen() {
 }
 
 #[tokio::test]
+async fn a_connection_that_never_said_connect_does_not_hold_up_shutdown() {
+    // Shutdown waited its full five seconds for such a connection, which nobody had told to end.
+    let server = start().await;
+    let mut silent = Client::open(&server, V5).await;
+    let begun = std::time::Instant::now();
+    let shutdown = tokio::spawn(server.shutdown());
+    assert_eq!(silent.end().await, None);
+    drop(silent);
+    within(shutdown).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn what_was_queued_before_shutdown_is_still_sent() {
     // A connection that was told to end looked at nothing else: what had been queued for its client just
     // before, and acknowledged to the publisher, was dropped.
