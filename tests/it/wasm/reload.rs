@@ -81,14 +81,14 @@ async fn exchange(broker: &Broker, plugin: &Path, round: usize) {
     let before = status(broker);
     let marker = fs::read(module("marker")).unwrap();
     match round {
-        _ if round % 4 == 0 => replace(plugin, &fs::read(module("marker-two")).unwrap()),
+        _ if round.is_multiple_of(4) => replace(plugin, &fs::read(module("marker-two")).unwrap()),
         _ if round % 4 == 2 => replace(plugin, &marker),
         1 | 13 => replace(plugin, b"this is no Wasm"),
         5 | 17 => replace(plugin, &marker[..marker.len() / 2]),
         9 => replace(plugin, &fs::read(module("unknown-import")).unwrap()),
         _ => replace(plugin, &fs::read(module("refuses-init")).unwrap()),
     }
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         until("the new version runs", || {
             let now = status(broker);
             now.version > before.version && now.load_error.is_none()
