@@ -85,15 +85,13 @@ impl Attachment {
         if let Some(end) = &link.end {
             return Polled::End(end.clone());
         }
-        if has_work && blocked == Blocked::No {
-            return Polled::Work;
-        }
+        // Also where there is work: it may turn out that nothing of it can be sent.
         link.blocked = blocked;
         match &mut link.waker {
             Some(old) => old.clone_from(waker),
             none => *none = Some(waker.clone()),
         }
-        Polled::Idle
+        if has_work && blocked == Blocked::No { Polled::Work } else { Polled::Idle }
     }
 
     /// Hands what is to be sent to `send`, in order, until it returns false or nothing is left. A

@@ -44,7 +44,7 @@ impl Broker {
         now: Timestamp,
     ) -> FannedOut {
         let forwarded = self.cluster.forward(&message);
-        let mut matches = self.find_matches(&message);
+        let mut matches = self.find_matches(sender, &message);
         let found = !matches.is_empty();
         let wanted = self.hooks.wanted();
         let asks = wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
@@ -97,11 +97,13 @@ impl Broker {
     }
 
     /// The matching subscriptions, those of one session beside each other.
-    fn find_matches(&self, message: &ApplicationMessage) -> Vec<Match> {
+    fn find_matches(&self, sender: Option<&Arc<ClientInfo>>, message: &ApplicationMessage) -> Vec<Match> {
         let mut matches = MATCHES.take();
         // No session is locked here: whoever subscribes locks its session first, then the index.
         let mut add = |key: &SessionKey, subscription: &Subscription| {
-            if !(subscription.no_local && key.0.belongs_to(message.publisher)) {
+            // By Client Identifier, whichever of its connections it was [MQTT-3.8.3-3].
+            let own = || sender.is_some_and(|client| client.client_identifier == key.0.client_identifier);
+            if !(subscription.no_local && own()) {
                 matches.push(Match { entry: key.0.clone(), subscription: *subscription });
             }
         };
@@ -135,6 +137,9 @@ impl Broker {
                 }
             }
             deliveries = allowed;
+        }
+        if deliveries.is_empty() {
+            return false;
         }
         let outcome = if self.hooks.wanted().contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE) {
             let receivers: Vec<Receiver> =
@@ -191,7 +196,10 @@ impl Broker {
             retain: message.retain,
         };
         let allowed = self.authorize(context, &mut cache, now).await.is_ok();
-        entry.lock().delivery_verdicts = cache;
+        let mut state = entry.lock();
+        if state.last_client.key == client.key {
+            state.delivery_verdicts = cache;
+        }
         allowed
     }
 }

@@ -78,6 +78,9 @@ impl Broker {
     /// Does what falls due, for as long as it is polled.
     pub async fn keep_house(&self) {
         loop {
+            while self.forget_expired_retained(self.now()) {
+                tokio::task::yield_now().await;
+            }
             let now = self.now();
             let sleep = self.schedule.next().map_or(LONGEST_SLEEP, |at| now.until(at).min(LONGEST_SLEEP));
             tokio::select! {

@@ -42,6 +42,7 @@ impl Broker {
             return Published { reply, ..refused(reason) };
         }
         if message.retain
+            && self.options.retain_available
             && let Err(reason) = self.retain(&message)
         {
             return Published { reply, ..refused(reason) };

@@ -11,12 +11,13 @@ use bytestring::ByteString;
 use hashbrown::HashMap;
 
 use super::attachment::{Attachment, Blocked, Closing, End};
+use super::authorize::AuthorizationCache;
 use super::session_entry::{EntryState, Link, SessionEntry, SessionKey};
 use super::{Broker, read, write};
 use crate::hook::{ClientInfo, DisconnectCause, SessionEnd, What};
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::ReasonCode;
-use crate::session::{NEVER_EXPIRES, QueueLimits, Session, Will};
+use crate::session::{Delivery, Dropped, NEVER_EXPIRES, QueueLimits, Session, Will};
 
 #[derive(Default)]
 pub(super) struct Registry {
@@ -89,20 +90,21 @@ impl Broker {
     /// # Errors
     /// Where there are too many sessions.
     pub fn open(self: &Arc<Self>, request: OpenRequest) -> Result<Opened, OpenError> {
-        let now = self.now();
         let client = request.client.clone();
         let mut sessions = write(&self.registry.sessions);
         let existing = sessions.get(&client.client_identifier).cloned();
-        let (mut due_will, mut end) = (None, None);
+        let (mut due_will, mut end, mut dropped) = (None, None, Vec::new());
         if let Some(entry) = &existing {
             let mut state = entry.lock();
-            end = how_it_ends(&state, request.clean_start, now);
+            // The time is read under the lock: what was decided under it before is past by now.
+            end = how_it_ends(&state, request.clean_start, self.now());
             let ends = end.is_some();
-            due_will = self.take_over(entry, &mut state, ends);
+            (due_will, dropped) = self.take_over(entry, &mut state, ends);
             if !ends {
                 self.resume(entry, &mut state, &request);
                 drop(state);
                 drop(sessions);
+                self.dropped_offline(entry, dropped);
                 let attachment = Attachment::new(self.clone(), entry.clone(), client);
                 return Ok(Opened { attachment, session_present: true, due_will });
             }
@@ -114,6 +116,7 @@ impl Broker {
         sessions.insert(entry.client_identifier.clone(), entry.clone());
         drop(sessions);
         if let Some(old) = existing {
+            self.dropped_offline(&old, dropped);
             self.forget(&old, end.unwrap_or(SessionEnd::CleanStart));
         }
         self.event(|| What::SessionCreated { client_identifier: entry.client_identifier.clone() });
@@ -149,7 +152,7 @@ impl Broker {
 
     /// How many sessions a connection holds now.
     pub fn connected_count(&self) -> usize {
-        self.registry.all().iter().filter(|entry| entry.lock().link.is_some()).count()
+        self.registry.all().iter().filter(|entry| entry.connected() != ClientKey::default()).count()
     }
 
     pub fn session_count(&self) -> usize {
@@ -185,7 +188,9 @@ impl Broker {
             }
             dropped = state.session.detach();
             ends = state.gone || state.session.expiry_interval == 0;
-            due = self.settle_will(&mut state, closing, ends, now);
+            // Sessions do not outlive this process, nor does a Will that would wait.
+            let last_chance = ends || cause == DisconnectCause::Shutdown;
+            due = self.settle_will(&mut state, closing, last_chance, now);
             if !ends && state.session.expiry_interval != NEVER_EXPIRES {
                 state.expires_at = Some(now.after_secs(state.session.expiry_interval));
             }
@@ -194,9 +199,7 @@ impl Broker {
             }
         }
         drop(state);
-        for delivery in dropped {
-            self.dropped(&entry.client_identifier, &delivery, crate::session::Dropped::Offline);
-        }
+        self.dropped_offline(entry, dropped);
         self.event(|| What::ClientDisconnected { client: client.clone(), cause, reason });
         if ends {
             self.remove(entry, SessionEnd::Disconnect);
@@ -209,8 +212,8 @@ impl Broker {
         {
             let mut sessions = write(&self.registry.sessions);
             let same = sessions.get(&entry.client_identifier).is_some_and(|found| Arc::ptr_eq(found, entry));
-            // A connection that came meanwhile keeps it.
-            if same && cause != SessionEnd::Admin && entry.lock().link.is_some() {
+            // A connection that came meanwhile keeps it, also where it has gone again.
+            if same && cause != SessionEnd::Admin && !self.is_over(&entry.lock()) {
                 return;
             }
             if same {
@@ -249,6 +252,19 @@ impl Broker {
         self.event(|| What::SessionDeleted { client_identifier: entry.client_identifier.clone(), cause });
     }
 
+    /// Whether nobody holds a session and its time is past.
+    fn is_over(&self, state: &EntryState) -> bool {
+        let past = state.expires_at.is_some_and(|at| at <= self.now());
+        state.link.is_none() && (past || state.session.expiry_interval == 0)
+    }
+
+    /// Tells of QoS 0 messages that a session without a connection does not keep.
+    fn dropped_offline(&self, entry: &SessionEntry, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            self.dropped(&entry.client_identifier, &delivery, Dropped::Offline);
+        }
+    }
+
     fn new_entry(&self, request: OpenRequest) -> SessionEntry {
         let limits = QueueLimits {
             messages: self.options.maximum_queued_messages,
@@ -270,21 +286,27 @@ impl Broker {
     }
 
     /// Takes the session from the connection that holds it, if one does.
-    fn take_over(&self, entry: &SessionEntry, state: &mut EntryState, session_ends: bool) -> Option<DueWill> {
+    fn take_over(
+        &self,
+        entry: &SessionEntry,
+        state: &mut EntryState,
+        session_ends: bool,
+    ) -> (Option<DueWill>, Vec<Delivery>) {
         let client = state.last_client.clone();
         let link = entry.set_link(state, None);
         let waits = state.will_due.take().is_some();
         let will = state.session.will.take().filter(|_| link.is_some() || waits);
         // Where the session goes on before the delay has passed, the Will is not sent [MQTT-3.1.3-9].
         let due = will.filter(|will| session_ends || link.is_some() && will.delay_interval == 0);
+        let mut dropped = Vec::new();
         if let Some(link) = link {
             self.statistics.takeovers.count();
-            state.session.detach();
+            dropped = state.session.detach();
             if let Some(waker) = link.waker {
                 waker.wake();
             }
         }
-        due.map(|will| DueWill { client, message: will.message })
+        (due.map(|will| DueWill { client, message: will.message }), dropped)
     }
 
     /// What becomes of the Will at the end of a connection.
@@ -312,6 +334,8 @@ impl Broker {
 fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
     let link = Link { client: request.client.clone(), waker: None, blocked: Blocked::No, end: None };
     entry.set_link(state, Some(link));
+    // They were about another connection, perhaps of another user.
+    state.delivery_verdicts = AuthorizationCache::default();
     state.session.will = request.will.clone();
     state.session.expiry_interval = request.expiry_interval;
     state.session.resume(request.receive_maximum);

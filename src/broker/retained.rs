@@ -3,11 +3,12 @@
 //! A replay is not put into the queue at once: `#` may match more messages than any queue takes. It is
 //! remembered as a place in the tree, and the connection takes further messages as its queue empties.
 
-use std::sync::{Arc, RwLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::attachment::Attachment;
 use super::session_entry::{EntryState, SessionEntry};
-use super::{Broker, read, write};
+use super::{Broker, lock, read, write};
 use crate::hook::{RetainedChange, What};
 use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::ReasonCode;
@@ -17,9 +18,14 @@ use crate::topic::{Cursor, RetainedTree, TopicFilter, TopicName};
 
 /// Messages of a replay that are taken at a time at most, and the queue length below which they are.
 const BATCH: usize = 64;
+/// Expired messages that are removed in one go.
+const SWEEP: usize = 1000;
 
 pub(super) struct Retained {
     messages: RwLock<RetainedTree<Arc<ApplicationMessage>>>,
+    /// When which message expires. Held while a change is committed and applied, so that storage and tree
+    /// see the changes of a topic in one order.
+    expiring: Mutex<BTreeSet<(Timestamp, TopicName)>>,
 }
 
 /// Retained messages that a new subscription is still to get.
@@ -39,11 +45,12 @@ impl Replay {
 
 impl Retained {
     pub(super) fn load(storage: &dyn Storage) -> Result<Retained, StorageError> {
-        let mut messages = RetainedTree::new(fastrand::u64(..));
-        storage.load_retained(&mut |message| {
+        let (mut messages, mut expiring) = (RetainedTree::new(fastrand::u64(..)), BTreeSet::new());
+        storage.load_retained(&mut |message: Arc<ApplicationMessage>| {
+            expiring.extend(message.expires_at.map(|at| (at, message.topic.clone())));
             messages.insert(message.topic.clone(), message);
         })?;
-        Ok(Retained { messages: RwLock::new(messages) })
+        Ok(Retained { messages: RwLock::new(messages), expiring: Mutex::new(expiring) })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -71,11 +78,13 @@ impl Broker {
             let kept = ApplicationMessage { origin: Origin::Retained, ..message.to_detached() };
             (Op::SetRetained(Arc::new(kept)), RetainedChange::Set)
         };
+        let mut expiring = lock(&self.retained.expiring);
         if let Err(error) = self.storage.commit(std::slice::from_ref(&op)) {
             tracing::error!(%error, "could not retain a message");
             return Err(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
         }
-        let changed = self.apply(op);
+        let changed = self.apply(op, &mut expiring);
+        drop(expiring);
         if changed {
             self.event(|| What::RetainedMessageChanged {
                 topic: topic.clone(),
@@ -87,45 +96,68 @@ impl Broker {
     }
 
     fn room_for(&self, topic: &TopicName) -> Result<(), ReasonCode> {
-        let messages = read(&self.retained.messages);
-        if messages.len() < self.options.maximum_retained_messages || messages.get(topic).is_some() {
+        let has_room = || {
+            let messages = read(&self.retained.messages);
+            messages.len() < self.options.maximum_retained_messages || messages.get(topic).is_some()
+        };
+        if has_room() {
+            return Ok(());
+        }
+        // Some of those that are there may only wait to be removed.
+        self.forget_expired_retained(self.now());
+        if has_room() {
             return Ok(());
         }
         self.statistics.retained_refused.count();
         Err(ReasonCode::QUOTA_EXCEEDED)
     }
 
-    fn apply(&self, op: Op) -> bool {
+    /// Says whether there was something to change.
+    fn apply(&self, op: Op, expiring: &mut BTreeSet<(Timestamp, TopicName)>) -> bool {
         let mut messages = write(&self.retained.messages);
-        match op {
+        let (changed, former) = match op {
             Op::SetRetained(message) => {
-                messages.insert(message.topic.clone(), message);
-                true
+                expiring.extend(message.expires_at.map(|at| (at, message.topic.clone())));
+                let same_time = message.expires_at;
+                let former = messages.insert(message.topic.clone(), message);
+                (true, former.filter(|former| former.expires_at != same_time))
             }
-            Op::DeleteRetained(topic) => messages.remove(&topic).is_some(),
+            Op::DeleteRetained(topic) => {
+                let former = messages.remove(&topic);
+                (former.is_some(), former)
+            }
+        };
+        drop(messages);
+        if let Some(former) = former
+            && let Some(at) = former.expires_at
+        {
+            expiring.remove(&(at, former.topic.clone()));
         }
+        changed
     }
 
-    /// Removes a message found expired, if it still is what stands there.
-    fn forget_expired(&self, expired: &[Arc<ApplicationMessage>]) {
-        for message in expired {
-            let removed = {
-                let mut messages = write(&self.retained.messages);
-                let same = messages.get(&message.topic).is_some_and(|found| Arc::ptr_eq(found, message));
-                same && messages.remove(&message.topic).is_some()
+    /// Removes some messages whose time is over. Says whether there are more.
+    pub(super) fn forget_expired_retained(&self, now: Timestamp) -> bool {
+        for _ in 0..SWEEP {
+            let mut expiring = lock(&self.retained.expiring);
+            let Some(topic) = expiring.first().filter(|(at, _)| *at <= now).map(|(_, topic)| topic.clone())
+            else {
+                return false;
             };
-            if removed {
-                let op = Op::DeleteRetained(message.topic.clone());
-                if let Err(error) = self.storage.commit(&[op]) {
-                    tracing::warn!(%error, "could not delete an expired retained message");
-                }
-                self.event(|| What::RetainedMessageChanged {
-                    topic: message.topic.clone(),
-                    change: RetainedChange::Expired,
-                    payload_length: 0,
-                });
+            let op = Op::DeleteRetained(topic.clone());
+            if let Err(error) = self.storage.commit(std::slice::from_ref(&op)) {
+                tracing::warn!(%error, "could not delete an expired retained message");
+                return false;
             }
+            self.apply(op, &mut expiring);
+            drop(expiring);
+            self.event(|| What::RetainedMessageChanged {
+                topic,
+                change: RetainedChange::Expired,
+                payload_length: 0,
+            });
         }
+        true
     }
 
     /// The next retained messages of a replay, as many as the queue takes; what is found expired is
@@ -144,12 +176,14 @@ impl Broker {
                 return (Vec::new(), true);
             }
         }
-        let (expired, live): (Vec<_>, Vec<_>) =
-            batch.messages.into_iter().partition(|message| message.is_expired(now));
-        self.forget_expired(&expired);
+        let found = batch.messages.len();
+        batch.messages.retain(|message| !message.is_expired(now));
+        if batch.messages.len() < found {
+            self.forget_expired_retained(now);
+        }
         replay.cursor = batch.next;
         replay.alone = false;
-        (live, replay.cursor.is_some())
+        (batch.messages, replay.cursor.is_some())
     }
 
     fn look_for_retained(&self, replay: &Replay, limit: usize) -> Batch {
@@ -196,8 +230,18 @@ impl Attachment {
                 self.broker.deliver_retained(entry, message, replay.subscription, now).await;
             }
             if more {
-                self.with_state(|state| state.replays.push_front(replay));
+                self.put_back(replay);
             }
+            // A filter may look at many messages and find few: others get their turn meanwhile.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Also where another connection holds the session by now: it goes on with the replay.
+    fn put_back(&self, replay: Replay) {
+        let mut state = self.entry.lock();
+        if !state.gone {
+            state.replays.push_front(replay);
         }
     }
 

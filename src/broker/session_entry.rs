@@ -25,8 +25,6 @@ pub(super) struct SessionEntry {
     pub client_identifier: ByteString,
     /// The connection that holds it, 0 for none: a copy of the state's, for those who must not lock it.
     connected: AtomicU64,
-    /// The connection that held it last.
-    last_connected: AtomicU64,
     state: Mutex<EntryState>,
 }
 
@@ -83,7 +81,6 @@ impl SessionEntry {
             number,
             client_identifier: session.client_identifier.clone(),
             connected: AtomicU64::new(0),
-            last_connected: AtomicU64::new(client.key.0),
             state: Mutex::new(EntryState {
                 session,
                 link: None,
@@ -107,17 +104,11 @@ impl SessionEntry {
         ClientKey(self.connected.load(Ordering::Relaxed))
     }
 
-    /// Whether this connection holds it, or was the last that did.
-    pub fn belongs_to(&self, key: ClientKey) -> bool {
-        key != ClientKey::default() && self.last_connected.load(Ordering::Relaxed) == key.0
-    }
-
     /// Makes a connection the one that holds it, or none.
     pub fn set_link(&self, state: &mut EntryState, link: Option<Link>) -> Option<Link> {
         let key = link.as_ref().map_or(0, |link| link.client.key.0);
         self.connected.store(key, Ordering::Relaxed);
         if let Some(link) = &link {
-            self.last_connected.store(key, Ordering::Relaxed);
             state.last_client = link.client.clone();
         }
         std::mem::replace(&mut state.link, link)

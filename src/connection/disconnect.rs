@@ -13,8 +13,8 @@ use crate::broker::{Closing, End};
 use crate::hook::{DisconnectCause, Reply};
 use crate::packet::{DecodeError, Disconnect, Packet, PacketType, ProtocolVersion, ReasonCode};
 
-/// How long a client may take to read the farewell. Nobody else waits for it.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client may take to read a farewell, or why it is refused. Nobody else waits for it.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The end of a connection.
 #[derive(Debug)]
@@ -110,10 +110,9 @@ impl Ended {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// The client said DISCONNECT.
     pub(super) fn disconnected(&self, disconnect: &Disconnect) -> Ended {
-        let now = self.attachment.expiry_interval();
         let wanted = disconnect.session_expiry_interval;
         // [MQTT-3.14.2-2]: a session that was to end with its connection cannot be kept after all.
-        if now == 0 && wanted.is_some_and(|seconds| seconds > 0) {
+        if self.asked_expiry_interval == 0 && wanted.is_some_and(|seconds| seconds > 0) {
             return Ended::protocol_error("DISCONNECT sets a Session Expiry Interval after CONNECT set 0");
         }
         let closing = match disconnect.reason_code {
@@ -135,16 +134,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         tracing::debug!(%client, cause = ?ended.cause, reason = ?ended.reason, why = %ended.why, "client disconnected");
         let broker = self.attachment.broker().clone();
         let due_will = self.attachment.close(ended.closing, ended.cause, ended.reason, ended.expiry_interval);
-        if let Some(will) = due_will {
-            broker.publish_will(will).await;
-        }
-        if ended.telling == Telling::Disconnect {
-            if self.io.output.version() == ProtocolVersion::V5 {
-                self.io.output.packet(&Packet::Disconnect(Box::new(farewell(ended))));
+        let io = &mut self.io;
+        let say_farewell = async {
+            if ended.telling == Telling::Disconnect {
+                if io.output.version() == ProtocolVersion::V5 {
+                    io.output.packet(&Packet::Disconnect(Box::new(farewell(ended))));
+                }
+                // A client that does not read gets no farewell.
+                let _ = timeout(FAREWELL, io.drain()).await;
             }
-            // A client that does not read gets no farewell.
-            let _ = timeout(FAREWELL, self.io.drain()).await;
-        }
+        };
+        let publish_will = async {
+            if let Some(will) = due_will {
+                broker.publish_will(will).await;
+            }
+        };
+        tokio::join!(publish_will, say_farewell);
     }
 
     fn count(&self, ended: &Ended) {
@@ -159,9 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> super::Io<S> {
     async fn drain(&mut self) -> std::io::Result<()> {
-        while !self.output.is_empty() {
-            std::future::poll_fn(|cx| self.output.poll_write(cx, &mut self.stream)).await?;
-        }
+        self.output.write_all(&mut self.stream).await?;
         linger(&mut self.stream).await
     }
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::Peer;
-use super::disconnect::linger;
+use super::disconnect::{FAREWELL, linger};
 use super::input::Input;
 use super::output::{Output, texts};
 use crate::broker::{Attachment, Broker, DueWill, OpenError, OpenRequest, Opened};
@@ -27,9 +27,6 @@ use crate::packet::{
 use crate::session::{NEVER_EXPIRES, Will};
 use crate::topic::TopicName;
 
-/// How long a refused client may take to read why.
-const FAREWELL: Duration = Duration::from_secs(1);
-
 /// A client that is in.
 pub(super) struct Accepted {
     pub input: Input,
@@ -41,6 +38,10 @@ pub(super) struct Accepted {
     pub receive_maximum: NonZeroU16,
     /// Seconds.
     pub session_expiry_cap: u32,
+    /// Seconds; what CONNECT asked for.
+    pub asked_expiry_interval: u32,
+    /// Of the connection that had the session before.
+    pub due_will: Option<DueWill>,
 }
 
 /// Why a client is not let in.
@@ -49,6 +50,8 @@ struct Refused {
     /// None: close without a word, as the specification asks for.
     reason: Option<ReasonCode>,
     reply: Option<Box<Reply>>,
+    /// The client's.
+    maximum_packet_size: Option<u32>,
     why: String,
 }
 
@@ -70,54 +73,48 @@ pub(super) async fn shake_hands<S>(stream: &mut S, peer: Peer, broker: &Arc<Brok
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut input = Input::new(broker.options().maximum_connect_size);
-    let greeting = timeout(broker.options().connect_timeout, greet(stream, &mut input, &peer, broker));
     let greeted = tokio::select! {
         biased;
-        greeted = greeting => greeted,
-        () = broker.shutting_down() => Ok(Err(Refused::silently("the server shuts down"))),
+        greeted = greet(stream, &peer, broker) => greeted,
+        () = broker.shutting_down() => Err(Refused::silently("the server shuts down")),
     };
-    let refused = match greeted {
-        Ok(Ok(accepted)) => {
-            let (attachment, terms, output, due_will) = accepted;
-            if let Some(will) = due_will {
-                broker.publish_will(will).await;
-            }
-            input.decoder().set_maximum_packet_size(terms.maximum_packet_size);
-            return Some(Accepted {
-                input,
-                output,
-                attachment,
-                keep_alive: terms.keep_alive,
-                expires_at: terms.expires_at,
-                receive_maximum: terms.receive_maximum,
-                session_expiry_cap: terms.session_expiry_cap,
-            });
+    match greeted {
+        Ok(accepted) => Some(accepted),
+        Err(refused) => {
+            tracing::debug!(peer = ?peer.address, reason = ?refused.reason, why = %refused.why, "client refused");
+            // One that does not read is not told.
+            let _ = timeout(FAREWELL, refuse(stream, refused)).await;
+            None
         }
-        Ok(Err(refused)) => refused,
-        Err(_) => Refused::silently("no CONNECT in time"),
-    };
-    tracing::debug!(peer = ?peer.address, reason = ?refused.reason, why = %refused.why, "client refused");
-    // One that does not read is not told.
-    let _ = timeout(FAREWELL, refuse(stream, refused)).await;
-    None
+    }
 }
 
-/// CONNECT, hook, session; CONNACK stands in the output.
-async fn greet<S>(
-    stream: &mut S,
-    input: &mut Input,
-    peer: &Peer,
-    broker: &Arc<Broker>,
-) -> Result<(Attachment, Terms, Output, Option<DueWill>), Refused>
+/// Only the client's part has a time-out: hooks have deadlines of their own.
+async fn greet<S>(stream: &mut S, peer: &Peer, broker: &Arc<Broker>) -> Result<Accepted, Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let connect = read_connect(stream, input).await?;
+    let mut input = Input::new(broker.options().maximum_connect_size);
+    let connect = timeout(broker.options().connect_timeout, read_connect(stream, &mut input))
+        .await
+        .unwrap_or_else(|_| Err(Refused::silently("no CONNECT in time")))?;
+    let maximum_packet_size = connect.maximum_packet_size;
+    let refused = |refused| Refused { maximum_packet_size, ..refused };
+    admit(connect, input, peer, broker).await.map_err(refused)
+}
+
+/// Hook, session; CONNACK stands in the output.
+async fn admit(
+    connect: Connect,
+    mut input: Input,
+    peer: &Peer,
+    broker: &Arc<Broker>,
+) -> Result<Accepted, Refused> {
     let version = connect.protocol_version;
-    let refuse = |reason, why: &str| Err(Refused::with(version, reason, why));
+    let refuse = |reason, why: &str| Refused::with(version, reason, why);
     if connect.authentication_method.is_some() {
-        return refuse(ReasonCode::BAD_AUTHENTICATION_METHOD, "no authentication method is supported");
+        let why = "no authentication method is supported";
+        return Err(refuse(ReasonCode::BAD_AUTHENTICATION_METHOD, why));
     }
     check_client_identifier(&connect)?;
     check_will(&connect, broker)?;
@@ -133,7 +130,7 @@ where
     };
     let Opened { attachment, session_present, due_will } = broker.open(request).map_err(|error| {
         let OpenError::TooManySessions = error;
-        Refused::with(version, ReasonCode::QUOTA_EXCEEDED, &error.to_string())
+        refuse(ReasonCode::QUOTA_EXCEEDED, &error.to_string())
     })?;
     let mut output = Output::new(version);
     output.set_limits(connect.maximum_packet_size, connect.request_problem_information);
@@ -141,7 +138,18 @@ where
     let client = &terms.client;
     tracing::debug!(client = %client.client_identifier, key = client.key.0, peer = ?peer.address, %version, session_present, "client connected");
     broker.event(|| What::ClientConnected { client: client.clone(), session_present });
-    Ok((attachment, terms, output, due_will))
+    input.decoder().set_maximum_packet_size(terms.maximum_packet_size);
+    Ok(Accepted {
+        input,
+        output,
+        attachment,
+        keep_alive: terms.keep_alive,
+        expires_at: terms.expires_at,
+        receive_maximum: terms.receive_maximum,
+        session_expiry_cap: terms.session_expiry_cap,
+        asked_expiry_interval: asked_expiry(&connect),
+        due_will,
+    })
 }
 
 /// The first packet, which must be CONNECT [MQTT-3.1.0-1].
@@ -232,15 +240,14 @@ fn settle(client: Arc<ClientInfo>, connect: &Connect, outcome: ConnectOutcome, b
     let options = broker.options();
     let ConnectOutcome { overrides, reply, .. } = outcome;
     let (client, assigned) = named(client, &overrides);
-    let wanted = match connect.protocol_version {
-        ProtocolVersion::V5 => connect.session_expiry_interval.unwrap_or(0),
-        ProtocolVersion::V311 if connect.clean_start => 0,
-        ProtocolVersion::V311 => NEVER_EXPIRES,
-    };
     let cap = overrides.session_expiry_cap.unwrap_or(NEVER_EXPIRES).min(options.maximum_session_expiry);
-    let ours = NonZeroU16::new(options.receive_maximum).unwrap_or(NonZeroU16::MIN);
+    let ours = match connect.protocol_version {
+        ProtocolVersion::V5 => NonZeroU16::new(options.receive_maximum).unwrap_or(NonZeroU16::MIN),
+        // It has no Receive Maximum, and cannot be told of one.
+        ProtocolVersion::V311 => NonZeroU16::MAX,
+    };
     Terms {
-        session_expiry: wanted.min(cap),
+        session_expiry: asked_expiry(connect).min(cap),
         session_expiry_cap: cap,
         keep_alive: keep_alive(connect, overrides.server_keep_alive, options.maximum_keep_alive),
         receive_maximum: overrides.receive_maximum.and_then(NonZeroU16::new).map_or(ours, |it| it.min(ours)),
@@ -251,6 +258,15 @@ fn settle(client: Arc<ClientInfo>, connect: &Connect, outcome: ConnectOutcome, b
         client,
         assigned,
         reply,
+    }
+}
+
+/// Seconds that the client wants its session to be kept.
+fn asked_expiry(connect: &Connect) -> u32 {
+    match connect.protocol_version {
+        ProtocolVersion::V5 => connect.session_expiry_interval.unwrap_or(0),
+        ProtocolVersion::V311 if connect.clean_start => 0,
+        ProtocolVersion::V311 => NEVER_EXPIRES,
     }
 }
 
@@ -316,7 +332,7 @@ fn session_will(will: &WillPacket, client: &ClientInfo) -> Option<Box<Will>> {
 fn connack(connect: &Connect, terms: &Terms, session_present: bool, broker: &Broker) -> Connack {
     let options = broker.options();
     let (reason_string, user_properties, server_reference) = texts(terms.reply.clone());
-    let asked = connect.session_expiry_interval.unwrap_or(0);
+    let asked = asked_expiry(connect);
     Connack {
         session_present,
         session_expiry_interval: (terms.session_expiry != asked).then_some(terms.session_expiry),
@@ -336,11 +352,17 @@ fn connack(connect: &Connect, terms: &Terms, session_present: bool, broker: &Bro
 
 impl Refused {
     fn with(version: ProtocolVersion, reason: ReasonCode, why: &str) -> Refused {
-        Refused { version, reason: Some(reason), reply: None, why: why.to_string() }
+        Refused { reason: Some(reason), version, ..Refused::silently(why) }
     }
 
     fn silently(why: &str) -> Refused {
-        Refused { version: ProtocolVersion::V311, reason: None, reply: None, why: why.to_string() }
+        Refused {
+            version: ProtocolVersion::V311,
+            reason: None,
+            reply: None,
+            maximum_packet_size: None,
+            why: why.to_string(),
+        }
     }
 
     /// Only CONNECT can be answered, and MQTT 3.1.1 has no answer to a malformed one [MQTT-3.1.4-1].
@@ -372,10 +394,9 @@ where
             ..Connack::refused(if legal { reason } else { ReasonCode::NOT_AUTHORIZED })
         };
         let mut output = Output::new(refused.version);
+        output.set_limits(refused.maximum_packet_size, true);
         output.packet(&Packet::Connack(Box::new(connack)));
-        while !output.is_empty() {
-            std::future::poll_fn(|cx| output.poll_write(cx, stream)).await?;
-        }
+        output.write_all(stream).await?;
     }
     linger(stream).await
 }

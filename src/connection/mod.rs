@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, End, Polled};
+use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, DueWill, End, Polled};
 use crate::hook::{DisconnectCause, ListenerPolicy};
 use crate::message::Timestamp;
 use crate::packet::{Ack, Packet, ReasonCode};
@@ -35,6 +35,8 @@ use topic_alias::TopicAliases;
 
 /// Bytes waiting to be written above which nothing more is taken from the client or the session.
 const HIGH_WATER: usize = 64 * 1024;
+/// Packets of one client after which others of the same thread get their turn, a few times over.
+const FAIR: u32 = 32;
 
 /// Where a connection came from.
 #[derive(Clone, Debug)]
@@ -57,6 +59,7 @@ where
     let connection = Connection {
         io: Io {
             timers: Timers::new(accepted.keep_alive, accepted.expires_at, broker.options().write_timeout),
+            more_to_decode: false,
             stream,
             input: accepted.input,
             output: accepted.output,
@@ -67,8 +70,9 @@ where
         aliases: TopicAliases::new(broker.options().topic_alias_maximum),
         receive_maximum: accepted.receive_maximum,
         session_expiry_cap: accepted.session_expiry_cap,
+        asked_expiry_interval: accepted.asked_expiry_interval,
     };
-    connection.run().await;
+    connection.run(accepted.due_will).await;
 }
 
 struct Connection<S> {
@@ -80,6 +84,8 @@ struct Connection<S> {
     receive_maximum: NonZeroU16,
     /// Seconds; also for what DISCONNECT asks for.
     session_expiry_cap: u32,
+    /// Seconds; what CONNECT asked for.
+    asked_expiry_interval: u32,
 }
 
 /// What is apart from the session: bytes and time.
@@ -89,20 +95,17 @@ struct Io<S> {
     output: Output,
     timers: Timers,
     now: Timestamp,
-}
-
-/// Why a connection woke up.
-enum Turn {
-    Read,
-    /// The session has something to send.
-    Work,
-    /// A write made room.
-    Written,
-    Ended(Ended),
+    /// Packets that were read wait until the client takes what it was answered.
+    more_to_decode: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
-    async fn run(mut self) {
+    /// `due_will` is that of the connection which had the session before.
+    async fn run(mut self, due_will: Option<DueWill>) {
+        if let Some(will) = due_will {
+            let broker = self.attachment.broker().clone();
+            wait(&mut self.io, &self.attachment, broker.publish_will(will)).await;
+        }
         let ended = loop {
             self.io.now = self.attachment.broker().now();
             if let Err(ended) = self.act_on_packets().await {
@@ -117,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 wait(&mut self.io, &self.attachment, replay).await;
                 self.io.collect(&self.attachment);
             }
-            if let Turn::Ended(ended) = self.turn().await {
+            if let Err(ended) = self.turn().await {
                 break ended;
             }
         };
@@ -130,11 +133,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Acts on what has been read, for as long as the client takes what it is answered.
     async fn act_on_packets(&mut self) -> Result<(), Ended> {
-        while self.io.output.len() < HIGH_WATER {
+        if self.io.timers.is_expired() {
+            return Err(Ended::expired());
+        }
+        for count in 1_u32.. {
+            self.io.more_to_decode = self.io.is_blocked();
+            if self.io.more_to_decode {
+                break;
+            }
             match self.io.input.next_packet() {
                 Ok(Some(packet)) => self.act_on(packet).await?,
                 Ok(None) => break,
                 Err(error) => return Err(Ended::decode_error(&error)),
+            }
+            if count.is_multiple_of(FAIR) {
+                tokio::task::consume_budget().await;
             }
         }
         Ok(())
@@ -171,6 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         match self.attachment.pubrec(id, ack.reason_code) {
             Acknowledged::Release(_) => self.io.output.pubrel(id, ReasonCode::SUCCESS),
             Acknowledged::Complete(_) => {}
+            Acknowledged::Unknown if ack.reason_code.is_error() => {}
             Acknowledged::Unknown => self.io.output.pubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND),
         }
     }
@@ -191,39 +205,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Waits until there is something to do, writing meanwhile.
-    async fn turn(&mut self) -> Turn {
+    async fn turn(&mut self) -> Result<(), Ended> {
         let (io, attachment) = (&mut self.io, &self.attachment);
         poll_fn(|cx| io.poll_turn(cx, attachment)).await
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
-    fn poll_turn(&mut self, cx: &mut Context<'_>, attachment: &Attachment) -> Poll<Turn> {
-        let was_blocked = self.is_blocked();
-        if let Err(ended) = self.poll_write(cx) {
-            return Poll::Ready(Turn::Ended(ended));
+    /// Reading comes before sending: a client for whom there is always something must still be heard.
+    fn poll_turn(&mut self, cx: &mut Context<'_>, attachment: &Attachment) -> Poll<Result<(), Ended>> {
+        self.poll_write(cx)?;
+        let blocked = if self.is_blocked() { Blocked::Yes } else { Blocked::No };
+        let polled = attachment.poll_work(cx.waker(), blocked);
+        if let Polled::End(end) = &polled {
+            return Poll::Ready(Err(Ended::by_broker(end)));
         }
-        let blocked = self.is_blocked();
-        if was_blocked && !blocked {
-            return Poll::Ready(Turn::Written);
-        }
-        match attachment.poll_work(cx.waker(), if blocked { Blocked::Yes } else { Blocked::No }) {
-            Polled::Work => return Poll::Ready(Turn::Work),
-            Polled::End(end) => return Poll::Ready(Turn::Ended(Ended::by_broker(&end))),
-            Polled::Idle => {}
-        }
-        if !blocked && let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream) {
-            self.timers.received();
-            return Poll::Ready(read.map_or_else(|why| Turn::Ended(Ended::network(why)), |()| Turn::Read));
-        }
-        match self.timers.poll(cx) {
-            Poll::Ready(Timer::KeepAlive) => Poll::Ready(Turn::Ended(Ended::keep_alive())),
-            Poll::Ready(Timer::Expired) => Poll::Ready(Turn::Ended(Ended::expired())),
-            Poll::Ready(Timer::WriteStalled) => {
-                Poll::Ready(Turn::Ended(Ended::network("the client does not read")))
+        if blocked == Blocked::No {
+            if self.more_to_decode {
+                return Poll::Ready(Ok(()));
             }
-            Poll::Pending => Poll::Pending,
+            if let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream) {
+                self.timers.received();
+                return Poll::Ready(read.map_err(Ended::network));
+            }
         }
+        if matches!(polled, Polled::Work) {
+            return Poll::Ready(Ok(()));
+        }
+        self.timers.poll(cx).map(|timer| {
+            Err(match timer {
+                Timer::KeepAlive => Ended::keep_alive(),
+                Timer::Expired => Ended::expired(),
+                Timer::WriteStalled => Ended::network("the client does not read"),
+            })
+        })
     }
 
     /// Writes until everything is written or the socket takes no more.
@@ -277,6 +292,7 @@ where
         if let Poll::Ready(value) = answer.as_mut().poll(cx) {
             return Poll::Ready(value);
         }
+        io.now = attachment.broker().now();
         // A broken connection is noticed in the next turn.
         while io.poll_write(cx).is_ok()
             && !io.is_blocked()

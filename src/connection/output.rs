@@ -3,7 +3,9 @@
 //! Packets are gathered in one buffer and written at once. A large payload is not copied into it: it is
 //! written from where it lies.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,17 +18,23 @@ use crate::hook::Reply;
 use crate::message::Timestamp;
 use crate::packet::{
     Ack, AckProperties, Packet, PacketIdentifier, PacketType, ProtocolVersion, PublishHeader, QoS,
-    ReasonCode, encode, encode_pubcomp, encode_publish, encode_publish_header, encode_pubrel, encoded_len,
-    publish_encoded_len,
+    ReasonCode, encode, encode_puback, encode_pubcomp, encode_publish, encode_publish_header, encode_pubrec,
+    encode_pubrel, encoded_len, publish_encoded_len,
 };
 use crate::session::{Delivery, Outgoing};
 
 /// Payloads from this size on are not copied.
 const LARGE: usize = 8 * 1024;
-/// A buffer larger than this is given back when it is empty.
-const KEEP: usize = 4 * 1024;
+/// Empty buffers that a thread keeps, and the largest that is worth keeping.
+const MOST_SPARES: usize = 16;
+const LARGEST_SPARE: usize = 128 * 1024;
 /// Pieces of one write.
 const SLICES: usize = 16;
+
+thread_local! {
+    /// Buffers that were written, for whoever writes next: an idle connection holds none.
+    static SPARES: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
 
 pub(super) struct Output {
     version: ProtocolVersion,
@@ -37,8 +45,8 @@ pub(super) struct Output {
     /// What stands before the buffer.
     pieces: VecDeque<Bytes>,
     buffer: BytesMut,
-    /// Bytes in all.
-    len: usize,
+    /// Bytes of the pieces.
+    pieces_len: usize,
     /// An answer that the client waits for is larger than it takes.
     unanswerable: bool,
 }
@@ -58,7 +66,7 @@ impl Output {
             problem_information: true,
             pieces: VecDeque::new(),
             buffer: BytesMut::new(),
-            len: 0,
+            pieces_len: 0,
             unanswerable: false,
         }
     }
@@ -81,11 +89,11 @@ impl Output {
 
     /// Bytes that wait to be written.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.pieces_len + self.buffer.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     pub(super) fn size(&self) -> SizeLimit {
@@ -110,16 +118,25 @@ impl Output {
     }
 
     /// An acknowledgement with what a hook has to say.
-    pub(super) fn acknowledge(
-        &mut self,
-        wrap: fn(Ack) -> Packet,
-        id: PacketIdentifier,
-        reason: ReasonCode,
-        reply: Option<Box<Reply>>,
-    ) {
-        let properties = self.properties(reply);
-        let reason = legal(reason, wrap(Ack::new(id, reason)).packet_type());
-        self.packet(&wrap(Ack { packet_identifier: id, reason_code: reason, properties }));
+    pub(super) fn puback(&mut self, id: PacketIdentifier, reason: ReasonCode, reply: Option<Box<Reply>>) {
+        let reason = legal(reason, PacketType::Puback);
+        match self.properties(reply) {
+            None => encode_puback(id, reason, self.version, self.buffer()),
+            properties => {
+                self.packet(&Packet::Puback(Ack { packet_identifier: id, reason_code: reason, properties }))
+            }
+        }
+    }
+
+    /// The same for QoS 2.
+    pub(super) fn pubrec(&mut self, id: PacketIdentifier, reason: ReasonCode, reply: Option<Box<Reply>>) {
+        let reason = legal(reason, PacketType::Pubrec);
+        match self.properties(reply) {
+            None => encode_pubrec(id, reason, self.version, self.buffer()),
+            properties => {
+                self.packet(&Packet::Pubrec(Ack { packet_identifier: id, reason_code: reason, properties }))
+            }
+        }
     }
 
     /// What of a hook's reply this client may be told in an acknowledgement.
@@ -131,13 +148,11 @@ impl Output {
     }
 
     pub(super) fn pubrel(&mut self, id: PacketIdentifier, reason: ReasonCode) {
-        encode_pubrel(id, reason, self.version, &mut self.buffer);
-        self.count();
+        encode_pubrel(id, reason, self.version, self.buffer());
     }
 
     pub(super) fn pubcomp(&mut self, id: PacketIdentifier, reason: ReasonCode) {
-        encode_pubcomp(id, reason, self.version, &mut self.buffer);
-        self.count();
+        encode_pubcomp(id, reason, self.version, self.buffer());
     }
 
     /// Adds what a session sends. Returns how many messages that were.
@@ -152,6 +167,14 @@ impl Output {
                 0
             }
         }
+    }
+
+    /// Writes all of it.
+    pub(super) async fn write_all(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        while !self.is_empty() {
+            poll_fn(|cx| self.poll_write(cx, stream)).await?;
+        }
+        Ok(())
     }
 
     /// Writes once.
@@ -188,17 +211,16 @@ impl Output {
         let message = &delivery.message;
         let header = PublishHeader { packet_identifier: id, dup, ..header(delivery, now) };
         let encoded = if message.payload.len() < LARGE {
-            encode_publish(&header, &message.payload, self.version, &mut self.buffer)
+            encode_publish(&header, &message.payload, self.version, self.buffer())
         } else {
-            let encoded =
-                encode_publish_header(&header, message.payload.len(), self.version, &mut self.buffer);
+            let encoded = encode_publish_header(&header, message.payload.len(), self.version, self.buffer());
             if encoded.is_ok() {
-                self.pieces.push_back(self.buffer.split().freeze());
-                self.pieces.push_back(message.payload.clone());
+                let before = self.buffer.split().freeze();
+                self.pieces_len += before.len() + message.payload.len();
+                self.pieces.extend([before, message.payload.clone()]);
             }
             encoded
         };
-        self.count();
         if let Err(error) = encoded {
             tracing::error!(%error, "a message could not be encoded");
         }
@@ -211,14 +233,19 @@ impl Output {
     }
 
     fn write(&mut self, packet: &Packet) {
-        if let Err(error) = encode(packet, self.version, &mut self.buffer) {
+        if let Err(error) = encode(packet, self.version, self.buffer()) {
             tracing::error!(%error, "a packet could not be encoded");
         }
-        self.count();
     }
 
-    fn count(&mut self) {
-        self.len = self.buffer.len() + self.pieces.iter().map(Bytes::len).sum::<usize>();
+    /// The buffer to write to: one that another connection of the thread has done with, where there is none.
+    fn buffer(&mut self) -> &mut BytesMut {
+        if self.buffer.capacity() == 0
+            && let Some(spare) = SPARES.with_borrow_mut(Vec::pop)
+        {
+            self.buffer = spare;
+        }
+        &mut self.buffer
     }
 
     fn advance(&mut self, mut written: usize) {
@@ -226,6 +253,7 @@ impl Output {
             let part = written.min(first.len());
             first.advance(part);
             written -= part;
+            self.pieces_len -= part;
             if !first.is_empty() {
                 break;
             }
@@ -233,13 +261,8 @@ impl Output {
         }
         self.buffer.advance(written);
         if self.buffer.is_empty() {
-            if self.buffer.capacity() > KEEP {
-                self.buffer = BytesMut::new();
-            } else {
-                self.buffer.clear();
-            }
+            give_back(std::mem::take(&mut self.buffer));
         }
-        self.count();
     }
 }
 
@@ -269,6 +292,15 @@ fn header(delivery: &Delivery, now: Timestamp) -> PublishHeader<'_> {
         message_expiry_interval: message.expiry_interval(now),
         properties: message.properties.as_deref(),
     }
+}
+
+fn give_back(mut buffer: BytesMut) {
+    buffer.clear();
+    SPARES.with_borrow_mut(|spares| {
+        if spares.len() < MOST_SPARES && buffer.capacity() <= LARGEST_SPARE {
+            spares.push(buffer);
+        }
+    });
 }
 
 /// A Reason Code that the packet may carry: a hook can answer with any.

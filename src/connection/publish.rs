@@ -6,7 +6,7 @@ use super::disconnect::Ended;
 use super::{Connection, wait};
 use crate::broker::{End, Published};
 use crate::message::{ApplicationMessage, Origin};
-use crate::packet::{Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode};
+use crate::packet::{PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode};
 use crate::session::Received;
 use crate::topic::TopicName;
 
@@ -68,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             None => Err(Ended::by_broker(&End::Takeover)),
             Some(Received::Fresh) => Ok(true),
             Some(Received::Duplicate) => {
-                self.io.output.acknowledge(Packet::Pubrec, id, ReasonCode::SUCCESS, None);
+                self.io.output.pubrec(id, ReasonCode::SUCCESS, None);
                 Ok(false)
             }
             Some(Received::QuotaExceeded) => Err(Ended::refused(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED)),
@@ -94,23 +94,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn answer(&mut self, qos: QoS, id: Option<PacketIdentifier>, published: Published) -> Result<(), Ended> {
         let Published { reason, reply } = published;
         let close = reply.as_ref().and_then(|reply| reply.close);
+        let ended = close.map(|reason| Ended::by_hook(reason, reply.clone()));
         let told = match self.io.output.version() {
             ProtocolVersion::V5 => reason,
             ProtocolVersion::V311 => ReasonCode::SUCCESS,
         };
         match (qos, id) {
-            (QoS::AtLeastOnce, Some(id)) => {
-                self.io.output.acknowledge(Packet::Puback, id, told, reply.clone());
-            }
+            (QoS::AtLeastOnce, Some(id)) => self.io.output.puback(id, told, reply),
             (QoS::ExactlyOnce, Some(id)) => {
                 // A refused message does not use its identifier up [MQTT-4.3.3-9].
                 if told.is_error() {
                     self.attachment.release(id);
                 }
-                self.io.output.acknowledge(Packet::Pubrec, id, told, reply.clone());
+                self.io.output.pubrec(id, told, reply);
             }
             _ => {}
         }
-        close.map_or(Ok(()), |reason| Err(Ended::by_hook(reason, reply)))
+        ended.map_or(Ok(()), Err)
     }
 }

@@ -29,11 +29,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let answer = self.attachment.subscribe(requests, identifier, &mut self.verdicts, self.io.now);
         let Subscribed { reason_codes, reply } = wait(&mut self.io, &self.attachment, answer).await;
         let close = reply.as_ref().and_then(|reply| reply.close);
-        let properties = self.io.output.properties(reply.clone());
+        let ended = close.map(|reason| Ended::by_hook(reason, reply.clone()));
+        let properties = self.io.output.properties(reply);
         let packet_identifier = subscribe.packet_identifier;
         let reason_codes = reason_codes.into_iter().map(|code| legal(code, PacketType::Suback)).collect();
         self.io.output.packet(&Packet::Suback(Suback { packet_identifier, reason_codes, properties }));
-        close.map_or(Ok(()), |reason| Err(Ended::by_hook(reason, reply)))
+        ended.map_or(Ok(()), Err)
     }
 
     pub(super) async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Result<(), Ended> {
@@ -41,11 +42,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let answer = self.attachment.unsubscribe(filters);
         let Unsubscribed { reason_codes, reply } = wait(&mut self.io, &self.attachment, answer).await;
         let close = reply.as_ref().and_then(|reply| reply.close);
-        let properties = self.io.output.properties(reply.clone());
+        let ended = close.map(|reason| Ended::by_hook(reason, reply.clone()));
+        let properties = self.io.output.properties(reply);
         let packet_identifier = unsubscribe.packet_identifier;
         let reason_codes = reason_codes.into_iter().map(|code| legal(code, PacketType::Unsuback)).collect();
         self.io.output.packet(&Packet::Unsuback(Unsuback { packet_identifier, reason_codes, properties }));
-        close.map_or(Ok(()), |reason| Err(Ended::by_hook(reason, reply)))
+        ended.map_or(Ok(()), Err)
     }
 }
 

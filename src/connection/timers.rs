@@ -41,6 +41,11 @@ impl Timers {
         }
     }
 
+    /// Whether the credentials' time is over. The timer only fires while the connection has nothing to do.
+    pub(super) fn is_expired(&self) -> bool {
+        self.expires_at.is_some_and(|at| at <= Instant::now())
+    }
+
     pub(super) fn received(&mut self) {
         self.last_received = Instant::now();
     }
