@@ -9,7 +9,7 @@ use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::QoS;
 
 pub struct EnqueueContext<'a> {
-    /// None for a message that no connected client sent.
+    /// None for a message that no client sent. For a Will it is the client that left it.
     pub sender: Option<&'a Arc<ClientInfo>>,
     pub message: &'a ApplicationMessage,
     pub receivers: &'a [Receiver],

@@ -1,4 +1,5 @@
-//! `application-message-not-consumed`: a message was routed and queued for nobody.
+//! `application-message-not-consumed`: no session wanted a message, or hooks vetoed
+//! every one that did.
 
 use std::sync::Arc;
 

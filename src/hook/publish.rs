@@ -7,7 +7,7 @@ use crate::message::{ApplicationMessage, Timestamp};
 use crate::packet::ReasonCode;
 
 pub struct PublishContext<'a> {
-    /// None for a message that no client sent, or whose client is gone.
+    /// None for a message that no client sent. For a Will it is the client that left it.
     pub client: Option<&'a Arc<ClientInfo>>,
     pub message: &'a ApplicationMessage,
     pub now: Timestamp,

@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE with their answers.
 //!
-//! Topic Filters are UTF-8 without U+0000 and no more: their syntax is checked where they are used, because a bad
-//! one is refused in SUBACK and does not end the connection.
+//! Topic Filters are UTF-8 without U+0000 and no more: their syntax is checked where they are used, which
+//! is where their type is.
 
 use bytestring::ByteString;
 
