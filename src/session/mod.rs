@@ -81,11 +81,11 @@ impl Session {
         }
     }
 
-    /// Queues a message.
+    /// Queues a message. Returns the older ones that gave way to it, where the queue was full.
     ///
     /// # Errors
-    /// The delivery that had to give way, this one or an older one, where the queue is full.
-    pub fn enqueue(&mut self, delivery: Delivery) -> Result<(), Delivery> {
+    /// The delivery itself, where it had to give way.
+    pub fn enqueue(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
         self.queue.push(delivery)
     }
 
