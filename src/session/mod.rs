@@ -76,7 +76,7 @@ impl Session {
             inbound: Inbound::default(),
             will: None,
             expiry_interval: 0,
-            window: Window::default(),
+            window: Window::new(limits.bytes),
             queue: Queue::new(limits),
         }
     }

@@ -35,7 +35,7 @@ pub enum Overflow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
     pub messages: usize,
-    /// One message alone may be larger.
+    /// One message alone may be larger. The in-flight window holds as many again.
     pub bytes: usize,
     pub overflow: Overflow,
 }

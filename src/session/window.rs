@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Delivery, Outgoing};
+use super::{Delivery, Outgoing, Queue};
 use crate::packet::{PacketIdentifier, QoS};
 
 #[derive(Debug)]
@@ -20,6 +20,9 @@ pub struct Window {
     entries: VecDeque<Entry>,
     last_identifier: u16,
     maximum: u16,
+    /// Of the messages that are held.
+    bytes: usize,
+    maximum_bytes: usize,
     /// Entries before this index were sent on the current connection; those from here on are to be sent
     /// again.
     resent: usize,
@@ -49,13 +52,19 @@ pub enum Acknowledged {
     Unknown,
 }
 
-impl Default for Window {
-    fn default() -> Window {
-        Window { entries: VecDeque::new(), last_identifier: 0, maximum: u16::MAX, resent: 0 }
-    }
-}
-
 impl Window {
+    /// A window that holds so many bytes of messages, and the one that passes this mark.
+    pub fn new(maximum_bytes: usize) -> Window {
+        Window {
+            entries: VecDeque::new(),
+            last_identifier: 0,
+            maximum: u16::MAX,
+            bytes: 0,
+            maximum_bytes,
+            resent: 0,
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -64,14 +73,16 @@ impl Window {
         self.entries.is_empty()
     }
 
-    /// Whether a further message may be sent [MQTT-3.3.4-9].
+    /// Whether a further message may be sent [MQTT-3.3.4-9], and held until it is acknowledged. One always
+    /// may, however large the messages are.
     pub fn has_room(&self) -> bool {
-        self.entries.len() < usize::from(self.maximum)
+        self.entries.len() < usize::from(self.maximum) && (self.bytes == 0 || self.bytes < self.maximum_bytes)
     }
 
     /// Takes a message in and gives it an identifier. Only where there [is room](Window::has_room).
     pub fn send(&mut self, delivery: Delivery) -> Outgoing<'_> {
         let packet_identifier = self.free_identifier();
+        self.bytes += Queue::cost(&delivery.message);
         self.entries.push_back(Entry { packet_identifier, state: State::Publish(delivery) });
         self.resent = self.entries.len();
         match self.entries.back() {
@@ -92,7 +103,7 @@ impl Window {
         if matches!(next, State::Publish(delivery) if !fits(delivery))
             && let State::Publish(delivery) = self.entries.remove(self.resent)?.state
         {
-            return Some(delivery);
+            return Some(self.subtract(delivery));
         }
         None
     }
@@ -125,7 +136,7 @@ impl Window {
         match &entry.state {
             State::Publish(delivery) if delivery.qos == QoS::ExactlyOnce => {
                 match std::mem::replace(&mut entry.state, State::Pubrel) {
-                    State::Publish(delivery) => Acknowledged::Release(Some(delivery)),
+                    State::Publish(delivery) => Acknowledged::Release(Some(self.subtract(delivery))),
                     State::Pubrel => Acknowledged::Release(None),
                 }
             }
@@ -151,9 +162,15 @@ impl Window {
             self.resent -= 1;
         }
         match entry.state {
-            State::Publish(delivery) => Acknowledged::Complete(Some(delivery)),
+            State::Publish(delivery) => Acknowledged::Complete(Some(self.subtract(delivery))),
             State::Pubrel => Acknowledged::Complete(None),
         }
+    }
+
+    /// A message that is held no longer.
+    fn subtract(&mut self, delivery: Delivery) -> Delivery {
+        self.bytes -= Queue::cost(&delivery.message);
+        delivery
     }
 
     fn position(&self, packet_identifier: PacketIdentifier) -> Option<usize> {
@@ -209,7 +226,7 @@ mod tests {
 
     #[test]
     fn qos2_is_released_after_pubrec_and_free_after_pubcomp() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let id = send(&mut window, QoS::ExactlyOnce);
         assert!(matches!(window.puback(id), Acknowledged::Unknown));
         assert!(matches!(window.pubcomp(id), Acknowledged::Unknown));
@@ -221,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_refused_pubrec_ends_the_flow() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let id = send(&mut window, QoS::ExactlyOnce);
         assert!(matches!(window.pubrec(id, true), Acknowledged::Complete(Some(_))));
         assert!(window.is_empty());
@@ -229,7 +246,7 @@ mod tests {
 
     #[test]
     fn resume_sends_again_in_order_with_dup_and_pubrel_where_it_was_received() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let first = send(&mut window, QoS::ExactlyOnce);
         let second = send(&mut window, QoS::AtLeastOnce);
         window.pubrec(first, false);
@@ -243,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_smaller_receive_maximum_holds_back_what_is_sent_again() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let ids: Vec<_> = (0..3).map(|_| send(&mut window, QoS::AtLeastOnce)).collect();
         window.resume(1);
         assert!(window.has_to_resend() && window.resend().is_some());
@@ -256,7 +273,7 @@ mod tests {
 
     #[test]
     fn identifiers_in_flight_are_not_given_again_when_they_wrap() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let first = send(&mut window, QoS::AtLeastOnce);
         for _ in 0..u16::MAX - 1 {
             let id = send(&mut window, QoS::AtLeastOnce);
@@ -265,5 +282,36 @@ mod tests {
         let next = send(&mut window, QoS::AtLeastOnce);
         assert_ne!(next, first);
         assert_eq!(window.len(), 2);
+    }
+
+    #[test]
+    fn a_window_holds_its_bytes_and_one_message_more_until_they_are_acknowledged() {
+        // The window had a length only: a client that read and did not acknowledge had the broker hold
+        // hundreds of the largest messages for it.
+        let cost = Queue::cost(&delivery(QoS::AtLeastOnce).message);
+        let mut window = Window::new(cost + 1);
+        let first = send(&mut window, QoS::AtLeastOnce);
+        assert!(window.has_room());
+        let second = send(&mut window, QoS::ExactlyOnce);
+        assert!(!window.has_room());
+        // The message is the client's after PUBREC, though the identifier is not free.
+        window.pubrec(second, false);
+        assert!(window.has_room());
+        let third = send(&mut window, QoS::ExactlyOnce);
+        window.puback(first);
+        window.pubrec(third, true);
+        window.pubcomp(second);
+        assert_eq!((window.len(), window.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_window_of_no_bytes_takes_one_message() {
+        let mut window = Window::new(0);
+        assert!(window.has_room());
+        send(&mut window, QoS::AtLeastOnce);
+        assert!(!window.has_room());
+        window.resume(10);
+        assert!(window.give_up_unless(|_| false).is_some());
+        assert!(window.has_room());
     }
 }
