@@ -164,7 +164,7 @@ impl EntryState {
             return Err((delivery, Dropped::Offline));
         }
         if self.link.is_none() || self.session.queued() >= DETACH_BEHIND {
-            delivery.message = detached.of(&delivery.message);
+            detached.detach(&mut delivery);
         }
         self.session.enqueue(delivery).map_err(|refused| (refused, Dropped::QueueFull))
     }
@@ -186,6 +186,13 @@ impl EntryState {
 pub(super) struct Detached(Option<(Arc<ApplicationMessage>, Arc<ApplicationMessage>)>);
 
 impl Detached {
+    fn detach(&mut self, delivery: &mut Delivery) {
+        if !delivery.detached {
+            delivery.message = self.of(&delivery.message);
+            delivery.detached = true;
+        }
+    }
+
     fn of(&mut self, message: &Arc<ApplicationMessage>) -> Arc<ApplicationMessage> {
         match &self.0 {
             Some((original, copy)) if Arc::ptr_eq(original, message) => copy.clone(),

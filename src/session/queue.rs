@@ -20,6 +20,8 @@ pub struct Delivery {
     pub qos: QoS,
     pub retain: bool,
     pub subscription_identifiers: Box<[u32]>,
+    /// Whether the message is known to share no memory with a read buffer.
+    pub detached: bool,
 }
 
 /// What gives way where a queue is full.
@@ -96,6 +98,12 @@ impl Queue {
 
     pub fn can_pop(&self, window_has_room: bool) -> bool {
         self.at_most_once.len() > 0 || window_has_room && self.acknowledged.len() > 0
+    }
+
+    /// Replaces what shares memory with a read buffer by copies.
+    pub fn detach(&mut self) {
+        let lanes = [&mut self.at_most_once, &mut self.acknowledged];
+        lanes.into_iter().flat_map(|lane| &mut lane.waiting).for_each(Delivery::detach);
     }
 
     /// Takes all that waits with QoS 0.

@@ -15,6 +15,10 @@ use std::collections::VecDeque;
 use super::{Delivery, Outgoing, Queue};
 use crate::packet::{PacketIdentifier, QoS};
 
+/// Messages behind this many others in flight share no memory with read buffers. Those before them do while
+/// the connection lasts, so that all receivers of a message share one.
+const DETACH_BEHIND: usize = 256;
+
 #[derive(Debug)]
 pub struct Window {
     entries: VecDeque<Entry>,
@@ -80,7 +84,10 @@ impl Window {
     }
 
     /// Takes a message in and gives it an identifier. Only where there [is room](Window::has_room).
-    pub fn send(&mut self, delivery: Delivery) -> Outgoing<'_> {
+    pub fn send(&mut self, mut delivery: Delivery) -> Outgoing<'_> {
+        if self.entries.len() >= DETACH_BEHIND {
+            delivery.detach();
+        }
         let packet_identifier = self.free_identifier();
         self.bytes += Queue::cost(&delivery.message);
         self.entries.push_back(Entry { packet_identifier, state: State::Publish(delivery) });
@@ -118,6 +125,15 @@ impl Window {
     pub fn resume(&mut self, receive_maximum: u16) {
         self.maximum = receive_maximum;
         self.resent = 0;
+    }
+
+    /// Replaces what shares memory with a read buffer by copies.
+    pub fn detach(&mut self) {
+        for entry in &mut self.entries {
+            if let State::Publish(delivery) = &mut entry.state {
+                delivery.detach();
+            }
+        }
     }
 
     pub fn puback(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
