@@ -32,7 +32,8 @@ pub struct Options {
     pub maximum_queued_bytes: usize,
     /// What gives way where a queue is full.
     pub overflow: Overflow,
-    /// QoS 1 and 2 messages in flight towards a client that does not say its Receive Maximum.
+    /// QoS 1 and 2 messages in flight towards a client, or as many as its Receive Maximum says where that is
+    /// less; at most [`LARGEST_WINDOW`](crate::session::LARGEST_WINDOW).
     pub maximum_inflight: u16,
     /// Subscriptions of a session.
     pub maximum_subscriptions: usize,

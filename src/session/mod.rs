@@ -16,7 +16,7 @@ use bytestring::ByteString;
 pub use inbound::{Inbound, Received};
 pub use queue::{Delivery, Overflow, Queue, QueueLimits, QueueRoom};
 pub use subscription::{Subscription, Subscriptions};
-pub use window::{Acknowledged, Window};
+pub use window::{Acknowledged, LARGEST_WINDOW, Window};
 
 use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::{PacketIdentifier, QoS};
@@ -138,7 +138,8 @@ impl Session {
     }
 
     /// A connection took this session up: what is in flight is sent again, in its order, with DUP
-    /// [MQTT-4.4.0-1]. At most `receive_maximum` messages are in flight from now on.
+    /// [MQTT-4.4.0-1]. At most `receive_maximum` messages are in flight from now on, and at most
+    /// [`LARGEST_WINDOW`].
     pub fn resume(&mut self, receive_maximum: u16) {
         self.window.resume(receive_maximum);
     }

@@ -7,13 +7,17 @@
 //! ```
 //!
 //! Entries stand in the order in which they were sent first, and that is the order in which they are sent
-//! again on a resumed session. The window is small (see `Options::maximum_inflight`), so that a search
-//! from its front is cheap: acknowledgements come in the order of the messages.
+//! again on a resumed session. An acknowledgement is searched from the front, as they come in the order of
+//! the messages; for a new identifier the whole window is looked through. Therefore it is short, whatever the
+//! client would take: [`LARGEST_WINDOW`].
 
 use std::collections::VecDeque;
 
 use super::{Delivery, Outgoing, Queue};
 use crate::packet::{PacketIdentifier, QoS};
+
+/// How many messages are in flight at most.
+pub const LARGEST_WINDOW: u16 = 4096;
 
 /// Messages behind this many others in flight share no memory with read buffers. Those before them do while
 /// the connection lasts, so that all receivers of a message share one.
@@ -62,7 +66,7 @@ impl Window {
         Window {
             entries: VecDeque::new(),
             last_identifier: 0,
-            maximum: u16::MAX,
+            maximum: LARGEST_WINDOW,
             bytes: 0,
             maximum_bytes,
             resent: 0,
@@ -123,7 +127,7 @@ impl Window {
     }
 
     pub fn resume(&mut self, receive_maximum: u16) {
-        self.maximum = receive_maximum;
+        self.maximum = receive_maximum.min(LARGEST_WINDOW);
         self.resent = 0;
     }
 
@@ -329,5 +333,17 @@ mod tests {
         window.resume(10);
         assert!(window.give_up_unless(|_| false).is_some());
         assert!(window.has_room());
+    }
+
+    #[test]
+    fn a_window_is_never_longer_than_it_can_be_searched() {
+        // The Receive Maximum of a client was taken as it came where the configuration allowed that: each
+        // message then looked through up to 65,535 others for an identifier.
+        let mut window = Window::new(usize::MAX);
+        window.resume(u16::MAX);
+        while window.has_room() {
+            send(&mut window, QoS::AtLeastOnce);
+        }
+        assert_eq!(window.len(), usize::from(LARGEST_WINDOW));
     }
 }
