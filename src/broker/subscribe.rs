@@ -44,6 +44,8 @@ impl Attachment {
         let mut reason_codes = Vec::with_capacity(requests.len());
         for (request, verdict) in requests.into_iter().zip(verdicts) {
             reason_codes.push(self.subscribe_one(request, verdict, identifier, cache, now).await);
+            // A packet may hold ten thousand filters, and others of this thread wait.
+            tokio::task::consume_budget().await;
         }
         Subscribed { reason_codes, reply }
     }
@@ -57,6 +59,7 @@ impl Attachment {
                 UnsubscribeVerdict::Keep => ReasonCode::SUCCESS,
                 UnsubscribeVerdict::Next => self.unsubscribe_one(filter),
             });
+            tokio::task::consume_budget().await;
         }
         Unsubscribed { reason_codes, reply }
     }
@@ -175,7 +178,10 @@ fn line_up_replay(state: &mut EntryState, filter: &TopicFilter, subscription: Su
         RetainHandling::DoNotSend => false,
     };
     if wanted && filter.share_name().is_none() {
-        state.replays.retain(|replay| replay.filter != *filter);
+        // Looked for only where there can be one: new filters come by the thousand.
+        if known {
+            state.replays.retain(|replay| replay.filter != *filter);
+        }
         state.replays.push_back(Replay::new(filter.clone(), subscription));
     }
 }
