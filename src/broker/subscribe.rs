@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE: the hooks see the whole packet, then the index changes filter by filter.
 
+use std::iter::repeat;
 use std::num::NonZeroU32;
 
 use super::attachment::Attachment;
@@ -15,6 +16,9 @@ use crate::message::Timestamp;
 use crate::packet::{QoS, ReasonCode, RetainHandling};
 use crate::session::Subscription;
 use crate::topic::TopicFilter;
+
+/// What a filter gets about which a hook said nothing.
+const UNJUDGED: ReasonCode = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
 
 /// What SUBACK says.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ impl Attachment {
     ) -> Subscribed {
         let SubscribeOutcome { verdicts, reply } = self.ask_about_subscriptions(&requests, identifier).await;
         let mut reason_codes = Vec::with_capacity(requests.len());
+        // One Reason Code per filter, however many verdicts there are [MQTT-3.8.4-6].
+        let verdicts = verdicts.into_iter().chain(repeat(SubscribeVerdict::Deny(UNJUDGED)));
         for (request, verdict) in requests.into_iter().zip(verdicts) {
             reason_codes.push(self.subscribe_one(request, verdict, identifier, cache, now).await);
             // A packet may hold ten thousand filters, and others of this thread wait.
@@ -53,9 +59,11 @@ impl Attachment {
     pub async fn unsubscribe(&self, filters: Vec<TopicFilter>) -> Unsubscribed {
         let UnsubscribeOutcome { verdicts, reply } = self.ask_about_unsubscriptions(&filters).await;
         let mut reason_codes = Vec::with_capacity(filters.len());
+        // One Reason Code per filter, however many verdicts there are [MQTT-3.11.3-1].
+        let verdicts = verdicts.into_iter().chain(repeat(UnsubscribeVerdict::Deny(UNJUDGED)));
         for (filter, verdict) in filters.into_iter().zip(verdicts) {
             reason_codes.push(match verdict {
-                UnsubscribeVerdict::Deny(reason) => reason,
+                UnsubscribeVerdict::Deny(reason) => failure(reason),
                 UnsubscribeVerdict::Keep => ReasonCode::SUCCESS,
                 UnsubscribeVerdict::Next => self.unsubscribe_one(filter),
             });
@@ -100,7 +108,7 @@ impl Attachment {
     ) -> ReasonCode {
         let mut routes = true;
         match verdict {
-            SubscribeVerdict::Deny(reason) => return reason,
+            SubscribeVerdict::Deny(reason) => return failure(reason),
             SubscribeVerdict::Next => {}
             SubscribeVerdict::GrantWithoutRouting => routes = false,
             SubscribeVerdict::Grant { maximum_qos, filter } => {
@@ -112,7 +120,7 @@ impl Attachment {
         let context =
             AuthorizeContext::subscribe(self.client(), request.filter.as_str(), request.maximum_qos);
         if let Err(reason) = self.broker.authorize(context, cache, now).await {
-            return reason;
+            return failure(reason);
         }
         let granted = granted(request.maximum_qos);
         if routes && let Err(reason) = self.add(request, identifier) {
@@ -184,6 +192,11 @@ fn line_up_replay(state: &mut EntryState, filter: &TopicFilter, subscription: Su
         }
         state.replays.push_back(Replay::new(filter.clone(), subscription));
     }
+}
+
+/// A refusal's Reason Code: a hook that denies with one that says success must not grant.
+fn failure(reason: ReasonCode) -> ReasonCode {
+    if reason.is_error() { reason } else { ReasonCode::UNSPECIFIED_ERROR }
 }
 
 fn granted(qos: QoS) -> ReasonCode {

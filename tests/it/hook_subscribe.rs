@@ -128,6 +128,56 @@ async fn every_verdict_on_an_unsubscription_is_carried_out() {
 }
 
 #[tokio::test]
+async fn every_filter_is_answered_whatever_number_of_verdicts_a_hook_gives() {
+    // A hook that gave fewer verdicts than there were filters made for a SUBACK with too few Reason Codes:
+    // the client cannot tell which are meant, and strict ones close the connection.
+    // [MQTT-3.8.4-6], [MQTT-3.11.3-1]
+    let script = Script::default()
+        .on_subscribe(|context| {
+            let count = if context.subscriptions.len() == 3 { 1 } else { 9 };
+            SubscribeOutcome::all_next(count).into()
+        })
+        .on_unsubscribe(|context| {
+            let count = if context.filters.len() == 3 { 1 } else { 9 };
+            UnsubscribeOutcome::all_next(count).into()
+        });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    let mut client = Client::connect(&server, connect(V5, "a")).await;
+    let unjudged = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
+    let suback = client.subscribe_to(["a", "b", "c"].map(|filter| to(filter, QOS1)).into()).await;
+    assert_eq!(suback.reason_codes, [ReasonCode::GRANTED_QOS_1, unjudged, unjudged]);
+    let unsuback = client.unsubscribe(&["a", "b", "c"]).await;
+    assert_eq!(unsuback.reason_codes, [ReasonCode::SUCCESS, unjudged, unjudged]);
+    let suback = client.subscribe_to(["a", "b"].map(|filter| to(filter, QOS0)).into()).await;
+    assert_eq!(suback.reason_codes, [ReasonCode::GRANTED_QOS_0; 2]);
+    assert_eq!(client.unsubscribe(&["a", "b"]).await.reason_codes, [ReasonCode::SUCCESS; 2]);
+}
+
+#[tokio::test]
+async fn a_denial_is_a_denial_whatever_reason_code_a_hook_gives() {
+    // A hook that denied with a Reason Code below 0x80 had the client told that it has the subscription.
+    let script = Script::default()
+        .on_subscribe(|context| {
+            let verdicts = vec![SubscribeVerdict::Deny(ReasonCode::SUCCESS); context.subscriptions.len()];
+            SubscribeOutcome { verdicts, reply: None }.into()
+        })
+        .on_unsubscribe(|context| {
+            let verdicts = vec![UnsubscribeVerdict::Deny(ReasonCode::SUCCESS); context.filters.len()];
+            UnsubscribeOutcome { verdicts, reply: None }.into()
+        });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    for version in VERSIONS {
+        let mut client = Client::connect(&server, connect(version, "a")).await;
+        let suback = client.subscribe_to(vec![to("t", QOS1)]).await;
+        assert_eq!(suback.reason_codes, [ReasonCode::UNSPECIFIED_ERROR]);
+        if version == V5 {
+            let unsuback = client.unsubscribe(&["t"]).await;
+            assert_eq!(unsuback.reason_codes, [ReasonCode::UNSPECIFIED_ERROR]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_authorizer_judges_the_filter_that_is_subscribed_in_the_end() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let script = obedient().on_authorize({
