@@ -13,7 +13,7 @@ use crate::hook::{
     SubscriptionRequest, UnsubscribeContext, UnsubscribeOutcome, UnsubscribeVerdict, What,
 };
 use crate::message::Timestamp;
-use crate::packet::{QoS, ReasonCode, RetainHandling};
+use crate::packet::{ReasonCode, RetainHandling};
 use crate::session::Subscription;
 use crate::topic::TopicFilter;
 
@@ -122,7 +122,7 @@ impl Attachment {
         if let Err(reason) = self.broker.authorize(context, cache, now).await {
             return failure(reason);
         }
-        let granted = granted(request.maximum_qos);
+        let granted = ReasonCode::from(request.maximum_qos);
         if routes && let Err(reason) = self.add(request, identifier) {
             return reason;
         }
@@ -197,12 +197,4 @@ fn line_up_replay(state: &mut EntryState, filter: &TopicFilter, subscription: Su
 /// A refusal's Reason Code: a hook that denies with one that says success must not grant.
 fn failure(reason: ReasonCode) -> ReasonCode {
     if reason.is_error() { reason } else { ReasonCode::UNSPECIFIED_ERROR }
-}
-
-fn granted(qos: QoS) -> ReasonCode {
-    match qos {
-        QoS::AtMostOnce => ReasonCode::SUCCESS,
-        QoS::AtLeastOnce => ReasonCode::GRANTED_QOS_1,
-        QoS::ExactlyOnce => ReasonCode::GRANTED_QOS_2,
-    }
 }

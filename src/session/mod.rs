@@ -176,11 +176,6 @@ impl Session {
     pub fn in_flight(&self) -> usize {
         self.window.len()
     }
-
-    /// Whether it has something that a resumed connection would want.
-    pub fn is_persistent(&self) -> bool {
-        self.expiry_interval > 0
-    }
 }
 
 impl Delivery {
