@@ -141,6 +141,10 @@ impl Attachment {
         let filter = request.filter;
         let maximum = self.broker.options.maximum_subscriptions;
         let added = self.with_state(|state| {
+            // It was deleted meanwhile, and nothing would take the subscription out of the index any more.
+            if state.gone {
+                return Err(ReasonCode::UNSPECIFIED_ERROR);
+            }
             let known = state.session.subscriptions.get(&filter).is_some();
             if !known && state.session.subscriptions.len() >= maximum {
                 return Err(ReasonCode::QUOTA_EXCEEDED);

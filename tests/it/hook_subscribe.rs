@@ -1,11 +1,10 @@
 //! intercepting-subscription, intercepting-unsubscription, intercepting-client-enqueue, and the
 //! authorizer for subscribing and delivering.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use tidegate::broker::Options;
+use tidegate::broker::{Broker, Options};
 use tidegate::hook::{
     Action, Authorization, AuthorizationVerdict, Choice, EnqueueOutcome, NotConsumedOutcome, Reply,
     SubscribeOutcome, SubscribeVerdict, UnsubscribeOutcome, UnsubscribeVerdict, WhyNotConsumed,
@@ -85,6 +84,27 @@ async fn the_hook_sees_the_whole_packet() {
     let mut client = Client::connect(&server, connect(V5, "a")).await;
     let suback = client.subscribe_as(Some(5), vec![to("x", QOS1), to("y/#", QOS0)]).await;
     assert_eq!(suback.reason_codes.len(), 2);
+}
+
+#[tokio::test]
+async fn a_session_that_is_deleted_while_it_subscribes_leaves_nothing_behind() {
+    // What a deleted session had subscribed was taken out of the index, and then came what it was just
+    // subscribing: routed to nobody, and never taken out again.
+    let broker = Arc::new(OnceLock::<Arc<Broker>>::new());
+    let script = Script::default().on_subscribe({
+        let broker = broker.clone();
+        move |context| {
+            assert!(broker.get().unwrap().delete_session("a"));
+            SubscribeOutcome::all_next(context.subscriptions.len()).into()
+        }
+    });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    broker.set(server.broker().clone()).ok().unwrap();
+    let mut client = Client::connect(&server, persistent(V5, "a")).await;
+    let suback = client.subscribe_to(vec![to("t", QOS1)]).await;
+    assert_eq!(suback.reason_codes, [ReasonCode::UNSPECIFIED_ERROR]);
+    assert_eq!(client.end().await, Some(ReasonCode::ADMINISTRATIVE_ACTION));
+    assert_eq!(server.broker().subscription_count(), 0);
 }
 
 #[tokio::test]
