@@ -14,7 +14,7 @@ use crate::hook::{
 };
 use crate::message::Timestamp;
 use crate::packet::{ReasonCode, RetainHandling};
-use crate::session::Subscription;
+use crate::session::{Subscription, Unrouted};
 use crate::topic::TopicFilter;
 
 /// What a filter gets about which a hook said nothing.
@@ -65,7 +65,7 @@ impl Attachment {
             reason_codes.push(match verdict {
                 UnsubscribeVerdict::Deny(reason) => failure(reason),
                 UnsubscribeVerdict::Keep => ReasonCode::SUCCESS,
-                UnsubscribeVerdict::Next => self.unsubscribe_one(filter),
+                UnsubscribeVerdict::Next => self.unsubscribe_one(&filter),
             });
             tokio::task::consume_budget().await;
         }
@@ -106,6 +106,7 @@ impl Attachment {
         cache: &mut AuthorizationCache,
         now: Timestamp,
     ) -> ReasonCode {
+        let asked = request.filter.clone();
         let mut routes = true;
         match verdict {
             SubscribeVerdict::Deny(reason) => return failure(reason),
@@ -123,14 +124,19 @@ impl Attachment {
             return failure(reason);
         }
         let granted = ReasonCode::from(request.maximum_qos);
-        if routes && let Err(reason) = self.add(request, identifier) {
+        if routes && let Err(reason) = self.add(asked, request, identifier) {
             return reason;
         }
         granted
     }
 
-    /// Puts a subscription into the session and the index.
-    fn add(&self, request: SubscriptionRequest, identifier: Option<NonZeroU32>) -> Result<(), ReasonCode> {
+    /// Puts a subscription into the session, as the client asked for it, and into the index, as it is routed.
+    fn add(
+        &self,
+        asked: TopicFilter,
+        request: SubscriptionRequest,
+        identifier: Option<NonZeroU32>,
+    ) -> Result<(), ReasonCode> {
         let subscription = Subscription {
             maximum_qos: request.maximum_qos,
             no_local: request.no_local,
@@ -145,17 +151,23 @@ impl Attachment {
             if state.gone {
                 return Err(ReasonCode::UNSPECIFIED_ERROR);
             }
-            let known = state.session.subscriptions.get(&filter).is_some();
+            let known = state.session.subscriptions.get(&asked).is_some();
             if !known && state.session.subscriptions.len() >= maximum {
                 return Err(ReasonCode::QUOTA_EXCEEDED);
             }
-            state.session.subscriptions.insert(filter.clone(), subscription);
+            let replaced = state.session.subscriptions.insert(asked, filter.clone(), subscription);
+            if let Some(replaced) = &replaced {
+                self.unroute(state, replaced);
+            }
             write(&self.broker.index).insert(&filter, SessionKey(self.entry.clone()), subscription);
             line_up_replay(state, &filter, subscription, known);
-            Ok(())
+            Ok(replaced)
         });
-        added.unwrap_or(Err(ReasonCode::UNSPECIFIED_ERROR))?;
+        let replaced = added.unwrap_or(Err(ReasonCode::UNSPECIFIED_ERROR))?;
         self.broker.cluster.subscribed(&filter);
+        if let Some(Unrouted { filter, other: None }) = replaced {
+            self.broker.cluster.unsubscribed(&filter);
+        }
         self.broker.event(|| What::ClientSubscribedTopic {
             client: self.client().clone(),
             filter,
@@ -164,21 +176,35 @@ impl Attachment {
         Ok(())
     }
 
-    fn unsubscribe_one(&self, filter: TopicFilter) -> ReasonCode {
+    /// Ends the subscription that the client asked for with this filter [MQTT-3.10.4-1].
+    fn unsubscribe_one(&self, asked: &TopicFilter) -> ReasonCode {
         let removed = self.with_state(|state| {
-            let removed = state.session.subscriptions.remove(&filter).is_some();
-            if removed {
-                write(&self.broker.index).remove(&filter, &SessionKey(self.entry.clone()));
-                state.replays.retain(|replay| replay.filter != filter);
-            }
-            removed
+            let removed = state.session.subscriptions.remove(asked)?;
+            self.unroute(state, &removed);
+            Some(removed)
         });
-        if removed != Some(true) {
+        let Some(Unrouted { filter, other }) = removed.flatten() else {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
+        };
+        if other.is_none() {
+            self.broker.cluster.unsubscribed(&filter);
         }
-        self.broker.cluster.unsubscribed(&filter);
         self.broker.event(|| What::ClientUnsubscribedTopic { client: self.client().clone(), filter });
         ReasonCode::SUCCESS
+    }
+
+    /// Ends the routing of a subscription that is no more, or leaves it to the other that shares it.
+    fn unroute(&self, state: &mut EntryState, removed: &Unrouted) {
+        let key = SessionKey(self.entry.clone());
+        match removed.other {
+            Some(other) => {
+                write(&self.broker.index).insert(&removed.filter, key, other);
+            }
+            None => {
+                write(&self.broker.index).remove(&removed.filter, &key);
+                state.replays.retain(|replay| replay.filter != removed.filter);
+            }
+        }
     }
 }
 

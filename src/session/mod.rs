@@ -15,7 +15,7 @@ use bytestring::ByteString;
 
 pub use inbound::{Inbound, Received};
 pub use queue::{Delivery, Overflow, Queue, QueueLimits, QueueRoom};
-pub use subscription::{Subscription, Subscriptions};
+pub use subscription::{Subscription, Subscriptions, Unrouted};
 pub use window::{Acknowledged, LARGEST_WINDOW, Window};
 
 use crate::message::{ApplicationMessage, Origin, Timestamp};

@@ -71,6 +71,48 @@ async fn every_verdict_on_a_subscription_is_carried_out() {
 }
 
 #[tokio::test]
+async fn a_subscription_with_another_filter_ends_as_the_client_asked_for_it() {
+    // The session knew it by the hook's filter only: UNSUBSCRIBE of what the client had asked for was
+    // answered with 0x11, and the messages went on. [MQTT-3.10.4-1]
+    let server = start_hooked(Options::default(), &obedient().shared()).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for version in VERSIONS {
+        let mut receiver = Client::connect(&server, connect(version, "receiver")).await;
+        receiver.subscribe("mine", QOS2).await;
+        sender.publish("own/a", "1", QOS1).await;
+        assert_eq!(receiver.payloads(1).await, ["1"]);
+        let unsuback = receiver.unsubscribe(&["own/+", "mine"]).await;
+        if version == V5 {
+            assert_eq!(unsuback.reason_codes, [ReasonCode::NO_SUBSCRIPTION_EXISTED, ReasonCode::SUCCESS]);
+        }
+        sender.publish("own/a", "2", QOS1).await;
+        receiver.assert_silent().await;
+        assert_eq!(server.broker().subscription_count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn one_of_two_subscriptions_that_are_routed_alike_can_end() {
+    // Two filters of a client that a hook had turned into one ended together, though the client had given up
+    // only one of them.
+    let server = start_hooked(Options::default(), &obedient().shared()).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    for (first, second) in [("mine", "own/+"), ("own/+", "mine")] {
+        receiver.subscribe_to(vec![to(first, QOS1), to(second, QOS0)]).await;
+        assert_eq!(receiver.unsubscribe(&[second]).await.reason_codes, [ReasonCode::SUCCESS]);
+        sender.publish("own/a", "x", QOS2).await;
+        let got = receiver.message().await;
+        assert_eq!((text(&got), got.qos), ("x", QOS1));
+        receiver.assert_silent().await;
+    }
+    assert_eq!(server.broker().subscription_count(), 1);
+    // A session that ends takes what is routed with it.
+    assert!(server.broker().delete_session("receiver"));
+    assert_eq!(server.broker().subscription_count(), 0);
+}
+
+#[tokio::test]
 async fn the_hook_sees_the_whole_packet() {
     let script = Script::default().on_subscribe(|context| {
         assert_eq!(context.subscription_identifier, Some(5));
