@@ -124,10 +124,8 @@ impl Attachment {
             return failure(reason);
         }
         let granted = ReasonCode::from(request.maximum_qos);
-        if routes && let Err(reason) = self.add(asked, request, identifier) {
-            return reason;
-        }
-        granted
+        let added = if routes { self.add(asked, request, identifier) } else { self.stop_routing(&asked) };
+        added.map_or_else(|reason| reason, |()| granted)
     }
 
     /// Puts a subscription into the session, as the client asked for it, and into the index, as it is routed.
@@ -173,6 +171,15 @@ impl Attachment {
             filter,
             qos: subscription.maximum_qos,
         });
+        Ok(())
+    }
+
+    /// Nothing is routed from now on for what the client subscribes, though it may have been before.
+    fn stop_routing(&self, asked: &TopicFilter) -> Result<(), ReasonCode> {
+        if self.with_state(|state| state.gone) != Some(false) {
+            return Err(ReasonCode::UNSPECIFIED_ERROR);
+        }
+        self.unsubscribe_one(asked);
         Ok(())
     }
 

@@ -1,13 +1,15 @@
 //! intercepting-subscription, intercepting-unsubscription, intercepting-client-enqueue, and the
 //! authorizer for subscribing and delivering.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tidegate::broker::{Broker, Options};
 use tidegate::hook::{
     Action, Authorization, AuthorizationVerdict, Choice, EnqueueOutcome, NotConsumedOutcome, Reply,
-    SubscribeOutcome, SubscribeVerdict, UnsubscribeOutcome, UnsubscribeVerdict, WhyNotConsumed,
+    SubscribeOutcome, SubscribeVerdict, SubscriptionRequest, UnsubscribeOutcome, UnsubscribeVerdict, What,
+    WhyNotConsumed,
 };
 use tidegate::message::ClientKey;
 use tidegate::packet::ReasonCode;
@@ -113,6 +115,37 @@ async fn one_of_two_subscriptions_that_are_routed_alike_can_end() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_is_granted_without_routing_is_not_routed_as_before() {
+    // A client that subscribed again what a hook no longer wants routed kept its former subscription, and
+    // got the messages as before.
+    let grants = Arc::new(AtomicBool::new(true));
+    let script = Script::default().on_subscribe({
+        let grants = grants.clone();
+        move |context| {
+            let verdict = match grants.load(Ordering::Relaxed) {
+                true => SubscribeVerdict::Grant { maximum_qos: QOS2, filter: Some(filter("own/+")) },
+                false => SubscribeVerdict::GrantWithoutRouting,
+            };
+            SubscribeOutcome { verdicts: vec![verdict; context.subscriptions.len()], reply: None }.into()
+        }
+    });
+    let script = script.shared();
+    let server = start_hooked(Options::default(), &script).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("mine", QOS1).await;
+    sender.publish("own/a", "1", QOS1).await;
+    assert_eq!(receiver.payloads(1).await, ["1"]);
+    grants.store(false, Ordering::Relaxed);
+    receiver.subscribe("mine", QOS1).await;
+    assert_eq!(server.broker().subscription_count(), 0);
+    sender.publish("own/a", "2", QOS1).await;
+    receiver.assert_silent().await;
+    assert_eq!(receiver.unsubscribe(&["mine"]).await.reason_codes, [ReasonCode::NO_SUBSCRIPTION_EXISTED]);
+    assert_eq!(script.count(|what| matches!(what, What::ClientUnsubscribedTopic { .. })), 1);
+}
+
+#[tokio::test]
 async fn the_hook_sees_the_whole_packet() {
     let script = Script::default().on_subscribe(|context| {
         assert_eq!(context.subscription_identifier, Some(5));
@@ -137,14 +170,19 @@ async fn a_session_that_is_deleted_while_it_subscribes_leaves_nothing_behind() {
         let broker = broker.clone();
         move |context| {
             assert!(broker.get().unwrap().delete_session("a"));
-            SubscribeOutcome::all_next(context.subscriptions.len()).into()
+            let verdict = |wanted: &SubscriptionRequest| match wanted.filter.as_str() {
+                "silent" => SubscribeVerdict::GrantWithoutRouting,
+                _ => SubscribeVerdict::Next,
+            };
+            let verdicts = context.subscriptions.iter().map(verdict).collect();
+            SubscribeOutcome { verdicts, reply: None }.into()
         }
     });
     let server = start_hooked(Options::default(), &script.shared()).await;
     broker.set(server.broker().clone()).ok().unwrap();
     let mut client = Client::connect(&server, persistent(V5, "a")).await;
-    let suback = client.subscribe_to(vec![to("t", QOS1)]).await;
-    assert_eq!(suback.reason_codes, [ReasonCode::UNSPECIFIED_ERROR]);
+    let suback = client.subscribe_to(vec![to("t", QOS1), to("silent", QOS1)]).await;
+    assert_eq!(suback.reason_codes, [ReasonCode::UNSPECIFIED_ERROR; 2]);
     assert_eq!(client.end().await, Some(ReasonCode::ADMINISTRATIVE_ACTION));
     assert_eq!(server.broker().subscription_count(), 0);
 }
