@@ -27,11 +27,13 @@ pub struct Options {
     pub maximum_session_expiry: u32,
     /// Messages in the queue of a session.
     pub maximum_queued_messages: usize,
-    /// Bytes of topics, payloads and properties in the queue of a session. One message alone may be larger.
+    /// Bytes of topics, payloads and properties in the queue of a session, and again of those that were sent
+    /// to it and are not acknowledged. One message alone may be larger.
     pub maximum_queued_bytes: usize,
     /// What gives way where a queue is full.
     pub overflow: Overflow,
-    /// QoS 1 and 2 messages in flight towards a client that does not say its Receive Maximum.
+    /// QoS 1 and 2 messages in flight towards a client, or as many as its Receive Maximum says where that is
+    /// less; at most [`LARGEST_WINDOW`](crate::session::LARGEST_WINDOW).
     pub maximum_inflight: u16,
     /// Subscriptions of a session.
     pub maximum_subscriptions: usize,

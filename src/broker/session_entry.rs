@@ -114,17 +114,34 @@ impl SessionEntry {
         std::mem::replace(&mut state.link, link)
     }
 
-    /// Puts a message into the queue and wakes the connection.
+    /// As [`put`](SessionEntry::put), for a caller that is told of one message only that gave way.
     pub fn enqueue(&self, delivery: Delivery, detached: &mut Detached) -> Result<(), (Delivery, Dropped)> {
-        let waker = {
+        match self.put(delivery, detached)?.into_iter().next() {
+            None => Ok(()),
+            Some(displaced) => Err((displaced, Dropped::QueueFull)),
+        }
+    }
+
+    /// Puts a message into the queue and wakes the connection. Returns those that gave way to it, because
+    /// the queue was full.
+    ///
+    /// # Errors
+    /// The message itself, where it is not taken, and why.
+    pub fn put(
+        &self,
+        delivery: Delivery,
+        detached: &mut Detached,
+    ) -> Result<Vec<Delivery>, (Delivery, Dropped)> {
+        let (displaced, waker) = {
             let mut state = self.lock();
-            state.enqueue(delivery, detached)?;
-            state.link.as_mut().filter(|link| link.blocked == Blocked::No).and_then(|link| link.waker.take())
+            let displaced = state.enqueue(delivery, detached)?;
+            let awake = state.link.as_mut().filter(|link| link.blocked == Blocked::No);
+            (displaced, awake.and_then(|link| link.waker.take()))
         };
         if let Some(waker) = waker {
             waker.wake();
         }
-        Ok(())
+        Ok(displaced)
     }
 }
 
@@ -133,14 +150,14 @@ impl EntryState {
         &mut self,
         mut delivery: Delivery,
         detached: &mut Detached,
-    ) -> Result<(), (Delivery, Dropped)> {
+    ) -> Result<Vec<Delivery>, (Delivery, Dropped)> {
         if self.gone || self.link.is_none() && delivery.qos == QoS::AtMostOnce {
             return Err((delivery, Dropped::Offline));
         }
         if self.link.is_none() || self.session.queued() >= DETACH_BEHIND {
-            delivery.message = detached.of(&delivery.message);
+            detached.detach(&mut delivery);
         }
-        self.session.enqueue(delivery).map_err(|gone| (gone, Dropped::QueueFull))
+        self.session.enqueue(delivery).map_err(|refused| (refused, Dropped::QueueFull))
     }
 
     /// The link of this connection, if it still holds the session.
@@ -160,6 +177,13 @@ impl EntryState {
 pub(super) struct Detached(Option<(Arc<ApplicationMessage>, Arc<ApplicationMessage>)>);
 
 impl Detached {
+    fn detach(&mut self, delivery: &mut Delivery) {
+        if !delivery.detached {
+            delivery.message = self.of(&delivery.message);
+            delivery.detached = true;
+        }
+    }
+
     fn of(&mut self, message: &Arc<ApplicationMessage>) -> Arc<ApplicationMessage> {
         match &self.0 {
             Some((original, copy)) if Arc::ptr_eq(original, message) => copy.clone(),

@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE: the hooks see the whole packet, then the index changes filter by filter.
 
+use std::iter::repeat;
 use std::num::NonZeroU32;
 
 use super::attachment::Attachment;
@@ -12,9 +13,12 @@ use crate::hook::{
     SubscriptionRequest, UnsubscribeContext, UnsubscribeOutcome, UnsubscribeVerdict, What,
 };
 use crate::message::Timestamp;
-use crate::packet::{QoS, ReasonCode, RetainHandling};
-use crate::session::Subscription;
+use crate::packet::{ReasonCode, RetainHandling};
+use crate::session::{Subscription, Unrouted};
 use crate::topic::TopicFilter;
+
+/// What a filter gets about which a hook said nothing.
+const UNJUDGED: ReasonCode = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
 
 /// What SUBACK says.
 #[derive(Debug)]
@@ -42,8 +46,12 @@ impl Attachment {
     ) -> Subscribed {
         let SubscribeOutcome { verdicts, reply } = self.ask_about_subscriptions(&requests, identifier).await;
         let mut reason_codes = Vec::with_capacity(requests.len());
+        // One Reason Code per filter, however many verdicts there are [MQTT-3.8.4-6].
+        let verdicts = verdicts.into_iter().chain(repeat(SubscribeVerdict::Deny(UNJUDGED)));
         for (request, verdict) in requests.into_iter().zip(verdicts) {
             reason_codes.push(self.subscribe_one(request, verdict, identifier, cache, now).await);
+            // A packet may hold ten thousand filters, and others of this thread wait.
+            tokio::task::consume_budget().await;
         }
         Subscribed { reason_codes, reply }
     }
@@ -51,12 +59,15 @@ impl Attachment {
     pub async fn unsubscribe(&self, filters: Vec<TopicFilter>) -> Unsubscribed {
         let UnsubscribeOutcome { verdicts, reply } = self.ask_about_unsubscriptions(&filters).await;
         let mut reason_codes = Vec::with_capacity(filters.len());
+        // One Reason Code per filter, however many verdicts there are [MQTT-3.11.3-1].
+        let verdicts = verdicts.into_iter().chain(repeat(UnsubscribeVerdict::Deny(UNJUDGED)));
         for (filter, verdict) in filters.into_iter().zip(verdicts) {
             reason_codes.push(match verdict {
-                UnsubscribeVerdict::Deny(reason) => reason,
+                UnsubscribeVerdict::Deny(reason) => failure(reason),
                 UnsubscribeVerdict::Keep => ReasonCode::SUCCESS,
-                UnsubscribeVerdict::Next => self.unsubscribe_one(filter),
+                UnsubscribeVerdict::Next => self.unsubscribe_one(&filter),
             });
+            tokio::task::consume_budget().await;
         }
         Unsubscribed { reason_codes, reply }
     }
@@ -95,9 +106,10 @@ impl Attachment {
         cache: &mut AuthorizationCache,
         now: Timestamp,
     ) -> ReasonCode {
+        let asked = request.filter.clone();
         let mut routes = true;
         match verdict {
-            SubscribeVerdict::Deny(reason) => return reason,
+            SubscribeVerdict::Deny(reason) => return failure(reason),
             SubscribeVerdict::Next => {}
             SubscribeVerdict::GrantWithoutRouting => routes = false,
             SubscribeVerdict::Grant { maximum_qos, filter } => {
@@ -109,17 +121,20 @@ impl Attachment {
         let context =
             AuthorizeContext::subscribe(self.client(), request.filter.as_str(), request.maximum_qos);
         if let Err(reason) = self.broker.authorize(context, cache, now).await {
-            return reason;
+            return failure(reason);
         }
-        let granted = granted(request.maximum_qos);
-        if routes && let Err(reason) = self.add(request, identifier) {
-            return reason;
-        }
-        granted
+        let granted = ReasonCode::from(request.maximum_qos);
+        let added = if routes { self.add(asked, request, identifier) } else { self.stop_routing(&asked) };
+        added.map_or_else(|reason| reason, |()| granted)
     }
 
-    /// Puts a subscription into the session and the index.
-    fn add(&self, request: SubscriptionRequest, identifier: Option<NonZeroU32>) -> Result<(), ReasonCode> {
+    /// Puts a subscription into the session, as the client asked for it, and into the index, as it is routed.
+    fn add(
+        &self,
+        asked: TopicFilter,
+        request: SubscriptionRequest,
+        identifier: Option<NonZeroU32>,
+    ) -> Result<(), ReasonCode> {
         let subscription = Subscription {
             maximum_qos: request.maximum_qos,
             no_local: request.no_local,
@@ -130,17 +145,27 @@ impl Attachment {
         let filter = request.filter;
         let maximum = self.broker.options.maximum_subscriptions;
         let added = self.with_state(|state| {
-            let known = state.session.subscriptions.get(&filter).is_some();
+            // It was deleted meanwhile, and nothing would take the subscription out of the index any more.
+            if state.gone {
+                return Err(ReasonCode::UNSPECIFIED_ERROR);
+            }
+            let known = state.session.subscriptions.get(&asked).is_some();
             if !known && state.session.subscriptions.len() >= maximum {
                 return Err(ReasonCode::QUOTA_EXCEEDED);
             }
-            state.session.subscriptions.insert(filter.clone(), subscription);
+            let replaced = state.session.subscriptions.insert(asked, filter.clone(), subscription);
+            if let Some(replaced) = &replaced {
+                self.unroute(state, replaced);
+            }
             write(&self.broker.index).insert(&filter, SessionKey(self.entry.clone()), subscription);
             line_up_replay(state, &filter, subscription, known);
-            Ok(())
+            Ok(replaced)
         });
-        added.unwrap_or(Err(ReasonCode::UNSPECIFIED_ERROR))?;
+        let replaced = added.unwrap_or(Err(ReasonCode::UNSPECIFIED_ERROR))?;
         self.broker.cluster.subscribed(&filter);
+        if let Some(Unrouted { filter, other: None }) = replaced {
+            self.broker.cluster.unsubscribed(&filter);
+        }
         self.broker.event(|| What::ClientSubscribedTopic {
             client: self.client().clone(),
             filter,
@@ -149,21 +174,44 @@ impl Attachment {
         Ok(())
     }
 
-    fn unsubscribe_one(&self, filter: TopicFilter) -> ReasonCode {
-        let removed = self.with_state(|state| {
-            let removed = state.session.subscriptions.remove(&filter).is_some();
-            if removed {
-                write(&self.broker.index).remove(&filter, &SessionKey(self.entry.clone()));
-                state.replays.retain(|replay| replay.filter != filter);
-            }
-            removed
-        });
-        if removed != Some(true) {
-            return ReasonCode::NO_SUBSCRIPTION_EXISTED;
+    /// Nothing is routed from now on for what the client subscribes, though it may have been before.
+    fn stop_routing(&self, asked: &TopicFilter) -> Result<(), ReasonCode> {
+        if self.with_state(|state| state.gone) != Some(false) {
+            return Err(ReasonCode::UNSPECIFIED_ERROR);
         }
-        self.broker.cluster.unsubscribed(&filter);
+        self.unsubscribe_one(asked);
+        Ok(())
+    }
+
+    /// Ends the subscription that the client asked for with this filter [MQTT-3.10.4-1].
+    fn unsubscribe_one(&self, asked: &TopicFilter) -> ReasonCode {
+        let removed = self.with_state(|state| {
+            let removed = state.session.subscriptions.remove(asked)?;
+            self.unroute(state, &removed);
+            Some(removed)
+        });
+        let Some(Unrouted { filter, other }) = removed.flatten() else {
+            return ReasonCode::NO_SUBSCRIPTION_EXISTED;
+        };
+        if other.is_none() {
+            self.broker.cluster.unsubscribed(&filter);
+        }
         self.broker.event(|| What::ClientUnsubscribedTopic { client: self.client().clone(), filter });
         ReasonCode::SUCCESS
+    }
+
+    /// Ends the routing of a subscription that is no more, or leaves it to the other that shares it.
+    fn unroute(&self, state: &mut EntryState, removed: &Unrouted) {
+        let key = SessionKey(self.entry.clone());
+        match removed.other {
+            Some(other) => {
+                write(&self.broker.index).insert(&removed.filter, key, other);
+            }
+            None => {
+                write(&self.broker.index).remove(&removed.filter, &key);
+                state.replays.retain(|replay| replay.filter != removed.filter);
+            }
+        }
     }
 }
 
@@ -175,15 +223,15 @@ fn line_up_replay(state: &mut EntryState, filter: &TopicFilter, subscription: Su
         RetainHandling::DoNotSend => false,
     };
     if wanted && filter.share_name().is_none() {
-        state.replays.retain(|replay| replay.filter != *filter);
+        // Looked for only where there can be one: new filters come by the thousand.
+        if known {
+            state.replays.retain(|replay| replay.filter != *filter);
+        }
         state.replays.push_back(Replay::new(filter.clone(), subscription));
     }
 }
 
-fn granted(qos: QoS) -> ReasonCode {
-    match qos {
-        QoS::AtMostOnce => ReasonCode::SUCCESS,
-        QoS::AtLeastOnce => ReasonCode::GRANTED_QOS_1,
-        QoS::ExactlyOnce => ReasonCode::GRANTED_QOS_2,
-    }
+/// A refusal's Reason Code: a hook that denies with one that says success must not grant.
+fn failure(reason: ReasonCode) -> ReasonCode {
+    if reason.is_error() { reason } else { ReasonCode::UNSPECIFIED_ERROR }
 }

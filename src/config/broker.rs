@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::section::Section;
 use crate::broker::Options;
 use crate::packet::QoS;
-use crate::session::Overflow;
+use crate::session::{LARGEST_WINDOW, Overflow};
 
 /// The fixed header and the largest remaining length that MQTT can express [MQTT-1.5.5].
 const LARGEST_PACKET: u64 = 268_435_455 + 5;
@@ -32,7 +32,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section.set("overflow", &mut o.overflow, |v| {
         v.choice(&[("drop-newest", Overflow::DropNewest), ("drop-oldest", Overflow::DropOldest)])
     });
-    section.set("maximum-inflight", &mut o.maximum_inflight, |v| v.integer(1..=65_535));
+    section.set("maximum-inflight", &mut o.maximum_inflight, |v| v.integer(1..=u64::from(LARGEST_WINDOW)));
     section.set("maximum-subscriptions", &mut o.maximum_subscriptions, |v| v.integer(1..=MAXIMUM_COUNT));
     section
         .set("maximum-retained-messages", &mut o.maximum_retained_messages, |v| v.integer(0..=MAXIMUM_COUNT));

@@ -15,10 +15,10 @@ use bytestring::ByteString;
 
 pub use inbound::{Inbound, Received};
 pub use queue::{Delivery, Overflow, Queue, QueueLimits, QueueRoom};
-pub use subscription::{Subscription, Subscriptions};
-pub use window::{Acknowledged, Window};
+pub use subscription::{Subscription, Subscriptions, Unrouted};
+pub use window::{Acknowledged, LARGEST_WINDOW, Window};
 
-use crate::message::{ApplicationMessage, Timestamp};
+use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::{PacketIdentifier, QoS};
 
 /// Seconds that stand for "never expires" (MQTT 5.0, 3.1.2.11.2).
@@ -76,16 +76,16 @@ impl Session {
             inbound: Inbound::default(),
             will: None,
             expiry_interval: 0,
-            window: Window::default(),
+            window: Window::new(limits.bytes),
             queue: Queue::new(limits),
         }
     }
 
-    /// Queues a message.
+    /// Queues a message. Returns the older ones that gave way to it, where the queue was full.
     ///
     /// # Errors
-    /// The delivery that had to give way, this one or an older one, where the queue is full.
-    pub fn enqueue(&mut self, delivery: Delivery) -> Result<(), Delivery> {
+    /// The delivery itself, where it had to give way.
+    pub fn enqueue(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
         self.queue.push(delivery)
     }
 
@@ -138,14 +138,27 @@ impl Session {
     }
 
     /// A connection took this session up: what is in flight is sent again, in its order, with DUP
-    /// [MQTT-4.4.0-1]. At most `receive_maximum` messages are in flight from now on.
+    /// [MQTT-4.4.0-1]. At most `receive_maximum` messages are in flight from now on, and at most
+    /// [`LARGEST_WINDOW`].
     pub fn resume(&mut self, receive_maximum: u16) {
         self.window.resume(receive_maximum);
     }
 
     /// The connection is gone. QoS 0 messages that wait are dropped: they are not kept for a session
-    /// without a connection, whether they came before its end or after.
+    /// without a connection, whether they came before its end or after. The others may wait for days:
+    /// they give up their share of a read buffer, unless the session ends with its connection.
     pub fn detach(&mut self) -> Vec<Delivery> {
+        let dropped = self.hand_over();
+        if self.expiry_interval > 0 {
+            self.queue.detach();
+            self.window.detach();
+        }
+        dropped
+    }
+
+    /// The connection is gone, and the next has come. As [`detach`](Session::detach), but nothing is copied,
+    /// as nothing waits for long.
+    pub fn hand_over(&mut self) -> Vec<Delivery> {
         self.queue.take_at_most_once()
     }
 
@@ -163,17 +176,74 @@ impl Session {
     pub fn in_flight(&self) -> usize {
         self.window.len()
     }
-
-    /// Whether it has something that a resumed connection would want.
-    pub fn is_persistent(&self) -> bool {
-        self.expiry_interval > 0
-    }
 }
 
 impl Delivery {
     /// The message as published, for a subscriber with this QoS at most.
     pub fn new(message: Arc<ApplicationMessage>, maximum_qos: QoS, retain: bool) -> Delivery {
         let qos = message.qos.min(maximum_qos);
-        Delivery { message, qos, retain, subscription_identifiers: Box::default() }
+        // Retained messages are kept as detached copies.
+        let detached = message.origin == Origin::Retained;
+        Delivery { message, qos, retain, subscription_identifiers: Box::default(), detached }
+    }
+
+    /// Gives the message up for a copy of its own, where it may share memory with a read buffer.
+    pub fn detach(&mut self) {
+        if !self.detached {
+            self.message = Arc::new(self.message.to_detached());
+            self.detached = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::topic::TopicName;
+
+    /// A session with one message in flight and one in the queue, both parts of this buffer.
+    fn session_with(buffer: &Bytes, expiry_interval: u32) -> Session {
+        let limits = QueueLimits { messages: 10, bytes: 1 << 20, overflow: Overflow::DropNewest };
+        let mut session = Session::new("a".into(), limits);
+        session.expiry_interval = expiry_interval;
+        session.resume(1);
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtMostOnce] {
+            let message = ApplicationMessage::new(TopicName::try_from("t").unwrap(), buffer.slice(..1));
+            let delivery = Delivery::new(Arc::new(message.with_qos(qos)), QoS::ExactlyOnce, false);
+            session.enqueue(delivery).unwrap();
+        }
+        let sent = session.next_outgoing(Timestamp(0), |_, _| true, |_, _| panic!());
+        assert!(matches!(sent, Some(Outgoing::Acknowledged { .. })));
+        session
+    }
+
+    #[test]
+    fn what_waits_for_the_next_connection_keeps_no_read_buffer_alive() {
+        // Messages that were queued while the client was connected, and those in flight, kept up to 64 KB
+        // of read buffer each for as long as the session had no connection.
+        let buffer = Bytes::from(vec![0; 64 * 1024]);
+        let mut session = session_with(&buffer, 60);
+        assert_eq!(session.detach().len(), 1);
+        assert!(buffer.is_unique());
+        session.resume(10);
+        for expected in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            let sent = session.next_outgoing(Timestamp(0), |_, _| true, |_, _| panic!());
+            let Some(Outgoing::Acknowledged { delivery, .. }) = sent else { panic!("{sent:?}") };
+            assert_eq!((delivery.qos, &delivery.message.payload[..]), (expected, &[0][..]));
+        }
+    }
+
+    #[test]
+    fn nothing_is_copied_for_a_session_that_ends_or_goes_on_at_once() {
+        let buffer = Bytes::from(vec![0; 64 * 1024]);
+        let mut ends = session_with(&buffer, 0);
+        assert_eq!(ends.detach().len(), 1);
+        assert!(!buffer.is_unique());
+        drop(ends);
+        let mut goes_on = session_with(&buffer, 60);
+        assert_eq!(goes_on.hand_over().len(), 1);
+        assert!(!buffer.is_unique());
     }
 }

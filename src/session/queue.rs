@@ -2,6 +2,9 @@
 //!
 //! QoS 0 waits apart from QoS 1 and 2, so that a client that does not acknowledge still gets QoS 0. Order
 //! holds within each of the two, which is more than MQTT asks for (per publisher, topic and QoS).
+//!
+//! QoS 1 and 2 go first as long as the in-flight window takes them, and displace QoS 0 where the queue is
+//! full: no flood of messages that may be lost keeps away those that may not.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +20,8 @@ pub struct Delivery {
     pub qos: QoS,
     pub retain: bool,
     pub subscription_identifiers: Box<[u32]>,
+    /// Whether the message is known to share no memory with a read buffer.
+    pub detached: bool,
 }
 
 /// What gives way where a queue is full.
@@ -32,7 +37,7 @@ pub enum Overflow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
     pub messages: usize,
-    /// One message alone may be larger.
+    /// One message alone may be larger. The in-flight window holds as many again.
     pub bytes: usize,
     pub overflow: Overflow,
 }
@@ -51,66 +56,59 @@ pub struct QueueRoom {
 
 #[derive(Debug)]
 pub struct Queue {
-    at_most_once: VecDeque<Delivery>,
-    acknowledged: VecDeque<Delivery>,
-    bytes: usize,
+    at_most_once: Lane,
+    acknowledged: Lane,
     limits: QueueLimits,
+}
+
+/// Messages that keep their order.
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<Delivery>,
+    bytes: usize,
 }
 
 impl Queue {
     pub fn new(limits: QueueLimits) -> Queue {
-        Queue { at_most_once: VecDeque::new(), acknowledged: VecDeque::new(), bytes: 0, limits }
+        Queue { at_most_once: Lane::default(), acknowledged: Lane::default(), limits }
     }
 
-    /// Adds at the end.
+    /// Adds at the end. Returns the older ones that gave way, as many as it took: QoS 0 before others, and
+    /// those of QoS 1 and 2 only with [`Overflow::DropOldest`] and only to their like.
     ///
     /// # Errors
-    /// The delivery that gave way: the new one, or with [`Overflow::DropOldest`] the oldest of the same
-    /// kind. More than one may have to go for a large message; then the new one is refused instead.
-    pub fn push(&mut self, delivery: Delivery) -> Result<(), Delivery> {
-        if self.fits(&delivery, 0, 0) {
-            self.add(delivery);
-            return Ok(());
-        }
-        if self.limits.overflow == Overflow::DropNewest {
+    /// The delivery itself, where nothing that may give way makes enough room.
+    pub fn push(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
+        if !self.may_fit(&delivery) {
             return Err(delivery);
         }
-        let oldest = match delivery.qos {
-            QoS::AtMostOnce => self.at_most_once.front(),
-            _ => self.acknowledged.front(),
-        };
-        match oldest {
-            Some(oldest) if self.fits(&delivery, 1, Queue::cost(&oldest.message)) => {
-                let gone = match delivery.qos {
-                    QoS::AtMostOnce => self.at_most_once.pop_front(),
-                    _ => self.acknowledged.pop_front(),
-                };
-                let gone = gone.map(|gone| self.subtract(gone));
-                self.add(delivery);
-                gone.map_or(Ok(()), Err)
-            }
-            _ => Err(delivery),
+        let mut displaced = Vec::new();
+        while !self.fits(&delivery, self.len(), self.bytes()) {
+            displaced.extend(self.displace(delivery.qos));
         }
+        self.lane(delivery.qos).push(delivery);
+        Ok(displaced)
     }
 
-    /// Takes the next; QoS 1 and 2 only where the window has room.
+    /// Takes the next: QoS 1 and 2 where the window has room, which bounds how long QoS 0 waits for them.
     pub fn pop(&mut self, window_has_room: bool) -> Option<Delivery> {
-        let next = self.at_most_once.pop_front();
-        let next = match next {
-            None if window_has_room => self.acknowledged.pop_front(),
-            next => next,
-        }?;
-        Some(self.subtract(next))
+        let acknowledged = if window_has_room { self.acknowledged.pop() } else { None };
+        acknowledged.or_else(|| self.at_most_once.pop())
     }
 
     pub fn can_pop(&self, window_has_room: bool) -> bool {
-        !self.at_most_once.is_empty() || window_has_room && !self.acknowledged.is_empty()
+        self.at_most_once.len() > 0 || window_has_room && self.acknowledged.len() > 0
+    }
+
+    /// Replaces what shares memory with a read buffer by copies.
+    pub fn detach(&mut self) {
+        let lanes = [&mut self.at_most_once, &mut self.acknowledged];
+        lanes.into_iter().flat_map(|lane| &mut lane.waiting).for_each(Delivery::detach);
     }
 
     /// Takes all that waits with QoS 0.
     pub fn take_at_most_once(&mut self) -> Vec<Delivery> {
-        let taken = std::mem::take(&mut self.at_most_once);
-        taken.into_iter().map(|delivery| self.subtract(delivery)).collect()
+        std::mem::take(&mut self.at_most_once).waiting.into()
     }
 
     pub fn len(&self) -> usize {
@@ -125,9 +123,9 @@ impl Queue {
         let QueueLimits { messages, bytes, .. } = self.limits;
         QueueRoom {
             messages: (messages.saturating_sub(self.len()) / 2).max(1),
-            bytes: bytes.saturating_sub(self.bytes) / 2,
+            bytes: bytes.saturating_sub(self.bytes()) / 2,
             is_empty: self.is_empty(),
-            is_half: self.len() <= messages / 2 && self.bytes <= bytes / 2,
+            is_half: self.len() <= messages / 2 && self.bytes() <= bytes / 2,
         }
     }
 
@@ -136,36 +134,64 @@ impl Queue {
         message.size() + size_of::<Delivery>() + size_of::<ApplicationMessage>()
     }
 
-    /// Whether it fits once `fewer` messages of `freed` bytes have gone.
-    fn fits(&self, delivery: &Delivery, fewer: usize, freed: usize) -> bool {
-        let (len, bytes) = (self.len() - fewer, self.bytes - freed);
+    fn bytes(&self) -> usize {
+        self.at_most_once.bytes + self.acknowledged.bytes
+    }
+
+    /// Whether it fits beside what cannot give way to it.
+    fn may_fit(&self, delivery: &Delivery) -> bool {
+        let drops_oldest = self.limits.overflow == Overflow::DropOldest;
+        let is_qos0 = delivery.qos == QoS::AtMostOnce;
+        let (mut len, mut bytes) = (0, 0);
+        if is_qos0 && !drops_oldest {
+            len += self.at_most_once.len();
+            bytes += self.at_most_once.bytes;
+        }
+        if is_qos0 || !drops_oldest {
+            len += self.acknowledged.len();
+            bytes += self.acknowledged.bytes;
+        }
+        self.fits(delivery, len, bytes)
+    }
+
+    /// Whether it fits beside this many messages of so many bytes.
+    fn fits(&self, delivery: &Delivery, len: usize, bytes: usize) -> bool {
         len < self.limits.messages
             && (len == 0 || bytes + Queue::cost(&delivery.message) <= self.limits.bytes)
     }
 
-    fn add(&mut self, delivery: Delivery) {
+    /// Takes out the next that gives way to a message that [may fit](Queue::may_fit).
+    fn displace(&mut self, qos: QoS) -> Option<Delivery> {
+        let oldest = self.at_most_once.pop();
+        if qos == QoS::AtMostOnce { oldest } else { oldest.or_else(|| self.acknowledged.pop()) }
+    }
+
+    fn lane(&mut self, qos: QoS) -> &mut Lane {
+        match qos {
+            QoS::AtMostOnce => &mut self.at_most_once,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => &mut self.acknowledged,
+        }
+    }
+}
+
+impl Lane {
+    fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn push(&mut self, delivery: Delivery) {
         self.bytes += Queue::cost(&delivery.message);
-        match delivery.qos {
-            QoS::AtMostOnce => self.at_most_once.push_back(delivery),
-            _ => self.acknowledged.push_back(delivery),
-        }
+        self.waiting.push_back(delivery);
     }
 
-    fn subtract(&mut self, delivery: Delivery) -> Delivery {
-        self.bytes -= Queue::cost(&delivery.message);
-        if self.is_empty() {
-            self.release_memory();
+    fn pop(&mut self) -> Option<Delivery> {
+        let next = self.waiting.pop_front()?;
+        self.bytes -= Queue::cost(&next.message);
+        // One that was once long does not keep its memory for ever.
+        if self.waiting.is_empty() && self.waiting.capacity() > 256 {
+            self.waiting = VecDeque::new();
         }
-        delivery
-    }
-
-    /// A queue that was once long does not keep its memory for ever.
-    fn release_memory(&mut self) {
-        for queue in [&mut self.at_most_once, &mut self.acknowledged] {
-            if queue.capacity() > 256 {
-                *queue = VecDeque::new();
-            }
-        }
+        Some(next)
     }
 }
 
@@ -183,6 +209,10 @@ mod tests {
         std::str::from_utf8(&delivery.message.payload).unwrap()
     }
 
+    fn payloads(deliveries: &[Delivery]) -> Vec<&str> {
+        deliveries.iter().map(payload).collect()
+    }
+
     fn queue(messages: usize, bytes: usize, overflow: Overflow) -> Queue {
         Queue::new(QueueLimits { messages, bytes, overflow })
     }
@@ -196,7 +226,7 @@ mod tests {
         assert!(!queue.can_pop(false));
         assert!(queue.pop(false).is_none());
         assert_eq!(payload(&queue.pop(true).unwrap()), "one");
-        assert_eq!(queue.bytes, 0);
+        assert_eq!(queue.bytes(), 0);
     }
 
     #[test]
@@ -214,7 +244,7 @@ mod tests {
         for n in ["1", "2"] {
             queue.push(delivery(QoS::AtLeastOnce, n)).unwrap();
         }
-        assert_eq!(payload(&queue.push(delivery(QoS::AtLeastOnce, "3")).unwrap_err()), "1");
+        assert_eq!(payloads(&queue.push(delivery(QoS::AtLeastOnce, "3")).unwrap()), ["1"]);
         assert_eq!(payload(&queue.pop(true).unwrap()), "2");
         assert_eq!(payload(&queue.pop(true).unwrap()), "3");
     }
@@ -230,6 +260,58 @@ mod tests {
     }
 
     #[test]
+    fn qos1_is_not_kept_waiting_by_qos0() {
+        // QoS 0 always went first: as long as it came as fast as the client read, no QoS 1 was sent, and
+        // once the queue was full QoS 1 was dropped.
+        let mut queue = queue(10, 10_000, Overflow::DropNewest);
+        queue.push(delivery(QoS::AtMostOnce, "zero")).unwrap();
+        queue.push(delivery(QoS::AtLeastOnce, "one")).unwrap();
+        assert_eq!(payload(&queue.pop(true).unwrap()), "one");
+        assert_eq!(payload(&queue.pop(true).unwrap()), "zero");
+    }
+
+    #[test]
+    fn qos1_displaces_the_oldest_qos0_where_the_queue_is_full() {
+        // A flood of QoS 0 that filled the queue of a slow client had all of its QoS 1 messages dropped,
+        // with either strategy.
+        for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+            let mut queue = queue(3, 10_000, overflow);
+            queue.push(delivery(QoS::AtLeastOnce, "1")).unwrap();
+            queue.push(delivery(QoS::AtMostOnce, "a")).unwrap();
+            queue.push(delivery(QoS::AtMostOnce, "b")).unwrap();
+            assert_eq!(payloads(&queue.push(delivery(QoS::ExactlyOnce, "2")).unwrap()), ["a"]);
+            assert_eq!(payloads(&queue.push(delivery(QoS::AtLeastOnce, "3")).unwrap()), ["b"]);
+            assert_eq!(payload(&queue.push(delivery(QoS::AtMostOnce, "c")).unwrap_err()), "c");
+            let oldest = queue.push(delivery(QoS::AtLeastOnce, "4"));
+            match overflow {
+                Overflow::DropNewest => assert_eq!(payload(&oldest.unwrap_err()), "4"),
+                Overflow::DropOldest => assert_eq!(payloads(&oldest.unwrap()), ["1"]),
+            }
+            assert_eq!(queue.len(), 3);
+        }
+    }
+
+    #[test]
+    fn as_many_give_way_as_the_bytes_of_the_new_message_take_and_none_where_that_is_not_enough() {
+        let large = delivery(QoS::AtLeastOnce, &"x".repeat(1000));
+        let small = Queue::cost(&delivery(QoS::AtMostOnce, "0").message);
+        let mut queue = queue(100, Queue::cost(&large.message) + small, Overflow::DropNewest);
+        while queue.push(delivery(QoS::AtMostOnce, "0")).is_ok() {}
+        let many = queue.len();
+        assert_eq!(queue.push(large.clone()).unwrap().len(), many - 1);
+        assert_eq!((queue.len(), queue.bytes()), (2, queue.limits.bytes));
+        assert!(queue.push(large).is_err());
+        assert_eq!(queue.len(), 2);
+    }
+
+    #[test]
+    fn a_queue_of_no_length_takes_nothing() {
+        let mut queue = queue(0, 0, Overflow::DropOldest);
+        assert!(queue.push(delivery(QoS::AtLeastOnce, "1")).is_err());
+        assert!(queue.push(delivery(QoS::AtMostOnce, "0")).is_err());
+    }
+
+    #[test]
     fn taking_qos0_leaves_the_rest_and_its_bytes() {
         let mut queue = queue(10, 10_000, Overflow::DropNewest);
         for qos in [QoS::AtMostOnce, QoS::ExactlyOnce, QoS::AtMostOnce] {
@@ -238,6 +320,6 @@ mod tests {
         assert_eq!(queue.take_at_most_once().len(), 2);
         assert_eq!(queue.len(), 1);
         queue.pop(true).unwrap();
-        assert_eq!(queue.bytes, 0);
+        assert_eq!(queue.bytes(), 0);
     }
 }

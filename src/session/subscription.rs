@@ -1,4 +1,7 @@
-//! The subscriptions of one session.
+//! The subscriptions of one session, by the filters that its client asked for.
+//!
+//! A hook may have a subscription routed by another filter. The client does not know of that: it
+//! unsubscribes what it asked for. Several filters of a client can be routed by one.
 
 use std::num::NonZeroU32;
 
@@ -20,35 +23,136 @@ pub struct Subscription {
 
 /// Filter to subscription.
 #[derive(Debug, Default)]
-pub struct Subscriptions(HashMap<TopicFilter, Subscription>);
+pub struct Subscriptions {
+    by_filter: HashMap<TopicFilter, Held>,
+    /// Those routed by another filter than their own; without any, no two share a routing.
+    rerouted: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    subscription: Subscription,
+    /// Where it is not the client's own. Boxed, as it seldom is there.
+    routed_by: Option<Box<TopicFilter>>,
+}
+
+/// The routing of a subscription that is no more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unrouted {
+    pub filter: TopicFilter,
+    /// Another subscription of the session that is routed by the same filter, and so goes on.
+    pub other: Option<Subscription>,
+}
 
 impl Subscriptions {
-    /// Adds or replaces; returns what was there.
-    pub fn insert(&mut self, filter: TopicFilter, subscription: Subscription) -> Option<Subscription> {
-        self.0.insert(filter, subscription)
+    /// Adds or replaces what the client asked for as `filter`. Returns the routing that it had, where it was
+    /// another one.
+    pub fn insert(
+        &mut self,
+        filter: TopicFilter,
+        routed_by: TopicFilter,
+        subscription: Subscription,
+    ) -> Option<Unrouted> {
+        let routed_by = (routed_by != filter).then(|| Box::new(routed_by));
+        self.rerouted += usize::from(routed_by.is_some());
+        let routing = routed_by.as_deref().unwrap_or(&filter).clone();
+        let former = self.by_filter.insert(filter.clone(), Held { subscription, routed_by })?;
+        let former = self.unrouted(filter, former);
+        (former.filter != routing).then_some(former)
     }
 
-    pub fn remove(&mut self, filter: &TopicFilter) -> Option<Subscription> {
-        let removed = self.0.remove(filter);
-        if self.0.is_empty() {
-            self.0 = HashMap::new();
+    /// Takes out what the client asked for as `filter`.
+    pub fn remove(&mut self, filter: &TopicFilter) -> Option<Unrouted> {
+        let (filter, held) = self.by_filter.remove_entry(filter)?;
+        if self.by_filter.is_empty() {
+            self.by_filter = HashMap::new();
         }
-        removed
+        Some(self.unrouted(filter, held))
     }
 
+    /// What the client asked for as `filter`.
     pub fn get(&self, filter: &TopicFilter) -> Option<&Subscription> {
-        self.0.get(filter)
+        self.by_filter.get(filter).map(|held| &held.subscription)
     }
 
+    /// Each with the filter that it is routed by.
     pub fn iter(&self) -> impl Iterator<Item = (&TopicFilter, &Subscription)> {
-        self.0.iter()
+        self.by_filter.iter().map(|(filter, held)| (held.routing(filter), &held.subscription))
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.by_filter.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_filter.is_empty()
+    }
+
+    /// What becomes of the routing of a subscription that was taken out.
+    fn unrouted(&mut self, filter: TopicFilter, held: Held) -> Unrouted {
+        let others = self.rerouted > 0;
+        self.rerouted -= usize::from(held.routed_by.is_some());
+        let filter = held.routed_by.map_or(filter, |routed_by| *routed_by);
+        let mut same = self.iter().filter(|(routing, _)| others && **routing == filter);
+        let other = same.next().map(|(_, subscription)| *subscription);
+        Unrouted { filter, other }
+    }
+}
+
+impl Held {
+    fn routing<'a>(&'a self, filter: &'a TopicFilter) -> &'a TopicFilter {
+        self.routed_by.as_deref().unwrap_or(filter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(text: &'static str) -> TopicFilter {
+        TopicFilter::try_from(text).unwrap()
+    }
+
+    fn subscription(maximum_qos: QoS) -> Subscription {
+        Subscription {
+            maximum_qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::SendAtSubscribe,
+            identifier: None,
+        }
+    }
+
+    fn unrouted(text: &'static str, other: Option<QoS>) -> Option<Unrouted> {
+        Some(Unrouted { filter: filter(text), other: other.map(subscription) })
+    }
+
+    #[test]
+    fn what_is_routed_otherwise_goes_by_the_filter_the_client_asked_for() {
+        let mut subscriptions = Subscriptions::default();
+        let (plain, mine) = (filter("plain"), filter("mine"));
+        let qos1 = subscription(QoS::AtLeastOnce);
+        assert_eq!(subscriptions.insert(plain.clone(), plain.clone(), qos1), None);
+        assert_eq!(subscriptions.insert(mine.clone(), filter("own/1"), qos1), None);
+        assert_eq!(subscriptions.insert(plain.clone(), plain.clone(), qos1), None);
+        assert_eq!(subscriptions.insert(mine.clone(), filter("own/2"), qos1), unrouted("own/1", None));
+        let mut routings: Vec<_> = subscriptions.iter().map(|(routing, _)| routing.as_str()).collect();
+        routings.sort_unstable();
+        assert_eq!(routings, ["own/2", "plain"]);
+        assert_eq!(subscriptions.remove(&filter("own/2")), None);
+        assert_eq!(subscriptions.remove(&mine), unrouted("own/2", None));
+        assert_eq!(subscriptions.remove(&plain), unrouted("plain", None));
+        assert_eq!((subscriptions.len(), subscriptions.rerouted), (0, 0));
+    }
+
+    #[test]
+    fn a_routing_that_several_share_outlives_all_but_the_last() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.insert(filter("a"), filter("r"), subscription(QoS::AtMostOnce));
+        subscriptions.insert(filter("b"), filter("r"), subscription(QoS::AtLeastOnce));
+        subscriptions.insert(filter("r"), filter("r"), subscription(QoS::ExactlyOnce));
+        assert_eq!(subscriptions.remove(&filter("r")).unwrap().filter, filter("r"));
+        assert_eq!(subscriptions.remove(&filter("a")), unrouted("r", Some(QoS::AtLeastOnce)));
+        assert_eq!(subscriptions.remove(&filter("b")), unrouted("r", None));
     }
 }

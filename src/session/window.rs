@@ -7,19 +7,30 @@
 //! ```
 //!
 //! Entries stand in the order in which they were sent first, and that is the order in which they are sent
-//! again on a resumed session. The window is small (see `Options::maximum_inflight`), so that a search
-//! from its front is cheap: acknowledgements come in the order of the messages.
+//! again on a resumed session. An acknowledgement is searched from the front, as they come in the order of
+//! the messages; for a new identifier the whole window is looked through. Therefore it is short, whatever the
+//! client would take: [`LARGEST_WINDOW`].
 
 use std::collections::VecDeque;
 
-use super::{Delivery, Outgoing};
+use super::{Delivery, Outgoing, Queue};
 use crate::packet::{PacketIdentifier, QoS};
+
+/// How many messages are in flight at most.
+pub const LARGEST_WINDOW: u16 = 4096;
+
+/// Messages behind this many others in flight share no memory with read buffers. Those before them do while
+/// the connection lasts, so that all receivers of a message share one.
+const DETACH_BEHIND: usize = 256;
 
 #[derive(Debug)]
 pub struct Window {
     entries: VecDeque<Entry>,
     last_identifier: u16,
     maximum: u16,
+    /// Of the messages that are held.
+    bytes: usize,
+    maximum_bytes: usize,
     /// Entries before this index were sent on the current connection; those from here on are to be sent
     /// again.
     resent: usize,
@@ -49,13 +60,19 @@ pub enum Acknowledged {
     Unknown,
 }
 
-impl Default for Window {
-    fn default() -> Window {
-        Window { entries: VecDeque::new(), last_identifier: 0, maximum: u16::MAX, resent: 0 }
-    }
-}
-
 impl Window {
+    /// A window that holds so many bytes of messages, and the one that passes this mark.
+    pub fn new(maximum_bytes: usize) -> Window {
+        Window {
+            entries: VecDeque::new(),
+            last_identifier: 0,
+            maximum: LARGEST_WINDOW,
+            bytes: 0,
+            maximum_bytes,
+            resent: 0,
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -64,14 +81,19 @@ impl Window {
         self.entries.is_empty()
     }
 
-    /// Whether a further message may be sent [MQTT-3.3.4-9].
+    /// Whether a further message may be sent [MQTT-3.3.4-9], and held until it is acknowledged. One always
+    /// may, however large the messages are.
     pub fn has_room(&self) -> bool {
-        self.entries.len() < usize::from(self.maximum)
+        self.entries.len() < usize::from(self.maximum) && (self.bytes == 0 || self.bytes < self.maximum_bytes)
     }
 
     /// Takes a message in and gives it an identifier. Only where there [is room](Window::has_room).
-    pub fn send(&mut self, delivery: Delivery) -> Outgoing<'_> {
+    pub fn send(&mut self, mut delivery: Delivery) -> Outgoing<'_> {
+        if self.entries.len() >= DETACH_BEHIND {
+            delivery.detach();
+        }
         let packet_identifier = self.free_identifier();
+        self.bytes += Queue::cost(&delivery.message);
         self.entries.push_back(Entry { packet_identifier, state: State::Publish(delivery) });
         self.resent = self.entries.len();
         match self.entries.back() {
@@ -92,7 +114,7 @@ impl Window {
         if matches!(next, State::Publish(delivery) if !fits(delivery))
             && let State::Publish(delivery) = self.entries.remove(self.resent)?.state
         {
-            return Some(delivery);
+            return Some(self.subtract(delivery));
         }
         None
     }
@@ -105,8 +127,17 @@ impl Window {
     }
 
     pub fn resume(&mut self, receive_maximum: u16) {
-        self.maximum = receive_maximum;
+        self.maximum = receive_maximum.min(LARGEST_WINDOW);
         self.resent = 0;
+    }
+
+    /// Replaces what shares memory with a read buffer by copies.
+    pub fn detach(&mut self) {
+        for entry in &mut self.entries {
+            if let State::Publish(delivery) = &mut entry.state {
+                delivery.detach();
+            }
+        }
     }
 
     pub fn puback(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
@@ -125,7 +156,7 @@ impl Window {
         match &entry.state {
             State::Publish(delivery) if delivery.qos == QoS::ExactlyOnce => {
                 match std::mem::replace(&mut entry.state, State::Pubrel) {
-                    State::Publish(delivery) => Acknowledged::Release(Some(delivery)),
+                    State::Publish(delivery) => Acknowledged::Release(Some(self.subtract(delivery))),
                     State::Pubrel => Acknowledged::Release(None),
                 }
             }
@@ -151,9 +182,15 @@ impl Window {
             self.resent -= 1;
         }
         match entry.state {
-            State::Publish(delivery) => Acknowledged::Complete(Some(delivery)),
+            State::Publish(delivery) => Acknowledged::Complete(Some(self.subtract(delivery))),
             State::Pubrel => Acknowledged::Complete(None),
         }
+    }
+
+    /// A message that is held no longer.
+    fn subtract(&mut self, delivery: Delivery) -> Delivery {
+        self.bytes -= Queue::cost(&delivery.message);
+        delivery
     }
 
     fn position(&self, packet_identifier: PacketIdentifier) -> Option<usize> {
@@ -209,7 +246,7 @@ mod tests {
 
     #[test]
     fn qos2_is_released_after_pubrec_and_free_after_pubcomp() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let id = send(&mut window, QoS::ExactlyOnce);
         assert!(matches!(window.puback(id), Acknowledged::Unknown));
         assert!(matches!(window.pubcomp(id), Acknowledged::Unknown));
@@ -221,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_refused_pubrec_ends_the_flow() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let id = send(&mut window, QoS::ExactlyOnce);
         assert!(matches!(window.pubrec(id, true), Acknowledged::Complete(Some(_))));
         assert!(window.is_empty());
@@ -229,7 +266,7 @@ mod tests {
 
     #[test]
     fn resume_sends_again_in_order_with_dup_and_pubrel_where_it_was_received() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let first = send(&mut window, QoS::ExactlyOnce);
         let second = send(&mut window, QoS::AtLeastOnce);
         window.pubrec(first, false);
@@ -243,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_smaller_receive_maximum_holds_back_what_is_sent_again() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let ids: Vec<_> = (0..3).map(|_| send(&mut window, QoS::AtLeastOnce)).collect();
         window.resume(1);
         assert!(window.has_to_resend() && window.resend().is_some());
@@ -256,7 +293,7 @@ mod tests {
 
     #[test]
     fn identifiers_in_flight_are_not_given_again_when_they_wrap() {
-        let mut window = Window::default();
+        let mut window = Window::new(usize::MAX);
         let first = send(&mut window, QoS::AtLeastOnce);
         for _ in 0..u16::MAX - 1 {
             let id = send(&mut window, QoS::AtLeastOnce);
@@ -265,5 +302,48 @@ mod tests {
         let next = send(&mut window, QoS::AtLeastOnce);
         assert_ne!(next, first);
         assert_eq!(window.len(), 2);
+    }
+
+    #[test]
+    fn a_window_holds_its_bytes_and_one_message_more_until_they_are_acknowledged() {
+        // The window had a length only: a client that read and did not acknowledge had the broker hold
+        // hundreds of the largest messages for it.
+        let cost = Queue::cost(&delivery(QoS::AtLeastOnce).message);
+        let mut window = Window::new(cost + 1);
+        let first = send(&mut window, QoS::AtLeastOnce);
+        assert!(window.has_room());
+        let second = send(&mut window, QoS::ExactlyOnce);
+        assert!(!window.has_room());
+        // The message is the client's after PUBREC, though the identifier is not free.
+        window.pubrec(second, false);
+        assert!(window.has_room());
+        let third = send(&mut window, QoS::ExactlyOnce);
+        window.puback(first);
+        window.pubrec(third, true);
+        window.pubcomp(second);
+        assert_eq!((window.len(), window.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_window_of_no_bytes_takes_one_message() {
+        let mut window = Window::new(0);
+        assert!(window.has_room());
+        send(&mut window, QoS::AtLeastOnce);
+        assert!(!window.has_room());
+        window.resume(10);
+        assert!(window.give_up_unless(|_| false).is_some());
+        assert!(window.has_room());
+    }
+
+    #[test]
+    fn a_window_is_never_longer_than_it_can_be_searched() {
+        // The Receive Maximum of a client was taken as it came where the configuration allowed that: each
+        // message then looked through up to 65,535 others for an identifier.
+        let mut window = Window::new(usize::MAX);
+        window.resume(u16::MAX);
+        while window.has_room() {
+            send(&mut window, QoS::AtLeastOnce);
+        }
+        assert_eq!(window.len(), usize::from(LARGEST_WINDOW));
     }
 }

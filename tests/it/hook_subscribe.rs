@@ -1,14 +1,15 @@
 //! intercepting-subscription, intercepting-unsubscription, intercepting-client-enqueue, and the
 //! authorizer for subscribing and delivering.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use tidegate::broker::Options;
+use tidegate::broker::{Broker, Options};
 use tidegate::hook::{
     Action, Authorization, AuthorizationVerdict, Choice, EnqueueOutcome, NotConsumedOutcome, Reply,
-    SubscribeOutcome, SubscribeVerdict, UnsubscribeOutcome, UnsubscribeVerdict, WhyNotConsumed,
+    SubscribeOutcome, SubscribeVerdict, SubscriptionRequest, UnsubscribeOutcome, UnsubscribeVerdict, What,
+    WhyNotConsumed,
 };
 use tidegate::message::ClientKey;
 use tidegate::packet::ReasonCode;
@@ -72,6 +73,79 @@ async fn every_verdict_on_a_subscription_is_carried_out() {
 }
 
 #[tokio::test]
+async fn a_subscription_with_another_filter_ends_as_the_client_asked_for_it() {
+    // The session knew it by the hook's filter only: UNSUBSCRIBE of what the client had asked for was
+    // answered with 0x11, and the messages went on. [MQTT-3.10.4-1]
+    let server = start_hooked(Options::default(), &obedient().shared()).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for version in VERSIONS {
+        let mut receiver = Client::connect(&server, connect(version, "receiver")).await;
+        receiver.subscribe("mine", QOS2).await;
+        sender.publish("own/a", "1", QOS1).await;
+        assert_eq!(receiver.payloads(1).await, ["1"]);
+        let unsuback = receiver.unsubscribe(&["own/+", "mine"]).await;
+        if version == V5 {
+            assert_eq!(unsuback.reason_codes, [ReasonCode::NO_SUBSCRIPTION_EXISTED, ReasonCode::SUCCESS]);
+        }
+        sender.publish("own/a", "2", QOS1).await;
+        receiver.assert_silent().await;
+        assert_eq!(server.broker().subscription_count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn one_of_two_subscriptions_that_are_routed_alike_can_end() {
+    // Two filters of a client that a hook had turned into one ended together, though the client had given up
+    // only one of them.
+    let server = start_hooked(Options::default(), &obedient().shared()).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    for (first, second) in [("mine", "own/+"), ("own/+", "mine")] {
+        receiver.subscribe_to(vec![to(first, QOS1), to(second, QOS0)]).await;
+        assert_eq!(receiver.unsubscribe(&[second]).await.reason_codes, [ReasonCode::SUCCESS]);
+        sender.publish("own/a", "x", QOS2).await;
+        let got = receiver.message().await;
+        assert_eq!((text(&got), got.qos), ("x", QOS1));
+        receiver.assert_silent().await;
+    }
+    assert_eq!(server.broker().subscription_count(), 1);
+    // A session that ends takes what is routed with it.
+    assert!(server.broker().delete_session("receiver"));
+    assert_eq!(server.broker().subscription_count(), 0);
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_granted_without_routing_is_not_routed_as_before() {
+    // A client that subscribed again what a hook no longer wants routed kept its former subscription, and
+    // got the messages as before.
+    let grants = Arc::new(AtomicBool::new(true));
+    let script = Script::default().on_subscribe({
+        let grants = grants.clone();
+        move |context| {
+            let verdict = match grants.load(Ordering::Relaxed) {
+                true => SubscribeVerdict::Grant { maximum_qos: QOS2, filter: Some(filter("own/+")) },
+                false => SubscribeVerdict::GrantWithoutRouting,
+            };
+            SubscribeOutcome { verdicts: vec![verdict; context.subscriptions.len()], reply: None }.into()
+        }
+    });
+    let script = script.shared();
+    let server = start_hooked(Options::default(), &script).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
+    receiver.subscribe("mine", QOS1).await;
+    sender.publish("own/a", "1", QOS1).await;
+    assert_eq!(receiver.payloads(1).await, ["1"]);
+    grants.store(false, Ordering::Relaxed);
+    receiver.subscribe("mine", QOS1).await;
+    assert_eq!(server.broker().subscription_count(), 0);
+    sender.publish("own/a", "2", QOS1).await;
+    receiver.assert_silent().await;
+    assert_eq!(receiver.unsubscribe(&["mine"]).await.reason_codes, [ReasonCode::NO_SUBSCRIPTION_EXISTED]);
+    assert_eq!(script.count(|what| matches!(what, What::ClientUnsubscribedTopic { .. })), 1);
+}
+
+#[tokio::test]
 async fn the_hook_sees_the_whole_packet() {
     let script = Script::default().on_subscribe(|context| {
         assert_eq!(context.subscription_identifier, Some(5));
@@ -85,6 +159,32 @@ async fn the_hook_sees_the_whole_packet() {
     let mut client = Client::connect(&server, connect(V5, "a")).await;
     let suback = client.subscribe_as(Some(5), vec![to("x", QOS1), to("y/#", QOS0)]).await;
     assert_eq!(suback.reason_codes.len(), 2);
+}
+
+#[tokio::test]
+async fn a_session_that_is_deleted_while_it_subscribes_leaves_nothing_behind() {
+    // What a deleted session had subscribed was taken out of the index, and then came what it was just
+    // subscribing: routed to nobody, and never taken out again.
+    let broker = Arc::new(OnceLock::<Arc<Broker>>::new());
+    let script = Script::default().on_subscribe({
+        let broker = broker.clone();
+        move |context| {
+            assert!(broker.get().unwrap().delete_session("a"));
+            let verdict = |wanted: &SubscriptionRequest| match wanted.filter.as_str() {
+                "silent" => SubscribeVerdict::GrantWithoutRouting,
+                _ => SubscribeVerdict::Next,
+            };
+            let verdicts = context.subscriptions.iter().map(verdict).collect();
+            SubscribeOutcome { verdicts, reply: None }.into()
+        }
+    });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    broker.set(server.broker().clone()).ok().unwrap();
+    let mut client = Client::connect(&server, persistent(V5, "a")).await;
+    let suback = client.subscribe_to(vec![to("t", QOS1), to("silent", QOS1)]).await;
+    assert_eq!(suback.reason_codes, [ReasonCode::UNSPECIFIED_ERROR; 2]);
+    assert_eq!(client.end().await, Some(ReasonCode::ADMINISTRATIVE_ACTION));
+    assert_eq!(server.broker().subscription_count(), 0);
 }
 
 #[tokio::test]
@@ -125,6 +225,56 @@ async fn every_verdict_on_an_unsubscription_is_carried_out() {
     }
     assert_eq!(receiver.payloads(2).await, ["keep", "deny"]);
     receiver.assert_silent().await;
+}
+
+#[tokio::test]
+async fn every_filter_is_answered_whatever_number_of_verdicts_a_hook_gives() {
+    // A hook that gave fewer verdicts than there were filters made for a SUBACK with too few Reason Codes:
+    // the client cannot tell which are meant, and strict ones close the connection.
+    // [MQTT-3.8.4-6], [MQTT-3.11.3-1]
+    let script = Script::default()
+        .on_subscribe(|context| {
+            let count = if context.subscriptions.len() == 3 { 1 } else { 9 };
+            SubscribeOutcome::all_next(count).into()
+        })
+        .on_unsubscribe(|context| {
+            let count = if context.filters.len() == 3 { 1 } else { 9 };
+            UnsubscribeOutcome::all_next(count).into()
+        });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    let mut client = Client::connect(&server, connect(V5, "a")).await;
+    let unjudged = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
+    let suback = client.subscribe_to(["a", "b", "c"].map(|filter| to(filter, QOS1)).into()).await;
+    assert_eq!(suback.reason_codes, [ReasonCode::GRANTED_QOS_1, unjudged, unjudged]);
+    let unsuback = client.unsubscribe(&["a", "b", "c"]).await;
+    assert_eq!(unsuback.reason_codes, [ReasonCode::SUCCESS, unjudged, unjudged]);
+    let suback = client.subscribe_to(["a", "b"].map(|filter| to(filter, QOS0)).into()).await;
+    assert_eq!(suback.reason_codes, [ReasonCode::GRANTED_QOS_0; 2]);
+    assert_eq!(client.unsubscribe(&["a", "b"]).await.reason_codes, [ReasonCode::SUCCESS; 2]);
+}
+
+#[tokio::test]
+async fn a_denial_is_a_denial_whatever_reason_code_a_hook_gives() {
+    // A hook that denied with a Reason Code below 0x80 had the client told that it has the subscription.
+    let script = Script::default()
+        .on_subscribe(|context| {
+            let verdicts = vec![SubscribeVerdict::Deny(ReasonCode::SUCCESS); context.subscriptions.len()];
+            SubscribeOutcome { verdicts, reply: None }.into()
+        })
+        .on_unsubscribe(|context| {
+            let verdicts = vec![UnsubscribeVerdict::Deny(ReasonCode::SUCCESS); context.filters.len()];
+            UnsubscribeOutcome { verdicts, reply: None }.into()
+        });
+    let server = start_hooked(Options::default(), &script.shared()).await;
+    for version in VERSIONS {
+        let mut client = Client::connect(&server, connect(version, "a")).await;
+        let suback = client.subscribe_to(vec![to("t", QOS1)]).await;
+        assert_eq!(suback.reason_codes, [ReasonCode::UNSPECIFIED_ERROR]);
+        if version == V5 {
+            let unsuback = client.unsubscribe(&["t"]).await;
+            assert_eq!(unsuback.reason_codes, [ReasonCode::UNSPECIFIED_ERROR]);
+        }
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,34 @@ async fn qos0_to_a_client_that_never_reads_is_dropped() {
     until(|| server.broker().client("deaf").unwrap().queued == 0).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn qos1_is_kept_for_a_slow_client_that_qos0_floods() {
+    // QoS 0 was always sent first and filled the queue that both share: QoS 1 that came meanwhile was
+    // dropped, and what of it was queued before was not sent for as long as the flood went on.
+    let local = Local::with(Options { maximum_queued_messages: 10, ..Options::default() });
+    let mut slow = local.connect(connect(V5, "slow")).await;
+    slow.subscribe("flood", QOS1).await;
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    let flood = "0".repeat(100_000);
+    for n in 0..20 {
+        sender.publish("flood", &flood, QOS0).await;
+        if n % 4 == 3 {
+            sender.publish("flood", "1", QOS1).await;
+        }
+    }
+    sender.ping().await;
+    let queued = local.broker.client("slow").unwrap().queued;
+    assert_eq!(queued, 10);
+    let mut waited = 0;
+    for last in 1..=5 {
+        while slow.message().await.qos == QOS0 {
+            waited += 1;
+        }
+        // What was taken before is on its way already; of what waits, QoS 1 is first.
+        assert!(waited <= 4, "{waited} messages came before number {last}");
+    }
+}
+
 #[tokio::test]
 async fn acknowledgements_that_a_client_does_not_read_are_bounded_too() {
     // A client that sends and never reads is not read from any more, once enough waits for it.

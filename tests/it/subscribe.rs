@@ -304,3 +304,28 @@ async fn subscribing_while_others_publish_does_not_lock_up() {
         churn.await.unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_subscribe_of_many_filters_lets_others_have_their_turn() {
+    // The filters of one packet were all worked off in one go, and each looked through the replays of those
+    // before it: ten thousand of them held up every other client of the thread.
+    let local = Local::start();
+    let mut many = local.connect(connect(V5, "many")).await;
+    let filters: Vec<_> = (0..10_000).map(|n| format!("f/{n}")).collect();
+    let mut turns = 0;
+    let broker = local.broker.clone();
+    let subscribed = many.subscribe_to(filters.iter().map(|filter| to(filter, QOS0)).collect());
+    let others = async {
+        while broker.subscription_count() < filters.len() {
+            turns += usize::from(broker.subscription_count() > 0);
+            tokio::task::yield_now().await;
+        }
+    };
+    let (suback, ()) = tokio::join!(subscribed, others);
+    assert_eq!(suback.reason_codes.len(), filters.len());
+    assert!(turns > 20, "{turns} turns of others");
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let unsuback = many.unsubscribe(&filters).await;
+    assert!(unsuback.reason_codes.iter().all(|code| *code == ReasonCode::SUCCESS));
+    assert_eq!(broker.subscription_count(), 0);
+}
