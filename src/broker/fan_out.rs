@@ -15,7 +15,7 @@ use crate::hook::{
 };
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::QoS;
-use crate::session::{Delivery, Subscription};
+use crate::session::{Delivery, Dropped, Subscription};
 use crate::topic::{Match as Found, SharedGroup};
 
 /// What became of a message.
@@ -51,11 +51,11 @@ impl Broker {
             || wanted.contains(HookSet::AUTHORIZER_DELIVERIES);
         let delivered = if asks && found {
             let deliveries = merge(&mut matches, &message).collect();
-            self.deliver_after_asking(sender, &message, deliveries, now).await
+            self.deliver_after_asking(sender, &message, deliveries, None, now).await
         } else {
             let mut detached = Detached::default();
             for (entry, delivery) in merge(&mut matches, &message) {
-                self.deliver(&entry, delivery, &mut detached);
+                self.deliver(&entry, delivery, &mut detached, None);
             }
             found
         };
@@ -84,15 +84,30 @@ impl Broker {
         if wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
             || wanted.contains(HookSet::AUTHORIZER_DELIVERIES)
         {
-            self.deliver_after_asking(None, &message, vec![(entry.clone(), delivery)], now).await;
+            let deliveries = vec![(entry.clone(), delivery)];
+            self.deliver_after_asking(None, &message, deliveries, Some(&message), now).await;
         } else {
-            self.deliver(entry, delivery, &mut Detached::default());
+            self.deliver(entry, delivery, &mut Detached::default(), Some(&message));
         }
     }
 
-    fn deliver(&self, entry: &SessionEntry, delivery: Delivery, detached: &mut Detached) {
-        if let Err((delivery, why)) = entry.enqueue(delivery, detached) {
-            self.dropped(&entry.client_identifier, &delivery, why);
+    /// `replayed` is the retained message that this replays: where another has taken its place, that one was
+    /// delivered already, and the old one must not come after it.
+    fn deliver(
+        &self,
+        entry: &SessionEntry,
+        delivery: Delivery,
+        detached: &mut Detached,
+        replayed: Option<&Arc<ApplicationMessage>>,
+    ) {
+        let wanted = || replayed.is_none_or(|message| self.is_retained(message));
+        match entry.enqueue(delivery, detached, wanted) {
+            Ok(displaced) => {
+                for delivery in displaced {
+                    self.dropped(&entry.client_identifier, &delivery, Dropped::QueueFull);
+                }
+            }
+            Err((delivery, why)) => self.dropped(&entry.client_identifier, &delivery, why),
         }
     }
 
@@ -127,6 +142,7 @@ impl Broker {
         sender: Option<&Arc<ClientInfo>>,
         message: &Arc<ApplicationMessage>,
         mut deliveries: Vec<(Arc<SessionEntry>, Delivery)>,
+        replayed: Option<&Arc<ApplicationMessage>>,
         now: Timestamp,
     ) -> bool {
         if self.hooks.wanted().contains(HookSet::AUTHORIZER_DELIVERIES) {
@@ -149,10 +165,15 @@ impl Broker {
         } else {
             EnqueueOutcome::Deliver
         };
-        self.carry_out(outcome, deliveries)
+        self.carry_out(outcome, deliveries, replayed)
     }
 
-    fn carry_out(&self, outcome: EnqueueOutcome, deliveries: Vec<(Arc<SessionEntry>, Delivery)>) -> bool {
+    fn carry_out(
+        &self,
+        outcome: EnqueueOutcome,
+        deliveries: Vec<(Arc<SessionEntry>, Delivery)>,
+        replayed: Option<&Arc<ApplicationMessage>>,
+    ) -> bool {
         let (choices, copies) = match outcome {
             EnqueueOutcome::Skip => return false,
             EnqueueOutcome::Deliver => (vec![Choice::Deliver; deliveries.len()], Vec::new()),
@@ -172,7 +193,7 @@ impl Broker {
                 }
             }
             delivered = true;
-            self.deliver(&entry, delivery, &mut detached);
+            self.deliver(&entry, delivery, &mut detached, replayed);
         }
         delivered
     }

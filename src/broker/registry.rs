@@ -301,7 +301,7 @@ impl Broker {
         let mut dropped = Vec::new();
         if let Some(link) = link {
             self.statistics.takeovers.count();
-            dropped = state.session.detach();
+            dropped = state.session.hand_over();
             if let Some(waker) = link.waker {
                 waker.wake();
             }

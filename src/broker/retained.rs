@@ -95,6 +95,11 @@ impl Broker {
         Ok(())
     }
 
+    /// Whether this message is what its topic has retained.
+    pub(super) fn is_retained(&self, message: &Arc<ApplicationMessage>) -> bool {
+        read(&self.retained.messages).get(&message.topic).is_some_and(|found| Arc::ptr_eq(found, message))
+    }
+
     fn room_for(&self, topic: &TopicName) -> Result<(), ReasonCode> {
         let has_room = || {
             let messages = read(&self.retained.messages);

@@ -114,26 +114,22 @@ impl SessionEntry {
         std::mem::replace(&mut state.link, link)
     }
 
-    /// As [`put`](SessionEntry::put), for a caller that is told of one message only that gave way.
-    pub fn enqueue(&self, delivery: Delivery, detached: &mut Detached) -> Result<(), (Delivery, Dropped)> {
-        match self.put(delivery, detached)?.into_iter().next() {
-            None => Ok(()),
-            Some(displaced) => Err((displaced, Dropped::QueueFull)),
-        }
-    }
-
     /// Puts a message into the queue and wakes the connection. Returns those that gave way to it, because
-    /// the queue was full.
+    /// the queue was full. Nothing happens where it is not `wanted` after all, which is asked under the lock.
     ///
     /// # Errors
     /// The message itself, where it is not taken, and why.
-    pub fn put(
+    pub fn enqueue(
         &self,
         delivery: Delivery,
         detached: &mut Detached,
+        wanted: impl FnOnce() -> bool,
     ) -> Result<Vec<Delivery>, (Delivery, Dropped)> {
         let (displaced, waker) = {
             let mut state = self.lock();
+            if !wanted() {
+                return Ok(Vec::new());
+            }
             let displaced = state.enqueue(delivery, detached)?;
             let awake = state.link.as_mut().filter(|link| link.blocked == Blocked::No);
             (displaced, awake.and_then(|link| link.waker.take()))
