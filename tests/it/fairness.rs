@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use tidegate::broker::Options;
 use tidegate::hook::PublishOutcome;
-use tidegate::packet::{Packet, Publish, Subscribe, SubscribeFilter, encode};
+use tidegate::packet::{Packet, Publish, ReasonCode, Subscribe, SubscribeFilter, encode};
 
 use crate::support::client::{id, to};
 use crate::support::*;
@@ -110,4 +110,23 @@ async fn searching(local: &Local) -> Client {
     searching.send(subscribe(filters)).await;
     assert!(matches!(searching.receive().await, Packet::Suback(_)));
     searching
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_heard_while_retained_messages_are_searched_for_it() {
+    // The search gave way to others and not to its own client, which was not read until it was over.
+    let local = Local::start();
+    let mut searching = searching(&local).await;
+    searching.ping().await;
+    assert_eq!(searching.next_publish().await.topic, "last");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_for_retained_messages_does_not_hold_up_the_end_of_its_connection() {
+    // Only a takeover ended the search: a connection that was to end for another reason went on until it was
+    // over.
+    let local = Local::start();
+    let mut searching = searching(&local).await;
+    assert!(local.broker.disconnect("searching", ReasonCode::ADMINISTRATIVE_ACTION));
+    assert_eq!(searching.end().await, Some(ReasonCode::ADMINISTRATIVE_ACTION));
 }

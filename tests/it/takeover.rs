@@ -162,3 +162,64 @@ async fn the_rest_of_a_replay_goes_on_with_the_next_connection() {
         assert_eq!(topics.len(), RETAINED);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_replay_wakes_the_next_connection() {
+    // The replay was given back without a word: a connection that had nothing else to do never took it up.
+    let (gate, asked) = (Gate::default(), AtomicUsize::new(0));
+    let slow = gate.clone();
+    let script = Script::default().on_enqueue(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        // The last of the first batch.
+        63 => slow.hold(EnqueueOutcome::Skip),
+        _ => EnqueueOutcome::Deliver.into(),
+    });
+    let local = Local::hooked(Options::default(), script.shared());
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for n in 0..100 {
+        sender.publish_retained(&format!("r/{n}"), "x", QOS1).await;
+    }
+    let mut old = local.connect(persistent(V5, "a")).await;
+    old.subscribe("r/#", QOS0).await;
+    gate.reached().await;
+    let mut client = local.connect(persistent(V5, "a")).await;
+    client.ping().await;
+    gate.open();
+    for _ in 64..100 {
+        client.next_publish().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_ends_with_its_subscription_also_where_the_connection_before_is_still_at_it() {
+    // What the connection before gave back was replayed though the next had unsubscribed meanwhile.
+    let (gate, asked) = (Gate::default(), AtomicUsize::new(0));
+    let slow = gate.clone();
+    let script = Script::default().on_enqueue(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => slow.hold(EnqueueOutcome::Deliver),
+        _ => EnqueueOutcome::Deliver.into(),
+    });
+    let local = Local::hooked(Options::default(), script.shared());
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for n in 0..500 {
+        sender.publish_retained(&format!("r/{n}"), "x", QOS1).await;
+    }
+    let mut old = local.connect(persistent(V5, "a")).await;
+    old.subscribe("r/#", QOS0).await;
+    gate.reached().await;
+    let mut client = local.connect(persistent(V5, "a")).await;
+    client.unsubscribe(&["r/#"]).await;
+    gate.open();
+    assert_eq!(old.end().await, Some(ReasonCode::SESSION_TAKEN_OVER));
+    client.send(Packet::Pingreq).await;
+    client.send(Packet::Pingreq).await;
+    let (mut answers, mut got) = (0, 0);
+    while answers < 2 {
+        match client.receive().await {
+            Packet::Pingresp => answers += 1,
+            Packet::Publish(_) => got += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    // What the old connection had taken already may come.
+    assert!(got <= 64, "{got}");
+}

@@ -284,3 +284,16 @@ async fn shutdown_publishes_delayed_wills_too() {
     within(shutdown).await.unwrap();
     assert_eq!(broker.retained_count(), 1);
 }
+
+#[tokio::test]
+async fn shutdown_publishes_wills_that_wait_for_their_delay() {
+    // Shutdown went through the connections and not through the sessions without one: a Will that waited
+    // there for its delay was lost with its session.
+    let server = start().await;
+    let broker = server.broker().clone();
+    let will = Will { retain: true, ..delayed(1000) };
+    drop(Client::connect(&server, with_will(persistent(V5, "a"), will)).await);
+    until(|| broker.client("a").is_some_and(|status| status.client.is_none())).await;
+    within(server.shutdown()).await;
+    assert_eq!(broker.retained_count(), 1);
+}
