@@ -205,6 +205,56 @@ async fn disconnect_does_not_get_around_the_session_expiry_cap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn disconnect_may_set_an_expiry_interval_where_connect_asked_for_one_and_a_hook_left_nothing_of_it() {
+    // The Session Expiry Interval that the client got was looked at, not the one that it had asked for: what
+    // is legal for the client [MQTT-3.14.2-2] was taken for a protocol error, which also published its Will.
+    let cap = ConnectOverrides { session_expiry_cap: Some(0), ..ConnectOverrides::default() };
+    let local = Local::hooked(Options::default(), overriding(cap).shared());
+    let mut witness = local.connect(connect(V5, "witness")).await;
+    witness.subscribe("will", QOS1).await;
+    let asks = with_will(persistent(V5, "a"), will("will", "gone"));
+    let (client, connack) = local.try_connect(asks).await;
+    assert_eq!(connack.session_expiry_interval, Some(0));
+    let session_expiry_interval = Some(500);
+    client.disconnect_with(Disconnect { session_expiry_interval, ..Disconnect::default() }).await;
+    until(|| local.broker.session_count() == 1).await;
+    witness.assert_silent().await;
+    assert_eq!(local.broker.statistics().snapshot().protocol_errors, 0);
+    // And one that had asked for none cannot have it after all.
+    let mut client = local.connect(connect(V5, "b")).await;
+    let session_expiry_interval = Some(500);
+    client
+        .send(Packet::Disconnect(Box::new(Disconnect { session_expiry_interval, ..Disconnect::default() })))
+        .await;
+    assert_eq!(client.end().await, Some(ReasonCode::PROTOCOL_ERROR));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_answers_after_the_connect_timeout_is_still_heard() {
+    // The time-out for CONNECT ran on while the hook was asked: a client that had said all in time was cut off
+    // without a word.
+    let script = Script::default().on_connect(|context| {
+        let denied = context.client.client_identifier == "denied";
+        let bad = ConnectVerdict::Deny(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
+        let verdict = if denied { bad } else { ConnectVerdict::Allow };
+        Answer::Later(Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            ConnectOutcome { verdict, ..ConnectOutcome::default() }
+        }))
+    });
+    let options = Options { connect_timeout: Duration::from_secs(2), ..Options::default() };
+    let local = Local::hooked(options, script.shared());
+    for version in VERSIONS {
+        let begun = tokio::time::Instant::now();
+        let mut client = local.connect(connect(version, "allowed")).await;
+        assert_eq!(begun.elapsed().as_secs(), 5);
+        client.ping().await;
+        let (_, connack) = local.try_connect(connect(version, "denied")).await;
+        assert!(connack.reason_code.is_error(), "{connack:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_ends_with_its_credentials() {
     let script = Script::default().on_connect(|context| {
         // The token of this client says so; tests know the time from its name.

@@ -1,7 +1,7 @@
 //! Maximum Packet Size, of the client's and of ours.
 
 use tidegate::broker::Options;
-use tidegate::hook::{PublishOutcome, PublishVerdict, Reply};
+use tidegate::hook::{ConnectOutcome, ConnectVerdict, PublishOutcome, PublishVerdict, Reply};
 use tidegate::packet::{Connect, Packet, Publish, ReasonCode, Subscribe, encoded_len};
 
 use crate::support::client::{id, to};
@@ -146,4 +146,40 @@ async fn an_answer_that_the_client_cannot_take_ends_the_connection() {
     let asks = Connect { maximum_packet_size: Some(6), ..connect(V5, "small") };
     client.send(Packet::Connect(Box::new(asks))).await;
     assert_eq!(client.end().await, Some(ReasonCode::PACKET_TOO_LARGE), "not even CONNACK fits");
+}
+
+#[tokio::test]
+async fn a_refusal_is_within_the_maximum_packet_size_of_the_client() {
+    // A CONNACK that refused was written as it was, whatever the client's Maximum Packet Size: its Reason
+    // String made it larger than the client had said it takes [MQTT-3.1.2-24].
+    let reply = Reply {
+        reason_string: Some("x".repeat(50).into()),
+        user_properties: vec![("k".into(), "v".into())],
+        ..Reply::default()
+    };
+    for reply in [None, Some(Box::new(reply))] {
+        let said = reply.as_ref().and_then(|reply| reply.reason_string.clone());
+        let script = Script::default().on_connect(move |_| {
+            let verdict = ConnectVerdict::Deny(ReasonCode::BANNED);
+            ConnectOutcome { verdict, reply: reply.clone(), ..ConnectOutcome::default() }.into()
+        });
+        let server = start_hooked(Options::default(), &script.shared()).await;
+        let asks = |maximum| Connect { maximum_packet_size: Some(maximum), ..connect(V5, "a") };
+        let (_, full) = Client::try_connect(&server, asks(1000)).await;
+        assert!(full.reason_string.is_some() && (said.is_none() || full.reason_string == said));
+        let size = encoded_len(&Packet::Connack(Box::new(full)), V5).unwrap();
+        let size = u32::try_from(size).unwrap();
+        for (maximum, explained) in [(size, true), (size - 1, false), (5, false)] {
+            let (mut client, connack) = Client::try_connect(&server, asks(maximum)).await;
+            assert_eq!(connack.reason_code, ReasonCode::BANNED);
+            assert_eq!(connack.reason_string.is_some(), explained);
+            let len = encoded_len(&Packet::Connack(Box::new(connack)), V5).unwrap();
+            assert!(len <= maximum as usize, "{len} bytes, {maximum} at most");
+            assert_eq!(client.end().await, None);
+        }
+        // One that takes no CONNACK at all gets none.
+        let mut client = Client::open(&server, V5).await;
+        client.send(Packet::Connect(Box::new(asks(4)))).await;
+        assert_eq!(client.receive_or_end().await, None);
+    }
 }

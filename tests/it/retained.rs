@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tidegate::broker::Options;
+use tidegate::hook::{RetainedChange, What};
 use tidegate::packet::{Packet, Publish, PublishProperties, ReasonCode};
 use tidegate::session::Overflow;
 
@@ -143,6 +144,60 @@ async fn a_retained_message_expires_and_its_interval_shrinks() {
         receiver.assert_silent().await;
     }
     assert_eq!(local.broker.retained_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_expired_is_removed_though_nobody_asks_for_it() {
+    // An expired retained message was removed only where a subscription came upon it: of those that nobody
+    // asked for the memory was never freed.
+    let script = Script::default().shared();
+    let local = Local::hooked(Options::default(), script.clone());
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for n in 0..1500 {
+        let packet = Publish { retain: true, ..expiring(&format!("many/{n}"), "x", 10) };
+        sender.send(Packet::Publish(Publish { qos: QOS0, packet_identifier: None, ..packet })).await;
+    }
+    // What counts is the interval of the message that is there now.
+    for (topic, first, then) in [("longer", 10, 100_000), ("shorter", 100_000, 20)] {
+        sender.publish_packet(Publish { retain: true, ..expiring(topic, "1", first) }).await;
+        sender.publish_packet(Publish { retain: true, ..expiring(topic, "2", then) }).await;
+    }
+    sender.publish_packet(Publish { retain: true, ..expiring("for ever", "1", 10) }).await;
+    sender.publish_retained("for ever", "2", QOS1).await;
+    assert_eq!(local.broker.retained_count(), 1503);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(local.broker.retained_count(), 1503);
+    // The broker looks once a minute at least.
+    tokio::time::sleep(Duration::from_secs(80)).await;
+    assert_eq!(local.broker.retained_count(), 2);
+    let expired =
+        |what: &What| matches!(what, What::RetainedMessageChanged { change: RetainedChange::Expired, .. });
+    assert_eq!(script.count(expired), 1501);
+    let mut receiver = local.connect(connect(V5, "receiver")).await;
+    receiver.subscribe("#", QOS1).await;
+    assert_eq!(receiver.payloads(2).await, ["2", "2"]);
+    receiver.assert_silent().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_messages_make_room_for_new_ones() {
+    // Messages that had expired counted against `maximum_retained_messages` until somebody subscribed to
+    // them: new ones were refused though none that lived was there.
+    let local = Local::with(Options { maximum_retained_messages: 2, ..Options::default() });
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for topic in ["a", "b"] {
+        sender.publish_packet(Publish { retain: true, ..expiring(topic, "old", 1) }).await;
+    }
+    assert_eq!(sender.publish_retained("c", "new", QOS1).await, ReasonCode::QUOTA_EXCEEDED);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for topic in ["c", "d"] {
+        assert!(!sender.publish_retained(topic, "new", QOS1).await.is_error());
+    }
+    assert_eq!(sender.publish_retained("e", "new", QOS1).await, ReasonCode::QUOTA_EXCEEDED);
+    let mut receiver = local.connect(connect(V5, "receiver")).await;
+    receiver.subscribe("#", QOS1).await;
+    assert_eq!(receiver.payloads(2).await, ["new", "new"]);
+    receiver.assert_silent().await;
 }
 
 #[tokio::test(start_paused = true)]

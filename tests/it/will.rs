@@ -269,3 +269,31 @@ async fn shutdown_publishes_wills() {
     within(shutdown).await.unwrap();
     assert_eq!(broker.retained_count(), 1);
 }
+
+#[tokio::test]
+async fn shutdown_publishes_delayed_wills_too() {
+    // A Will with a delay was left to a schedule that ended with the server: it was never published,
+    // though its session was over.
+    let server = start().await;
+    let broker = server.broker().clone();
+    let will = Will { retain: true, ..delayed(1000) };
+    let mut client = Client::connect(&server, with_will(persistent(V5, "a"), will)).await;
+    let shutdown = tokio::spawn(server.shutdown());
+    assert_eq!(client.end().await, Some(ReasonCode::SERVER_SHUTTING_DOWN));
+    drop(client);
+    within(shutdown).await.unwrap();
+    assert_eq!(broker.retained_count(), 1);
+}
+
+#[tokio::test]
+async fn shutdown_publishes_wills_that_wait_for_their_delay() {
+    // Shutdown went through the connections and not through the sessions without one: a Will that waited
+    // there for its delay was lost with its session.
+    let server = start().await;
+    let broker = server.broker().clone();
+    let will = Will { retain: true, ..delayed(1000) };
+    drop(Client::connect(&server, with_will(persistent(V5, "a"), will)).await);
+    until(|| broker.client("a").is_some_and(|status| status.client.is_none())).await;
+    within(server.shutdown()).await;
+    assert_eq!(broker.retained_count(), 1);
+}

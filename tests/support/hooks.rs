@@ -1,4 +1,5 @@
-//! Hooks that follow a script: each closure that is set is asked, and every event is kept.
+//! Hooks that follow a script: each closure that is set is asked, and every event is kept. And a gate, where
+//! a hook waits until the test lets it answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,6 +9,9 @@ use tidegate::hook::{
     Event, HookSet, Hooks, NotConsumedContext, NotConsumedOutcome, PublishContext, PublishOutcome,
     SubscribeContext, SubscribeOutcome, UnsubscribeContext, UnsubscribeOutcome, What,
 };
+use tokio::sync::Notify;
+
+use super::within;
 
 macro_rules! script {
     ($($setter:ident $method:ident $context:ident $outcome:ident $bit:ident;)*) => {
@@ -90,5 +94,34 @@ impl Script {
 
     pub fn saw(&self, like: impl Fn(&What) -> bool) -> bool {
         self.count(like) > 0
+    }
+}
+
+/// Holds an answer back until the test has it given.
+#[derive(Clone, Default)]
+pub struct Gate {
+    reached: Arc<Notify>,
+    opened: Arc<Notify>,
+}
+
+impl Gate {
+    /// For the hook: the answer that waits here.
+    pub fn hold<T: Send + 'static>(&self, outcome: T) -> Answer<T> {
+        self.reached.notify_one();
+        let opened = self.opened.clone();
+        Answer::Later(Box::pin(async move {
+            within(opened.notified()).await;
+            outcome
+        }))
+    }
+
+    /// Waits until an answer is held back.
+    pub async fn reached(&self) {
+        within(self.reached.notified()).await;
+    }
+
+    /// Lets one answer be given.
+    pub fn open(&self) {
+        self.opened.notify_one();
     }
 }

@@ -16,7 +16,7 @@ use tidegate::packet::{Connect, ProtocolVersion, Publish, QoS, Will};
 use tidegate::server::{ListenerOptions, Server};
 
 pub use client::Client;
-pub use hooks::Script;
+pub use hooks::{Gate, Script};
 pub use local::Local;
 
 pub const V311: ProtocolVersion = ProtocolVersion::V311;
