@@ -103,6 +103,20 @@ impl Broker {
         }
     }
 
+    /// Publishes the Wills that wait for their delay, because nobody will be there when it is over.
+    pub async fn publish_waiting_wills(&self) {
+        for entry in self.all_sessions() {
+            let will = {
+                let mut state = entry.lock();
+                let will = state.will_due.take().and_then(|_| state.session.will.take());
+                will.map(|will| DueWill { client: state.last_client.clone(), message: will.message })
+            };
+            if let Some(will) = will {
+                self.publish_will(will).await;
+            }
+        }
+    }
+
     async fn look_after(&self, entry: &Arc<SessionEntry>, now: Timestamp) {
         let (will, expired) = {
             let mut state = entry.lock();

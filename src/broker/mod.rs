@@ -2,8 +2,9 @@
 //! retained, matched and queued.
 //!
 //! Nothing here knows of sockets: a connection holds an [`Attachment`] to its session, puts packets in
-//! through [`Broker`] and takes what is to be sent out of the attachment. Lock order: the registry,
-//! a session's state, then the index, the schedule or the retained messages; neither is ever held across an await or a hook.
+//! through [`Broker`] and takes what is to be sent out of the attachment. Lock order: the registry, a
+//! session's state, then the index, the schedule or the retained messages; none is ever held across an await
+//! or a hook.
 
 mod attachment;
 mod authorize;

@@ -142,6 +142,10 @@ impl Broker {
         true
     }
 
+    pub(super) fn all_sessions(&self) -> Vec<Arc<SessionEntry>> {
+        self.registry.all()
+    }
+
     /// Ends every connection, also those that are only being made.
     pub fn end_all_connections(&self) {
         self.shutdown.send_replace(true);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::attachment::Attachment;
+use super::attachment::{Attachment, Blocked};
 use super::session_entry::{EntryState, SessionEntry};
 use super::{Broker, lock, read, write};
 use crate::hook::{RetainedChange, What};
@@ -221,14 +221,15 @@ impl EntryState {
 }
 
 impl Attachment {
-    /// Puts further retained messages into the queue, where a new subscription still waits for some and
-    /// the queue has become short.
+    /// Puts some further retained messages into the queue, where a new subscription still waits for some
+    /// and the queue has become short. To be called once in a turn: a filter may look at many messages and
+    /// find few.
     pub async fn replay_retained(&self, now: Timestamp) {
         let next = |state: &mut EntryState| {
             let replay = if state.wants_replay() { state.replays.pop_front() } else { None };
             replay.map(|replay| (replay, state.session.room()))
         };
-        while let Some((mut replay, room)) = self.with_state(next).flatten() {
+        if let Some((mut replay, room)) = self.with_state(next).flatten() {
             let (messages, more) = self.broker.next_retained(&mut replay, room, now);
             let entry: &Arc<SessionEntry> = &self.entry;
             for message in messages {
@@ -244,9 +245,19 @@ impl Attachment {
 
     /// Also where another connection holds the session by now: it goes on with the replay.
     fn put_back(&self, replay: Replay) {
-        let mut state = self.entry.lock();
-        if !state.gone {
+        let waker = {
+            let mut state = self.entry.lock();
+            // The other connection may have unsubscribed meanwhile, or subscribed anew.
+            let wanted = state.session.subscriptions.is_routed(&replay.filter)
+                && state.replays.iter().all(|other| other.filter != replay.filter);
+            if state.gone || !wanted {
+                return;
+            }
             state.replays.push_front(replay);
+            state.link.as_mut().filter(|link| link.blocked == Blocked::No).and_then(|link| link.waker.take())
+        };
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 

@@ -118,6 +118,7 @@ impl Server {
             self.broker.end_all_connections();
             sleep_until(Instant::now() + Duration::from_millis(10)).await;
         }
+        let _ = timeout_at(deadline, self.broker.publish_waiting_wills()).await;
         self.broker.event(|| What::Stopped);
         self.workers.stop();
         let joined = tokio::task::spawn_blocking(move || self.workers.join());

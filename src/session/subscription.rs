@@ -75,6 +75,12 @@ impl Subscriptions {
         self.by_filter.get(filter).map(|held| &held.subscription)
     }
 
+    /// Whether something is routed by this filter.
+    pub fn is_routed(&self, filter: &TopicFilter) -> bool {
+        let as_asked = self.by_filter.get(filter).is_some_and(|held| held.routed_by.is_none());
+        as_asked || self.rerouted > 0 && self.iter().any(|(routing, _)| routing == filter)
+    }
+
     /// Each with the filter that it is routed by.
     pub fn iter(&self) -> impl Iterator<Item = (&TopicFilter, &Subscription)> {
         self.by_filter.iter().map(|(filter, held)| (held.routing(filter), &held.subscription))
