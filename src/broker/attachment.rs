@@ -4,6 +4,7 @@
 //! on every call says so, and nothing of the session can be touched through it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use bytestring::ByteString;
@@ -219,11 +220,27 @@ impl Broker {
             Dropped::Offline => (&self.statistics.dropped_offline, DropCause::SessionGone),
         };
         counter.count();
+        if why == Dropped::QueueFull {
+            self.warn_of_full_queue(client_identifier);
+        }
         self.event(|| What::MessageDropped {
             client_identifier: client_identifier.clone(),
             topic: delivery.message.topic.clone(),
             qos: delivery.qos,
             cause,
         });
+    }
+
+    /// One line in ten seconds, however many messages are dropped.
+    fn warn_of_full_queue(&self, client_identifier: &ByteString) {
+        let now = self.now().0;
+        let last = self.warned_at.load(Ordering::Relaxed);
+        if now.saturating_sub(last) < 10_000
+            || self.warned_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return;
+        }
+        let dropped = self.statistics.dropped_queue_full.get();
+        tracing::warn!(client = %client_identifier, dropped, "a queue is full, messages are dropped; `dropped` counts all since the start");
     }
 }

@@ -19,6 +19,7 @@ mod session_entry;
 mod statistics;
 mod subscribe;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
@@ -58,6 +59,8 @@ pub struct Broker {
     statistics: Statistics,
     /// Whether connections are to end.
     shutdown: watch::Sender<bool>,
+    /// When the log was last told of a full queue, in milliseconds as a [`Timestamp`].
+    warned_at: AtomicU64,
 }
 
 impl Broker {
@@ -81,6 +84,7 @@ impl Broker {
             statistics: Statistics::default(),
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),
+            warned_at: AtomicU64::new(0),
             options,
             hooks,
             storage,

@@ -37,6 +37,8 @@ pub struct Options {
     pub maximum_inflight: u16,
     /// Subscriptions of a session.
     pub maximum_subscriptions: usize,
+    /// Levels of a Topic Name or Topic Filter. Deep ones cost memory and time for every level.
+    pub maximum_topic_levels: usize,
     /// Retained messages in all.
     pub maximum_retained_messages: usize,
     /// Sessions in all, connected or not.
@@ -66,6 +68,7 @@ impl Default for Options {
             overflow: Overflow::DropNewest,
             maximum_inflight: 256,
             maximum_subscriptions: 10_000,
+            maximum_topic_levels: 128,
             maximum_retained_messages: 1_000_000,
             maximum_sessions: 1_000_000,
             maximum_connections: 100_000,

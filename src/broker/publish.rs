@@ -38,6 +38,9 @@ impl Broker {
             }
         };
         let refused = |reason| Published { reason, reply: None };
+        if message.topic.levels().count() > self.options.maximum_topic_levels {
+            return Published { reply, ..refused(ReasonCode::TOPIC_NAME_INVALID) };
+        }
         if let Err(reason) = self.authorize_publish(client, &message, cache, now).await {
             return Published { reply, ..refused(reason) };
         }

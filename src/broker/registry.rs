@@ -19,6 +19,9 @@ use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::ReasonCode;
 use crate::session::{Delivery, Dropped, NEVER_EXPIRES, QueueLimits, Session, Will};
 
+/// Subscriptions that are taken out of the index at a time.
+const SLICE: usize = 64;
+
 #[derive(Default)]
 pub(super) struct Registry {
     sessions: RwLock<HashMap<ByteString, Arc<SessionEntry>>>,
@@ -247,10 +250,14 @@ impl Broker {
             self.schedule.set(entry, &mut state);
             let key = SessionKey(entry.clone());
             let subscriptions = std::mem::take(&mut state.session.subscriptions);
-            let mut index = write(&self.index);
-            for (filter, _) in subscriptions.iter() {
-                index.remove(filter, &key);
-                self.cluster.unsubscribed(filter);
+            let filters: Vec<_> = subscriptions.iter().map(|(filter, _)| filter).collect();
+            // Others publish and subscribe in between.
+            for some in filters.chunks(SLICE) {
+                let mut index = write(&self.index);
+                for filter in some {
+                    index.remove(filter, &key);
+                    self.cluster.unsubscribed(filter);
+                }
             }
         }
         self.event(|| What::SessionDeleted { client_identifier: entry.client_identifier.clone(), cause });

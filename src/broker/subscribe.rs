@@ -123,6 +123,9 @@ impl Attachment {
         if let Err(reason) = self.broker.authorize(context, cache, now).await {
             return failure(reason);
         }
+        if request.filter.levels().count() > self.broker.options.maximum_topic_levels {
+            return ReasonCode::TOPIC_FILTER_INVALID;
+        }
         let granted = ReasonCode::from(request.maximum_qos);
         let added = if routes { self.add(asked, request, identifier) } else { self.stop_routing(&asked) };
         added.map_or_else(|reason| reason, |()| granted)

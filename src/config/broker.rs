@@ -34,6 +34,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     });
     section.set("maximum-inflight", &mut o.maximum_inflight, |v| v.integer(1..=u64::from(LARGEST_WINDOW)));
     section.set("maximum-subscriptions", &mut o.maximum_subscriptions, |v| v.integer(1..=MAXIMUM_COUNT));
+    section.set("maximum-topic-levels", &mut o.maximum_topic_levels, |v| v.integer(1..=65_536));
     section
         .set("maximum-retained-messages", &mut o.maximum_retained_messages, |v| v.integer(0..=MAXIMUM_COUNT));
     section.set("maximum-sessions", &mut o.maximum_sessions, |v| v.integer(1..=MAXIMUM_COUNT));

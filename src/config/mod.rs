@@ -93,6 +93,10 @@ impl Config {
         if addresses.is_empty() {
             return;
         }
+        // The same address twice is asked for once.
+        let mut addresses = addresses.to_vec();
+        let mut seen = std::collections::HashSet::new();
+        addresses.retain(|address| address.port() == 0 || seen.insert(*address));
         let named = addresses.iter().enumerate().map(|(index, address)| {
             let name =
                 if addresses.len() == 1 { "default".to_owned() } else { format!("default-{}", index + 1) };

@@ -19,8 +19,10 @@ use std::num::NonZeroU16;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, DueWill, End, Polled};
 use crate::hook::{DisconnectCause, ListenerPolicy};
@@ -35,8 +37,10 @@ use topic_alias::TopicAliases;
 
 /// Bytes waiting to be written above which nothing more is taken from the client or the session.
 const HIGH_WATER: usize = 64 * 1024;
-/// Packets of one client after which others of the same thread get their turn, a few times over.
-const FAIR: u32 = 32;
+/// How long the packets of one read keep a thread from its other clients, about: the clock is looked at
+/// after this many packets.
+const FAIR: Duration = Duration::from_millis(1);
+const FAIR_PACKETS: u32 = 8;
 
 /// Where a connection came from.
 #[derive(Clone, Debug)]
@@ -136,18 +140,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.io.timers.is_expired() {
             return Err(Ended::expired());
         }
+        let mut begun = Instant::now();
         for count in 1_u32.. {
             self.io.more_to_decode = self.io.is_blocked();
             if self.io.more_to_decode {
                 break;
             }
             match self.io.input.next_packet() {
-                Ok(Some(packet)) => self.act_on(packet).await?,
+                Ok(Some(packet)) => {
+                    // Packets count, not bytes: one that never ends is no sign of life [MQTT-3.1.2-22].
+                    if count == 1 {
+                        self.io.timers.received(begun);
+                    }
+                    self.act_on(packet).await?;
+                }
                 Ok(None) => break,
                 Err(error) => return Err(Ended::decode_error(&error)),
             }
-            if count.is_multiple_of(FAIR) {
-                tokio::task::consume_budget().await;
+            if count.is_multiple_of(FAIR_PACKETS) && begun.elapsed() >= FAIR {
+                tokio::task::yield_now().await;
+                begun = Instant::now();
             }
         }
         Ok(())
@@ -225,7 +237,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
                 return Poll::Ready(Ok(()));
             }
             if let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream) {
-                self.timers.received();
                 return Poll::Ready(read.map_err(Ended::network));
             }
         }

@@ -46,15 +46,16 @@ impl Timers {
         self.expires_at.is_some_and(|at| at <= Instant::now())
     }
 
-    pub(super) fn received(&mut self) {
-        self.last_received = Instant::now();
+    /// A packet came.
+    pub(super) fn received(&mut self, now: Instant) {
+        self.last_received = now;
     }
 
     /// The socket took something. A client that reads slowly is not read from while much waits for it,
     /// so that this has to count as a sign of life.
     pub(super) fn written(&mut self) {
         if self.write_waits.take().is_some() {
-            self.received();
+            self.received(Instant::now());
         }
     }
 

@@ -27,7 +27,7 @@ Exit codes:
   64  the command line or the configuration is wrong
   69  the broker could not be reached, or refused; or the address is in use
   70  a mistake of tidegate or of its surroundings
-  77  no permission for a port or a file";
+  77  no permission for a port";
 
 /// What a build without the Wasm host says about plugins.
 #[cfg(not(feature = "wasm"))]

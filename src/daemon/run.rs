@@ -56,7 +56,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     info!("stopping: telling the clients; a second signal stops at once");
     tokio::select! {
         () = stop(server, plugins) => info!("stopped"),
-        () = second_stop(&mut signals) => warn!("stopped at once, without waiting for clients"),
+        () = next_stop(&mut signals) => warn!("stopped at once, without waiting for clients"),
     }
     Ok(())
 }
@@ -86,11 +86,34 @@ async fn until_stopped(config: &Config, plugins: &Plugins, signals: &mut Signals
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop => return,
-                Signal::Reload => reload(config, plugins).await,
+                Signal::Reload => {}
             },
-            () = changed(watch.as_mut()) => reload(config, plugins).await,
+            () = changed(watch.as_mut()) => {}
+        }
+        if reload_until_still(config, plugins, signals).await == Signal::Stop {
+            return;
         }
     }
+}
+
+/// Reloads, and once more where that was asked for meanwhile. Whatever a reload waits for, it must not keep a
+/// signal to stop waiting.
+async fn reload_until_still(config: &Config, plugins: &Plugins, signals: &mut Signals) -> Signal {
+    let mut again = true;
+    while again {
+        again = false;
+        let mut work = std::pin::pin!(reload(config, plugins));
+        loop {
+            tokio::select! {
+                () = &mut work => break,
+                signal = signals.next() => match signal {
+                    Signal::Stop => return Signal::Stop,
+                    Signal::Reload => again = true,
+                },
+            }
+        }
+    }
+    Signal::Reload
 }
 
 async fn changed(watch: Option<&mut Watch>) {
@@ -163,7 +186,7 @@ async fn stop(server: Server, plugins: Plugins) {
     plugins.stop().await;
 }
 
-async fn second_stop(signals: &mut Signals) {
+async fn next_stop(signals: &mut Signals) {
     while signals.next().await != Signal::Stop {}
 }
 

@@ -14,6 +14,7 @@ use super::chain::Chain;
 use super::digest::sha256_hex;
 use super::error::{PluginError, Problem};
 use super::events::EventQueue;
+use super::file;
 use super::loader::Loader;
 use super::options::{FailurePolicy, Hook, PluginOptions};
 use super::stamp::Stamp;
@@ -118,16 +119,29 @@ impl Core {
         let _replacing = lock(&self.replacing);
         for running in &self.chain.load_full().plugins {
             let stamp = Stamp::of(&running.options.path);
-            // A file that is gone is about to be replaced, or was never meant to go: what runs goes on.
-            if stamp.is_some() && (self.note_stamp(running.name(), stamp) || anyway) {
+            let is_there = stamp.is_some();
+            let changed = self.note_stamp(running.name(), stamp);
+            if is_there && (changed || anyway) {
                 self.reload_one(running);
+            } else if changed {
+                let (plugin, file) = (running.name(), running.options.path.display());
+                tracing::warn!(plugin, %file, "the plugin's file is gone; what runs goes on, but a restart would fail");
             }
         }
     }
 
     fn reload_one(&self, running: &Arc<Version>) {
         let name = running.name();
-        let Ok(bytes) = std::fs::read(&running.options.path) else { return };
+        let bytes = match file::read(&running.options.path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::error!(
+                    plugin = name, running = running.number, %error,
+                    "the changed plugin file cannot be read, the version before it goes on"
+                );
+                return self.note_load(name, None, Some(error.to_string()));
+            }
+        };
         let sha256 = sha256_hex(&bytes);
         if sha256 == running.sha256 {
             return self.note_load(name, None, None);
@@ -228,7 +242,7 @@ fn remember(new: &Arc<Version>, old: Option<&Arc<Version>>) {
 
 fn is_unchanged(former: &Version, options: &PluginOptions) -> bool {
     former.options == *options
-        && std::fs::read(&options.path).is_ok_and(|bytes| sha256_hex(&bytes) == former.sha256)
+        && file::read(&options.path).is_ok_and(|bytes| sha256_hex(&bytes) == former.sha256)
 }
 
 fn duplicates(plugins: &[PluginOptions]) -> Vec<PluginError> {

@@ -27,7 +27,7 @@ pub struct Inspection {
 /// # Errors
 /// Where the file cannot be read.
 pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
-    let bytes = std::fs::read(path)?;
+    let bytes = super::file::read(path)?;
     let mut inspection = Inspection {
         path: path.to_owned(),
         kind: surface::kind(&bytes).ok(),

@@ -1,6 +1,5 @@
 //! From a file to a version of a plugin that can be called: read, encode, check, compile, probe.
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +12,7 @@ use super::cache::Cache;
 use super::digest::sha256_hex;
 use super::engine::{self, Clock};
 use super::error::{PluginError, Problem};
+use super::file;
 use super::host::{self, HostData, LogRate, Services, State};
 use super::instance::Blueprint;
 use super::keeper::Jobs;
@@ -63,7 +63,7 @@ impl Loader {
         options: &PluginOptions,
         former: Option<&Version>,
     ) -> Result<Version, PluginError> {
-        match fs::read(&options.path) {
+        match file::read(&options.path) {
             Ok(bytes) => self.load_bytes(&bytes, options, former),
             Err(error) => Err(to_error(options, vec![Problem::Unreadable(error.to_string())])),
         }

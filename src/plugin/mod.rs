@@ -21,6 +21,7 @@ mod digest;
 mod engine;
 mod error;
 mod events;
+mod file;
 mod hooks;
 mod host;
 mod inspect;

@@ -111,3 +111,23 @@ async fn pingreq_is_answered() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn bytes_of_a_packet_that_never_ends_do_not_keep_the_connection_alive() {
+    // Any byte counted as a sign of life, so that one client could keep as many connections as it liked with a
+    // byte now and then of a packet that it never finished. [MQTT-3.1.2-22]
+    let local = Local::start();
+    let mut client = local.connect(asking(V5, 10)).await;
+    client.send_bytes(&[0x30, 0xff, 0xff, 0x03]).await;
+    let begun = Instant::now();
+    for _ in 0..7 {
+        sleep(Duration::from_secs(2)).await;
+        client.send_bytes(b"x").await;
+    }
+    let last = client.receive_or_end_for(Duration::from_secs(100)).await;
+    assert_eq!(begun.elapsed().as_secs(), 15);
+    assert!(
+        matches!(&last, Some(Packet::Disconnect(d)) if d.reason_code == ReasonCode::KEEP_ALIVE_TIMEOUT),
+        "{last:?}"
+    );
+}

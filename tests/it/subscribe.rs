@@ -329,3 +329,19 @@ async fn a_subscribe_of_many_filters_lets_others_have_their_turn() {
     assert!(unsuback.reason_codes.iter().all(|code| *code == ReasonCode::SUCCESS));
     assert_eq!(broker.subscription_count(), 0);
 }
+
+#[tokio::test]
+async fn topics_with_more_levels_than_allowed_are_refused_and_others_go_on() {
+    // A few filters of thousands of levels each took gigabytes, and stopped the broker for seconds when their
+    // client left.
+    let options = tidegate::broker::Options { maximum_topic_levels: 3, ..Default::default() };
+    let server = start_with(options).await;
+    let mut client = Client::connect(&server, connect(V5, "client")).await;
+    let suback = client.subscribe_to(vec![to("a/b/c", QOS1), to("a/b/c/#", QOS1), to("+/+/#", QOS1)]).await;
+    let deep = ReasonCode::TOPIC_FILTER_INVALID;
+    assert_eq!(suback.reason_codes, [ReasonCode::GRANTED_QOS_1, deep, ReasonCode::GRANTED_QOS_1]);
+    assert_eq!(client.publish("a/b/c/d", "x", QOS1).await, ReasonCode::TOPIC_NAME_INVALID);
+    assert_eq!(client.publish("a/b/c/d", "x", QOS2).await, ReasonCode::TOPIC_NAME_INVALID);
+    assert_eq!(client.publish("a/b/c", "x", QOS1).await, ReasonCode::SUCCESS);
+    assert_eq!(text(&client.message().await), "x");
+}

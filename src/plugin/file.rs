@@ -1,0 +1,42 @@
+//! Reads plugin files, whatever somebody put in their place.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Bytes. Several times what the largest toolchains make.
+const LARGEST: u64 = 256 << 20;
+
+/// All of a plugin file.
+///
+/// # Errors
+/// Where it cannot be read, is no regular file (reading from a pipe would wait for ever), or is larger than
+/// any plugin.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if metadata.len() > LARGEST {
+        let why = format!("it has {} bytes, and a plugin {LARGEST} at most", metadata.len());
+        return Err(io::Error::other(why));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_or_too_large_is_refused_unread() {
+        assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("not a regular file"));
+        assert!(read(&std::env::temp_dir()).unwrap_err().to_string().contains("not a regular file"));
+        let sparse = std::env::temp_dir().join(format!("tidegate-sparse-{}", std::process::id()));
+        File::create(&sparse).unwrap().set_len(LARGEST + 1).unwrap();
+        assert!(read(&sparse).unwrap_err().to_string().contains("at most"));
+        fs::remove_file(sparse).unwrap();
+    }
+}
