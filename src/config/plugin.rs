@@ -229,7 +229,12 @@ fn read_path(entry: &Entry<'_, '_>, folder: &Path, enabled: bool) -> Option<Path
         return Some(file);
     }
     let shown = file.display();
-    match File::open(&file).and_then(|opened| opened.metadata()) {
+    // Opening a pipe would wait for somebody to write to it.
+    let openable = std::fs::metadata(&file).and_then(|found| match found.is_file() {
+        true => File::open(&file).map(|_| found),
+        false => Ok(found),
+    });
+    match openable {
         Ok(found) if found.is_file() => Some(file),
         Ok(_) => entry.problem(format!("{shown} is not a file; write the plugin's .wasm file itself")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => entry.problem(format!(
