@@ -15,12 +15,15 @@ use super::watch::Watch;
 use super::{announce, log};
 use crate::config::{Config, Listener};
 use crate::hook;
+#[cfg(feature = "wasm")]
+use crate::plugin::stamp::Stamp;
 use crate::server::{ListenerOptions, Server, StartError};
 
 /// What plugins may have asked of the broker and was not yet carried out.
 const REQUESTS: usize = 10_000;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    let seen = arguments.config.as_deref().and_then(Stamp::of);
     let config = configured(arguments)?;
     log::start(config.log);
     // Connections are served by the server's own threads; this one accepts them and waits for signals.
@@ -28,7 +31,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::internal("start", &error))?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, seen));
     runtime.shutdown_background();
     result
 }
@@ -46,13 +49,14 @@ fn configured(arguments: &RunArguments) -> Result<Config, Failure> {
     Ok(config)
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+/// `seen` is what the configuration file was before it was read.
+async fn serve(config: Config, seen: Option<Stamp>) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::internal("listen for signals", &error))?;
     let (requester, requests) = hook::requests(REQUESTS);
     let plugins = Plugins::load(&config, requester).await?;
     let server = start(&config, &plugins, requests).await?;
     announce::started(&config, server.addresses(), &plugins.loaded());
-    until_stopped(&config, &plugins, &mut signals).await;
+    until_stopped(&config, seen, &plugins, &mut signals).await;
     info!("stopping: telling the clients; a second signal stops at once");
     tokio::select! {
         () = stop(server, plugins) => info!("stopped"),
@@ -79,9 +83,9 @@ fn listener_options(listener: &Listener) -> ListenerOptions {
     }
 }
 
-async fn until_stopped(config: &Config, plugins: &Plugins, signals: &mut Signals) {
+async fn until_stopped(config: &Config, seen: Option<Stamp>, plugins: &Plugins, signals: &mut Signals) {
     let watched = config.file.as_ref().filter(|_| config.plugins_options.reload);
-    let mut watch = watched.and_then(|file| Watch::new(file));
+    let mut watch = watched.and_then(|file| Watch::new(file, seen));
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -164,8 +168,18 @@ fn read_again(file: &Path) -> Result<Config, Vec<String>> {
 struct Watch;
 
 #[cfg(not(feature = "wasm"))]
+struct Stamp;
+
+#[cfg(not(feature = "wasm"))]
+impl Stamp {
+    fn of(_file: &Path) -> Option<Stamp> {
+        None
+    }
+}
+
+#[cfg(not(feature = "wasm"))]
 impl Watch {
-    fn new(_file: &Path) -> Option<Watch> {
+    fn new(_file: &Path, _seen: Option<Stamp>) -> Option<Watch> {
         None
     }
 

@@ -30,8 +30,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// None, and a warning, where the system has no way to watch files.
-    pub(super) fn new(file: &Path) -> Option<Watch> {
+    /// `known` is what the file was before it was read: what changed since then is told too. None, and a
+    /// warning, where the system has no way to watch files.
+    pub(super) fn new(file: &Path, known: Option<Stamp>) -> Option<Watch> {
         let stirred = Arc::new(Notify::new());
         let stir = stirred.clone();
         let on_event = move |event: notify::Result<notify::Event>| {
@@ -42,9 +43,10 @@ impl Watch {
         let warn =
             |error: &_| tracing::warn!(%error, "the configuration file is not watched; SIGHUP reloads it");
         let watcher = notify::recommended_watcher(on_event).inspect_err(warn).ok()?;
-        let (known, watched) = (Stamp::of(file), BTreeSet::new());
-        let mut watch = Watch { file: file.to_owned(), known, stirred, watcher, watched };
+        let (file, watched) = (file.to_owned(), BTreeSet::new());
+        let mut watch = Watch { file, known, stirred, watcher, watched };
         watch.follow_links();
+        watch.stirred.notify_one();
         Some(watch)
     }
 
@@ -93,12 +95,27 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("t.toml");
         std::fs::write(&file, "a").unwrap();
-        let mut watch = Watch::new(&file).unwrap();
+        let mut watch = Watch::new(&file, Stamp::of(&file)).unwrap();
         std::fs::read(&file).unwrap();
         std::fs::write(folder.join("another"), "x").unwrap();
         assert!(timeout(4 * SETTLE, watch.changed()).await.is_err());
         std::fs::write(folder.join("new"), "bc").unwrap();
         std::fs::rename(folder.join("new"), &file).unwrap();
+        timeout(Duration::from_secs(10), watch.changed()).await.expect("noticed");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_changed_between_reading_and_watching_is_noticed() {
+        // The first look was taken when the watch began, after the file had been read: a change in between
+        // was taken for what had been read.
+        let folder = std::env::temp_dir().join(format!("tidegate-watch-early-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("t.toml");
+        std::fs::write(&file, "a").unwrap();
+        let read = Stamp::of(&file);
+        std::fs::write(&file, "bc").unwrap();
+        let mut watch = Watch::new(&file, read).unwrap();
         timeout(Duration::from_secs(10), watch.changed()).await.expect("noticed");
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -49,6 +49,9 @@ pub(super) fn start(
     if let Some(core) = core.upgrade() {
         folders.watch(&core.paths());
     }
+    if watch {
+        let _ = sender.send(Notice::Rewatch);
+    }
     let handle = thread::Builder::new()
         .name("plugin-watcher".into())
         .spawn(move || run(&core, &receiver, folders, settle))?;
@@ -59,11 +62,12 @@ fn run(core: &Weak<Core>, notices: &Receiver<Notice>, mut folders: Folders, sett
     while let Ok(first) = notices.recv() {
         let Some(seen) = settled(first, notices, settle) else { return };
         let Some(core) = core.upgrade() else { return };
+        // The chain may be another, and links may lead elsewhere; what happens from here on is told.
+        folders.watch(&core.paths());
         if seen.look {
             core.reload_changed(seen.poked);
+            folders.watch(&core.paths());
         }
-        // Links may lead elsewhere now.
-        folders.watch(&core.paths());
     }
 }
 
@@ -82,7 +86,8 @@ fn settled(first: Notice, notices: &Receiver<Notice>, settle: Duration) -> Optio
         match notice {
             Notice::Stir => seen.look = true,
             Notice::Poke => (seen.look, seen.poked) = (true, true),
-            Notice::Rewatch => {}
+            // What changed before its folder was watched would go unnoticed.
+            Notice::Rewatch => seen.look = true,
             Notice::Stop => return None,
         }
         let wait = if begun.elapsed() < LONGEST_WAIT { settle } else { Duration::ZERO };
