@@ -118,11 +118,6 @@ impl Attachment {
         }
     }
 
-    /// Seconds that the session is kept without a connection.
-    pub fn expiry_interval(&self) -> u32 {
-        self.with_session(|session| session.expiry_interval).unwrap_or(0)
-    }
-
     /// A QoS 2 PUBLISH came; what is it? None where another connection holds the session by now: then
     /// nothing may be acknowledged, as the client will send it again there.
     pub fn receive(&self, packet_identifier: PacketIdentifier, receive_maximum: u16) -> Option<Received> {

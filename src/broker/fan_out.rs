@@ -46,10 +46,7 @@ impl Broker {
         let forwarded = self.cluster.forward(&message);
         let mut matches = self.find_matches(sender, &message);
         let found = !matches.is_empty();
-        let wanted = self.hooks.wanted();
-        let asks = wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
-            || wanted.contains(HookSet::AUTHORIZER_DELIVERIES);
-        let delivered = if asks && found {
+        let delivered = if found && self.asks_before_delivery() {
             let deliveries = merge(&mut matches, &message).collect();
             self.deliver_after_asking(sender, &message, deliveries, None, now).await
         } else {
@@ -80,15 +77,19 @@ impl Broker {
     ) {
         let mut delivery = Delivery::new(message.clone(), subscription.maximum_qos, true);
         delivery.subscription_identifiers = identifiers(subscription);
-        let wanted = self.hooks.wanted();
-        if wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
-            || wanted.contains(HookSet::AUTHORIZER_DELIVERIES)
-        {
+        if self.asks_before_delivery() {
             let deliveries = vec![(entry.clone(), delivery)];
             self.deliver_after_asking(None, &message, deliveries, Some(&message), now).await;
         } else {
             self.deliver(entry, delivery, &mut Detached::default(), Some(&message));
         }
+    }
+
+    /// Whether somebody wants to be asked between matching and queueing.
+    fn asks_before_delivery(&self) -> bool {
+        let wanted = self.hooks.wanted();
+        wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
+            || wanted.contains(HookSet::AUTHORIZER_DELIVERIES)
     }
 
     /// `replayed` is the retained message that this replays: where another has taken its place, that one was

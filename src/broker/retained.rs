@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::attachment::{Attachment, Blocked};
+use super::attachment::Attachment;
 use super::session_entry::{EntryState, SessionEntry};
 use super::{Broker, lock, read, write};
 use crate::hook::{RetainedChange, What};
@@ -254,7 +254,7 @@ impl Attachment {
                 return;
             }
             state.replays.push_front(replay);
-            state.link.as_mut().filter(|link| link.blocked == Blocked::No).and_then(|link| link.waker.take())
+            state.waker_for_work()
         };
         if let Some(waker) = waker {
             waker.wake();

@@ -131,8 +131,7 @@ impl SessionEntry {
                 return Ok(Vec::new());
             }
             let displaced = state.enqueue(delivery, detached)?;
-            let awake = state.link.as_mut().filter(|link| link.blocked == Blocked::No);
-            (displaced, awake.and_then(|link| link.waker.take()))
+            (displaced, state.waker_for_work())
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -154,6 +153,11 @@ impl EntryState {
             detached.detach(&mut delivery);
         }
         self.session.enqueue(delivery).map_err(|refused| (refused, Dropped::QueueFull))
+    }
+
+    /// The waker of the connection that waits for something to send, if one does and its client reads.
+    pub fn waker_for_work(&mut self) -> Option<Waker> {
+        self.link.as_mut().filter(|link| link.blocked == Blocked::No)?.waker.take()
     }
 
     /// The link of this connection, if it still holds the session.
