@@ -1,5 +1,8 @@
 //! What a hook costs the thread that serves a connection, in nanoseconds of CPU time per call: the median
 //! of several rounds. Run with `cargo bench --bench hooks`; plugins come from `plugins/build`.
+//!
+//! Rows that end in "by wasmtime alone" are the same guest called with the same arguments, without chain,
+//! deadline, limits, choice of instance or checks: what of a call is not ours to save.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -9,9 +12,19 @@ use std::time::{Duration, Instant};
 
 use tidegate::hook::*;
 use tidegate::message::{ApplicationMessage, ClientKey, Origin, Timestamp};
-use tidegate::packet::{ProtocolVersion, QoS};
+use tidegate::packet::{ProtocolVersion, QoS, ReasonCode};
 use tidegate::plugin::{HostOptions, PluginHost, PluginOptions};
 use tidegate::topic::{TopicFilter, TopicName};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, Store};
+use wit_component::ComponentEncoder;
+
+use self::bindings::exports::tidegate::plugin::{intercepting_publish, lifecycle};
+use self::bindings::tidegate::plugin::types;
+
+mod bindings {
+    wasmtime::component::bindgen!({ path: "wit", world: "plugin" });
+}
 
 const ROUNDS: usize = 9;
 /// Long against the steps in which the system counts CPU time.
@@ -54,6 +67,12 @@ fn main() {
 
     enqueue(1, &client);
     enqueue(64, &client);
+
+    alone("topic-only", None);
+    alone("reads-payload", Some(256));
+    alone("reads-payload", Some(16 << 10));
+
+    events(&client);
 }
 
 fn publish(what: &str, plugins: Vec<PluginOptions>, client: &Arc<ClientInfo>, length: usize) {
@@ -79,6 +98,83 @@ fn enqueue(count: u64, sender: &Arc<ClientInfo>) {
         assert!(matches!(outcome, EnqueueOutcome::Deliver));
     });
     host.shutdown();
+}
+
+/// The call of `intercepting-publish` and nothing else.
+fn alone(name: &str, length: Option<usize>) {
+    let mut config = Config::new();
+    config.epoch_interruption(true).concurrency_support(false);
+    let engine = Engine::new(&config).unwrap();
+    let module = std::fs::read(module(name)).unwrap();
+    let component = ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+    let component = Component::new(&engine, component).unwrap();
+    let mut linker = Linker::new(&engine);
+    linker.define_unknown_imports_as_traps(&component).unwrap();
+    let pre = linker.instantiate_pre(&component).unwrap();
+    let mut store = Store::new(&engine, ());
+    store.set_epoch_deadline(1);
+    let instance = pre.instantiate(&mut store).unwrap();
+    if let Ok(indices) = lifecycle::GuestIndices::new(&pre) {
+        indices.load(&mut store, &instance).unwrap().call_init(&mut store, "{}").unwrap().unwrap();
+    }
+    let indices = intercepting_publish::GuestIndices::new(&pre).unwrap();
+    let guest = indices.load(&mut store, &instance).unwrap();
+    let payload = length.map(|length| vec![b'x'; length]);
+    let what = length.map_or("no payload".to_owned(), |length| format!("{length} B"));
+    report(&format!("publish, {what}, by wasmtime alone"), || {
+        let (payload, origin, qos) = (payload.as_deref(), types::Origin::Client, types::Qos::AtLeastOnce);
+        let verdict = guest.call_intercept(&mut store, 7, origin, black_box(TOPIC), payload, 256, qos, false);
+        assert!(matches!(verdict, Ok(intercepting_publish::Verdict::Continue)));
+    });
+}
+
+/// What an event costs the thread that passes events on.
+fn events(client: &Arc<ClientInfo>) {
+    const EVENTS: u64 = 50_000;
+    let (requester, _requests) = requests(10);
+    let options = HostOptions { workers: 2, watch: false, event_queue: 100_000, ..HostOptions::default() };
+    let host = PluginHost::start(options, &[self::options("counts-events")], requester).unwrap();
+    let topic = TopicName::try_from(TOPIC).unwrap();
+    let mut nanoseconds: Vec<f64> = (0..=ROUNDS)
+        .map(|_| {
+            let begun = event_thread_time();
+            for _ in 0..EVENTS {
+                let what = What::ClientAcknowledgedPublishPacket {
+                    client: client.clone(),
+                    topic: topic.clone(),
+                    qos: QoS::AtLeastOnce,
+                    reason: ReasonCode::SUCCESS,
+                };
+                host.event(Event { time: NOW, what });
+            }
+            (event_thread_time() - begun).as_nanos() as f64 / EVENTS as f64
+        })
+        .collect();
+    assert_eq!(host.status().iter().map(|status| status.dropped_events).sum::<u64>(), 0);
+    host.shutdown();
+    nanoseconds.remove(0);
+    nanoseconds.sort_by(f64::total_cmp);
+    println!("{:<46} {:>8.1}", "an event, in batches", nanoseconds[ROUNDS / 2]);
+}
+
+/// CPU time of the thread that passes events on, once it has nothing more to do.
+fn event_thread_time() -> Duration {
+    let is_it = |task: &PathBuf| {
+        std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "plugin-events")
+    };
+    let find = || std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path()).find(is_it);
+    // A thread gives itself its name, soon after it began.
+    let path = std::iter::repeat_with(find).flatten().next().unwrap().join("schedstat");
+    let mut before = None;
+    loop {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let now = text.split(' ').next().and_then(|time| time.parse().ok()).map(Duration::from_nanos);
+        if now == before {
+            return now.unwrap();
+        }
+        before = now;
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Measures rounds of calls and prints the median.

@@ -4,10 +4,7 @@ use bytes::Bytes;
 
 use super::bindings::exports::tidegate::plugin as exports;
 use super::bindings::tidegate::plugin::types;
-use crate::hook::{
-    Action, ClientInfo, DisconnectCause, DropCause, Event, RetainedChange, SessionEnd, SubscriptionRequest,
-    What, WhyNotConsumed,
-};
+use crate::hook::{Action, SubscriptionRequest, WhyNotConsumed};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{PacketType, QoS, ReasonCode, RetainHandling};
 use crate::topic::{TopicFilter, TopicName};
@@ -115,114 +112,6 @@ pub(super) fn modify(
         message.retain = retain;
     }
     Ok(())
-}
-
-pub(super) fn to_event(event: &Event) -> exports::events::Event {
-    exports::events::Event { time_ms: event.time.0, what: to_what(&event.what) }
-}
-
-fn to_what(what: &What) -> exports::events::What {
-    use exports::events as wit;
-    match what {
-        What::Started => wit::What::Started,
-        What::Stopped => wit::What::Stopped,
-        What::ClientConnected { client, session_present } => {
-            wit::What::ClientConnected(wit::ClientConnected {
-                who: to_who(client),
-                remote_address: client.remote_address.map(|a| a.to_string()).unwrap_or_default(),
-                listener: client.listener.name.clone(),
-                protocol_version: client.protocol_version.level(),
-                session_present: *session_present,
-            })
-        }
-        What::ClientDisconnected { client, cause, reason } => {
-            wit::What::ClientDisconnected(wit::ClientDisconnected {
-                who: to_who(client),
-                cause: to_cause(*cause),
-                reason: reason.map(ReasonCode::value),
-            })
-        }
-        What::ClientSubscribedTopic { client, filter, qos } => {
-            wit::What::ClientSubscribedTopic(wit::ClientSubscribedTopic {
-                who: to_who(client),
-                filter: filter.as_str().to_owned(),
-                qos: to_qos(*qos),
-            })
-        }
-        What::ClientUnsubscribedTopic { client, filter } => {
-            wit::What::ClientUnsubscribedTopic(wit::ClientUnsubscribedTopic {
-                who: to_who(client),
-                filter: filter.as_str().to_owned(),
-            })
-        }
-        What::ClientAcknowledgedPublishPacket { client, topic, qos, reason } => {
-            wit::What::ClientAcknowledgedPublishPacket(wit::ClientAcknowledgedPublishPacket {
-                who: to_who(client),
-                topic: topic.as_str().to_owned(),
-                qos: to_qos(*qos),
-                reason: reason.value(),
-            })
-        }
-        What::SessionCreated { client_identifier } => {
-            wit::What::SessionCreated(client_identifier.to_string())
-        }
-        What::SessionDeleted { client_identifier, cause } => wit::What::SessionDeleted(wit::SessionDeleted {
-            client_identifier: client_identifier.to_string(),
-            cause: match cause {
-                SessionEnd::CleanStart => wit::SessionEnd::CleanStart,
-                SessionEnd::Expired => wit::SessionEnd::Expired,
-                SessionEnd::Disconnect => wit::SessionEnd::Disconnect,
-                SessionEnd::Admin => wit::SessionEnd::Admin,
-            },
-        }),
-        What::MessageDropped { client_identifier, topic, qos, cause } => {
-            wit::What::MessageDropped(wit::MessageDropped {
-                client_identifier: client_identifier.to_string(),
-                topic: topic.as_str().to_owned(),
-                qos: to_qos(*qos),
-                cause: match cause {
-                    DropCause::QueueFull => wit::DropCause::QueueFull,
-                    DropCause::Expired => wit::DropCause::Expired,
-                    DropCause::TooLarge => wit::DropCause::TooLarge,
-                    DropCause::SessionGone => wit::DropCause::SessionGone,
-                },
-            })
-        }
-        What::RetainedMessageChanged { topic, change, payload_length } => {
-            wit::What::RetainedMessageChanged(wit::RetainedMessageChanged {
-                topic: topic.as_str().to_owned(),
-                change: match change {
-                    RetainedChange::Set => wit::RetainedChange::Set,
-                    RetainedChange::Cleared => wit::RetainedChange::Cleared,
-                    RetainedChange::Expired => wit::RetainedChange::Expired,
-                },
-                payload_length: length(*payload_length),
-            })
-        }
-    }
-}
-
-fn to_who(client: &ClientInfo) -> exports::events::Who {
-    exports::events::Who {
-        client: client.key.0,
-        client_identifier: client.client_identifier.to_string(),
-        user_name: client.user_name.as_ref().map(ToString::to_string),
-    }
-}
-
-fn to_cause(cause: DisconnectCause) -> exports::events::DisconnectCause {
-    use exports::events::DisconnectCause as Wit;
-    match cause {
-        DisconnectCause::Client => Wit::Client,
-        DisconnectCause::Network => Wit::Network,
-        DisconnectCause::KeepAlive => Wit::KeepAlive,
-        DisconnectCause::Takeover => Wit::Takeover,
-        DisconnectCause::Kicked => Wit::Kicked,
-        DisconnectCause::ProtocolError => Wit::ProtocolError,
-        DisconnectCause::AuthenticationExpired => Wit::AuthenticationExpired,
-        DisconnectCause::Shutdown => Wit::Shutdown,
-        DisconnectCause::Hook => Wit::Hook,
-    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
-use super::bindings::exports::tidegate::plugin::events as wit;
-use super::convert;
 use super::core::Core;
 use super::error::CallError;
+use super::event_batch::EventBatch;
 use super::instance::Instance;
 use super::options::Hook;
 use super::policy::Admission;
@@ -56,12 +55,13 @@ impl EventQueue {
 pub(super) fn start(core: Weak<Core>, events: Receiver<Item>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("plugin-events".into()).spawn(move || {
         let mut observers = Observers::default();
+        let mut batch = EventBatch::default();
         let mut going_on = true;
         while going_on {
-            let batch;
-            (batch, going_on) = next_batch(&events);
+            batch.clear();
+            going_on = fill(&mut batch, &events);
             let Some(core) = core.upgrade() else { return };
-            if !batch.is_empty() {
+            if batch.len() > 0 {
                 observers.pass_on(&core, &batch);
             }
         }
@@ -69,21 +69,20 @@ pub(super) fn start(core: Weak<Core>, events: Receiver<Item>) -> io::Result<Join
     })
 }
 
-/// Waits for an event, and takes what else is there.
-fn next_batch(events: &Receiver<Item>) -> (Vec<wit::Event>, bool) {
-    let mut batch = Vec::new();
+/// Waits for an event, and takes what else is there. Says whether there may be more.
+fn fill(batch: &mut EventBatch, events: &Receiver<Item>) -> bool {
     let mut next = events.recv().ok();
     while let Some(Item::Event(event)) = next {
-        batch.push(convert::to_event(&event));
+        batch.push(&event);
         if batch.len() == BATCH {
-            return (batch, true);
+            return true;
         }
         match events.try_recv() {
             Ok(item) => next = Some(item),
-            Err(_) => return (batch, true),
+            Err(_) => return true,
         }
     }
-    (batch, false)
+    false
 }
 
 /// An instance for each plugin that observes.
@@ -91,7 +90,7 @@ fn next_batch(events: &Receiver<Item>) -> (Vec<wit::Event>, bool) {
 struct Observers(HashMap<String, (Arc<Version>, Instance)>);
 
 impl Observers {
-    fn pass_on(&mut self, core: &Core, batch: &[wit::Event]) {
+    fn pass_on(&mut self, core: &Core, batch: &EventBatch) {
         let chain = core.chain();
         for plugin in chain.of(Hook::Events) {
             if plugin.health.admission() == Admission::Refuse {
@@ -107,7 +106,7 @@ impl Observers {
         self.forget_replaced(chain.of(Hook::Events));
     }
 
-    fn call(&mut self, plugin: &Arc<Version>, batch: &[wit::Event]) -> Result<(), CallError> {
+    fn call(&mut self, plugin: &Arc<Version>, batch: &EventBatch) -> Result<(), CallError> {
         let is_old = |(version, _): &(Arc<Version>, Instance)| !Arc::ptr_eq(version, plugin);
         if self.0.get(plugin.name()).is_some_and(is_old)
             && let Some((old, instance)) = self.0.remove(plugin.name())
@@ -122,7 +121,7 @@ impl Observers {
         };
         plugin.begin_own(instance);
         let Some(guest) = &instance.exports.events else { return Ok(()) };
-        Ok(guest.call_handle(&mut instance.store, batch)?)
+        Ok(guest.call_handle(&mut instance.store, &batch.words, &batch.texts)?)
     }
 
     fn forget_replaced(&mut self, observing: &[Arc<Version>]) {
@@ -139,6 +138,6 @@ impl Observers {
     }
 }
 
-fn count_dropped(plugin: &Version, batch: &[wit::Event]) {
+fn count_dropped(plugin: &Version, batch: &EventBatch) {
     plugin.lasting.counters.dropped_events.fetch_add(batch.len() as u64, Ordering::Relaxed);
 }

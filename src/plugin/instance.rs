@@ -156,10 +156,10 @@ impl Blueprint {
     }
 
     fn init(&self, instance: &mut Instance) -> Result<Registration, Problem> {
-        instance.begin_at(self.lifecycle, Call::default());
+        instance.begin_at(self.lifecycle);
         let Some(lifecycle) = &instance.exports.lifecycle else { return Ok(NO_REGISTRATION) };
         let answer = lifecycle.call_init(&mut instance.store, &self.services.settings);
-        instance.store.data_mut().call = Call::default();
+        instance.store.data_mut().call.end();
         match answer {
             Ok(Ok(registration)) => Ok(registration),
             Ok(Err(refusal)) => Err(Problem::Refused(refusal)),
@@ -203,27 +203,26 @@ pub(super) struct Instance {
 impl Instance {
     /// To be called before each call of a hook.
     #[inline]
-    pub(super) fn begin(&mut self, call: Call) {
-        self.begin_at(self.decision, call);
+    pub(super) fn begin(&mut self) {
+        self.begin_at(self.decision);
     }
 
     /// To be called before a call that gets more time than a decision.
-    pub(super) fn begin_within(&mut self, budget: Duration, call: Call) {
-        self.begin_at(Deadline::of(budget), call);
+    pub(super) fn begin_within(&mut self, budget: Duration) {
+        self.begin_at(Deadline::of(budget));
     }
 
     #[inline]
-    fn begin_at(&mut self, deadline: Deadline, call: Call) {
+    fn begin_at(&mut self, deadline: Deadline) {
         self.store.set_epoch_deadline(deadline.first);
         let data = self.store.data_mut();
-        data.call = call;
         data.stage = deadline.stage;
         data.stages_left = STAGES;
     }
 
     /// The last call of this instance.
     pub(super) fn drain(mut self, budget: Duration) -> wasmtime::Result<Option<Handover>> {
-        self.begin_within(budget, Call::default());
+        self.begin_within(budget);
         match &self.exports.lifecycle {
             Some(lifecycle) => lifecycle.call_drain(&mut self.store),
             None => Ok(None),
@@ -235,7 +234,7 @@ impl Instance {
         budget: Duration,
         handover: &Handover,
     ) -> wasmtime::Result<Result<(), String>> {
-        self.begin_within(budget, Call::default());
+        self.begin_within(budget);
         match &self.exports.lifecycle {
             Some(lifecycle) => lifecycle.call_migrate(&mut self.store, handover),
             None => Ok(Ok(())),
@@ -281,30 +280,25 @@ impl Needs {
         }
     }
 
-    /// A call that is about a client and no message.
+    /// For a call that is about a client.
     #[inline]
-    pub(super) fn call(self, client: Option<&Arc<ClientInfo>>) -> Call {
-        Call { client: client.filter(|_| self.client).cloned(), ..Call::default() }
+    pub(super) fn set_client(self, call: &mut Call, client: Option<&Arc<ClientInfo>>) {
+        if self.client {
+            call.client = client.cloned();
+        }
     }
 
-    /// A call that is about a message.
+    /// For a call that is about a message.
     #[inline]
-    pub(super) fn message_call(
-        self,
-        client: Option<&Arc<ClientInfo>>,
-        message: &ApplicationMessage,
-        now: Timestamp,
-    ) -> Call {
-        let mut call = self.call(client);
+    pub(super) fn set_message(self, call: &mut Call, message: &ApplicationMessage, now: Timestamp) {
         call.depth = message.depth;
         if self.payload {
-            call.payload = message.payload.clone();
+            call.payload = Some(message.payload.clone());
         }
         if self.properties {
             call.properties.clone_from(&message.properties);
             call.expiry_interval = message.expiry_interval(now);
         }
-        call
     }
 
     pub(super) fn receivers<'a>(

@@ -20,6 +20,7 @@ mod core;
 mod digest;
 mod engine;
 mod error;
+mod event_batch;
 mod events;
 mod file;
 mod hooks;

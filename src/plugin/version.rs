@@ -146,27 +146,28 @@ impl Version {
             && (self.registered_topics.is_empty() || self.registered_topics.matches_any(topic.as_str()))
     }
 
-    /// The payload as it is passed with a call.
+    /// The payload where it is passed with a call.
     #[inline]
-    pub(super) fn eager<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
-        if payload.len() <= self.eager_payload { payload } else { &[] }
+    pub(super) fn eager<'a>(&self, payload: &'a [u8]) -> Option<&'a [u8]> {
+        (payload.len() <= self.eager_payload).then_some(payload)
     }
 
-    /// Calls a hook on some instance. `work` makes the call and checks the answer; where it fails, the
-    /// instance is thrown away, the failure noted, and the policy that answers returned.
+    /// Calls a hook on some instance. `about` notes what the call is about, `work` makes it and checks the
+    /// answer; where that fails, the instance is thrown away, the failure noted, and the policy that answers
+    /// returned.
     #[inline]
     pub(super) fn call<T>(
         &self,
         hook: Hook,
         place: Place,
-        call: Call,
+        about: impl FnOnce(&mut Call),
         work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
-    ) -> Result<(T, Effects), FailurePolicy> {
+    ) -> Result<(T, Option<Box<Effects>>), FailurePolicy> {
         if self.is_refused(place) {
             self.lasting.counters.refused.fetch_add(1, Ordering::Relaxed);
             return Err(self.policy_in_force(hook, true));
         }
-        match self.try_call(call, work) {
+        match self.try_call(about, work) {
             Ok(answer) => Ok(answer),
             Err(error) => {
                 self.failed(hook, &error);
@@ -187,13 +188,12 @@ impl Version {
     #[inline]
     fn try_call<T>(
         &self,
-        call: Call,
+        about: impl FnOnce(&mut Call),
         work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
-    ) -> Result<(T, Effects), CallError> {
+    ) -> Result<(T, Option<Box<Effects>>), CallError> {
         self.clock.touch();
-        let index = thread_number() % self.slots.len();
-        for nth in 0..self.slots.len() {
-            let slot = &self.slots[(index + nth) % self.slots.len()];
+        let (others, own) = self.slots.split_at(self.own_slot());
+        for slot in own.iter().chain(others) {
             let mut guard = match slot.instance.try_lock() {
                 Ok(guard) => guard,
                 Err(TryLockError::WouldBlock) => continue,
@@ -205,25 +205,33 @@ impl Version {
             };
             // Nobody else writes while the slot is locked.
             slot.calls.store(slot.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            let outcome = run(instance, call, work);
+            let outcome = run(instance, about, work);
             if outcome.is_err() {
                 *guard = None;
             }
             return outcome;
         }
-        self.call_on_spare(call, work)
+        self.call_on_spare(about, work)
+    }
+
+    /// The slot that this thread tries first.
+    #[inline]
+    fn own_slot(&self) -> usize {
+        let number = thread_number();
+        // As a rule there is a slot for every thread, and no division.
+        if number < self.slots.len() { number } else { number % self.slots.len() }
     }
 
     /// More threads call than there are slots.
     #[cold]
     fn call_on_spare<T>(
         &self,
-        call: Call,
+        about: impl FnOnce(&mut Call),
         work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
-    ) -> Result<(T, Effects), CallError> {
+    ) -> Result<(T, Option<Box<Effects>>), CallError> {
         let mut instance = self.spare_or_new()?;
         self.other_calls.fetch_add(1, Ordering::Relaxed);
-        let outcome = run(&mut instance, call, work)?;
+        let outcome = run(&mut instance, about, work)?;
         self.spares().push(instance);
         Ok(outcome)
     }
@@ -252,7 +260,7 @@ impl Version {
     pub(super) fn begin_own(&self, instance: &mut Instance) {
         self.clock.touch();
         self.other_calls.fetch_add(1, Ordering::Relaxed);
-        instance.begin_within(self.options.budgets.lifecycle, Call::default());
+        instance.begin_within(self.options.budgets.lifecycle);
     }
 
     /// Counts and logs a failure, and draws the consequences for calls to come.
@@ -407,13 +415,13 @@ pub(super) enum Place {
 #[inline]
 fn run<T>(
     instance: &mut Instance,
-    call: Call,
+    about: impl FnOnce(&mut Call),
     work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
-) -> Result<(T, Effects), CallError> {
-    instance.begin(call);
+) -> Result<(T, Option<Box<Effects>>), CallError> {
+    instance.begin();
+    about(&mut instance.store.data_mut().call);
     let answer = work(instance)?;
-    let effects = std::mem::take(&mut instance.store.data_mut().call).effects;
-    Ok((answer, effects))
+    Ok((answer, instance.store.data_mut().call.end()))
 }
 
 /// A panic during a call leaves an instance that nobody may call.

@@ -63,18 +63,18 @@ impl Lifecycle for AuditLog {
 }
 
 impl Events for AuditLog {
-    fn handle(&mut self, events: Vec<Event>) {
+    fn handle(&mut self, events: &[Event<'_>]) {
         if !log::enabled(self.level) {
             return;
         }
-        for event in &events {
+        for event in events {
             self.write(event);
         }
     }
 }
 
 impl AuditLog {
-    fn write(&self, event: &Event) {
+    fn write(&self, event: &Event<'_>) {
         let (kind, name) = kind(&event.what);
         if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(&kind)) {
             return;
@@ -86,7 +86,7 @@ impl AuditLog {
     }
 }
 
-fn kind(what: &What) -> (Kind, &'static str) {
+fn kind(what: &What<'_>) -> (Kind, &'static str) {
     match what {
         What::Started => (Kind::Started, "started"),
         What::Stopped => (Kind::Stopped, "stopped"),
@@ -113,9 +113,9 @@ impl Line {
         self
     }
 
-    fn who(&mut self, who: &Who) -> &mut Self {
-        self.add("connection", who.client).add("client", &who.client_identifier);
-        if let Some(user) = &who.user_name {
+    fn who(&mut self, who: &Who<'_>) -> &mut Self {
+        self.add("connection", who.client).add("client", who.client_identifier);
+        if let Some(user) = who.user_name {
             self.add("user", user);
         }
         self
@@ -129,11 +129,11 @@ impl Line {
         self.add("reason", format!("0x{code:02X}"))
     }
 
-    fn describe(&mut self, what: &What) {
+    fn describe(&mut self, what: &What<'_>) {
         match what {
             What::Started | What::Stopped => {}
             What::ClientConnected(it) => {
-                self.who(&it.who).add("address", &it.remote_address).add("listener", &it.listener);
+                self.who(&it.who).add("address", it.remote_address).add("listener", it.listener);
                 self.add("protocol", protocol(it.protocol_version))
                     .add("session_present", it.session_present);
             }
@@ -144,26 +144,26 @@ impl Line {
                 }
             }
             What::ClientSubscribedTopic(it) => {
-                self.who(&it.who).add("filter", &it.filter).qos(it.qos);
+                self.who(&it.who).add("filter", it.filter).qos(it.qos);
             }
             What::ClientUnsubscribedTopic(it) => {
-                self.who(&it.who).add("filter", &it.filter);
+                self.who(&it.who).add("filter", it.filter);
             }
             What::ClientAcknowledgedPublishPacket(it) => {
-                self.who(&it.who).add("topic", &it.topic).qos(it.qos).reason(it.reason);
+                self.who(&it.who).add("topic", it.topic).qos(it.qos).reason(it.reason);
             }
             What::SessionCreated(client) => {
                 self.add("client", client);
             }
             What::SessionDeleted(it) => {
-                self.add("client", &it.client_identifier).add("cause", session_end(it.cause));
+                self.add("client", it.client_identifier).add("cause", session_end(it.cause));
             }
             What::MessageDropped(it) => {
-                self.add("client", &it.client_identifier).add("topic", &it.topic).qos(it.qos);
+                self.add("client", it.client_identifier).add("topic", it.topic).qos(it.qos);
                 self.add("cause", drop_cause(it.cause));
             }
             What::RetainedMessageChanged(it) => {
-                self.add("topic", &it.topic).add("change", retained_change(it.change));
+                self.add("topic", it.topic).add("change", retained_change(it.change));
                 self.add("bytes", it.payload_length);
             }
         }

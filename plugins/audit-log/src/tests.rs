@@ -13,46 +13,41 @@ fn start(settings: &str) -> Result<AuditLog, String> {
     AuditLog::init(settings::parse(settings)?).map(|(plugin, _)| plugin)
 }
 
-fn lines(settings: &str, events: Vec<What>) -> Vec<LogLine> {
+fn lines(settings: &str, events: Vec<What<'_>>) -> Vec<LogLine> {
     let mut plugin = start(settings).expect("good settings");
-    plugin.handle(events.into_iter().map(|what| Event { time_ms: 1_700_000_000_000, what }).collect());
+    let at = |what| Event { time_ms: 1_700_000_000_000, what };
+    plugin.handle(&events.into_iter().map(at).collect::<Vec<_>>());
     testing::with(|host| std::mem::take(&mut host.log))
 }
 
-fn who() -> Who {
-    Who { client: 7, client_identifier: "boiler".into(), user_name: Some("plant".into()) }
+fn who() -> Who<'static> {
+    Who { client: 7, client_identifier: "boiler", user_name: Some("plant") }
 }
 
-fn one_of_each() -> Vec<What> {
-    let client_identifier = || "boiler".to_owned();
-    let topic = || "a/b".to_owned();
+fn one_of_each() -> Vec<What<'static>> {
+    let (client_identifier, topic) = ("boiler", "a/b");
     let qos = Qos::AtLeastOnce;
     vec![
         What::Started,
         What::ClientConnected(ClientConnected {
             who: who(),
-            remote_address: "192.0.2.1:5000".into(),
-            listener: "tls".into(),
+            remote_address: "192.0.2.1:5000",
+            listener: "tls",
             protocol_version: 5,
             session_present: true,
         }),
-        What::SessionCreated(client_identifier()),
-        What::ClientSubscribedTopic(ClientSubscribedTopic { who: who(), filter: "a/#".into(), qos }),
-        What::ClientUnsubscribedTopic(ClientUnsubscribedTopic { who: who(), filter: "a/#".into() }),
+        What::SessionCreated(client_identifier),
+        What::ClientSubscribedTopic(ClientSubscribedTopic { who: who(), filter: "a/#", qos }),
+        What::ClientUnsubscribedTopic(ClientUnsubscribedTopic { who: who(), filter: "a/#" }),
         What::ClientAcknowledgedPublishPacket(ClientAcknowledgedPublishPacket {
             who: who(),
-            topic: topic(),
+            topic,
             qos,
             reason: 0x10,
         }),
-        What::MessageDropped(MessageDropped {
-            client_identifier: client_identifier(),
-            topic: topic(),
-            qos,
-            cause: DropCause::QueueFull,
-        }),
+        What::MessageDropped(MessageDropped { client_identifier, topic, qos, cause: DropCause::QueueFull }),
         What::RetainedMessageChanged(RetainedMessageChanged {
-            topic: topic(),
+            topic,
             change: RetainedChange::Set,
             payload_length: 12,
         }),
@@ -61,10 +56,7 @@ fn one_of_each() -> Vec<What> {
             cause: DisconnectCause::KeepAlive,
             reason: Some(0x8D),
         }),
-        What::SessionDeleted(SessionDeleted {
-            client_identifier: client_identifier(),
-            cause: SessionEnd::CleanStart,
-        }),
+        What::SessionDeleted(SessionDeleted { client_identifier, cause: SessionEnd::CleanStart }),
         What::Stopped,
     ]
 }
@@ -106,7 +98,7 @@ fn a_disconnection_tells_its_cause_and_reason_code() {
 fn without_a_user_name_there_is_no_such_field() {
     let who = Who { user_name: None, ..who() };
     let lines =
-        lines("{}", vec![What::ClientUnsubscribedTopic(ClientUnsubscribedTopic { who, filter: "a".into() })]);
+        lines("{}", vec![What::ClientUnsubscribedTopic(ClientUnsubscribedTopic { who, filter: "a" })]);
     assert_eq!(lines[0].field("user"), None);
 }
 

@@ -150,7 +150,6 @@ pub mod events {
             world events { export tidegate:plugin/events@0.1.0; }
         ",
         world: "tidegate:hooks/events",
-        with: { "tidegate:plugin/types@0.1.0": crate::bindings::host::tidegate::plugin::types },
         pub_export_macro: true,
         export_macro_name: "export_events",
         default_bindings_module: "tidegate_plugin::bindings::events",

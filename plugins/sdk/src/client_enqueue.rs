@@ -90,7 +90,7 @@ impl<P: Instance + InterceptingClientEnqueue> generated::Guest for Exported<P> {
         sender: ClientKey,
         origin: Origin,
         topic: String,
-        payload: Vec<u8>,
+        payload: Option<Vec<u8>>,
         payload_length: u32,
         receivers: Vec<Receiver>,
     ) -> EnqueueVerdict {

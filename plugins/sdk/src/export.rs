@@ -9,7 +9,7 @@
 /// #     type Settings = NoSettings;
 /// #     fn init(_: NoSettings) -> Result<(Self, Registration), String> { Ok((Audit, Registration::new())) }
 /// # }
-/// # impl Events for Audit { fn handle(&mut self, _: Vec<Event>) {} }
+/// # impl Events for Audit { fn handle(&mut self, _: &[Event<'_>]) {} }
 /// tidegate_plugin::export!(Audit: lifecycle, events);
 /// # fn main() {}
 /// ```

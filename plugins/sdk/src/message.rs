@@ -10,7 +10,8 @@ pub struct Message {
     client: ClientKey,
     origin: Origin,
     topic: String,
-    eager: Vec<u8>,
+    /// none: it is left with the broker
+    eager: Option<Vec<u8>>,
     payload_length: u32,
     fetched: OnceCell<Vec<u8>>,
 }
@@ -20,7 +21,7 @@ impl Message {
         client: ClientKey,
         origin: Origin,
         topic: String,
-        eager: Vec<u8>,
+        eager: Option<Vec<u8>>,
         payload_length: u32,
     ) -> Self {
         Self { client, origin, topic, eager, payload_length, fetched: OnceCell::new() }
@@ -47,15 +48,15 @@ impl Message {
     /// The whole payload. Where it is longer than the plugin's `eager_payload` it is fetched by the first
     /// call of this; [`payload_range`](Self::payload_range) copies less.
     pub fn payload(&self) -> &[u8] {
-        if self.came_along() {
-            return &self.eager;
+        match &self.eager {
+            Some(payload) => payload,
+            None => self.fetched.get_or_init(|| host::message::payload(0, self.payload_length)),
         }
-        self.fetched.get_or_init(|| host::message::payload(0, self.payload_length))
     }
 
     /// At most `length` bytes from `offset`; fewer where the payload ends before.
     pub fn payload_range(&self, offset: usize, length: usize) -> Vec<u8> {
-        if self.came_along() || self.fetched.get().is_some() {
+        if self.eager.is_some() || self.fetched.get().is_some() {
             let payload = self.payload();
             let start = offset.min(payload.len());
             let end = start.saturating_add(length).min(payload.len());
@@ -67,7 +68,7 @@ impl Message {
     /// The payload as a buffer to change, without a copy.
     pub fn into_payload(mut self) -> Vec<u8> {
         self.payload();
-        self.fetched.take().unwrap_or(self.eager)
+        self.eager.or_else(|| self.fetched.take()).unwrap_or_default()
     }
 
     pub fn user_properties(&self) -> Vec<UserProperty> {
@@ -112,10 +113,6 @@ impl Message {
     /// Seconds; `None`: the message does not expire.
     pub fn set_message_expiry_interval(&self, seconds: Option<u32>) {
         host::message::set_message_expiry_interval(seconds);
-    }
-
-    fn came_along(&self) -> bool {
-        self.eager.len() == self.payload_length as usize
     }
 }
 

@@ -48,7 +48,7 @@ impl<P: Instance + ApplicationMessageNotConsumed> generated::Guest for Exported<
         client: ClientKey,
         origin: Origin,
         topic: String,
-        payload: Vec<u8>,
+        payload: Option<Vec<u8>>,
         payload_length: u32,
         qos: Qos,
         why: Why,

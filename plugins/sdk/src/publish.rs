@@ -4,11 +4,20 @@ use std::ops::Deref;
 
 use crate::__private::{Exported, Instance, with};
 use crate::bindings::intercepting_publish::exports::tidegate::plugin::intercepting_publish as generated;
-use crate::{ClientKey, Message, Origin, Qos, Reply};
+use crate::{ClientKey, Message, Modification, Origin, Qos, ReasonCode, Reply, host};
 
-/// `Continue`, `Modify(Modification)`, `Swallow` (acknowledge with success, route to nobody) or
-/// `Reject(ReasonCode)`; [`Reply`] adds what the acknowledgement carries, and closing the connection.
-pub use generated::Verdict as PublishVerdict;
+/// What becomes of a message; [`Reply`] adds what the acknowledgement carries, and closing the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishVerdict {
+    /// It goes on, with what the setters of [`Message`] changed.
+    Continue,
+    /// The same, changed further.
+    Modify(Modification),
+    /// Acknowledge with success, route to nobody, retain nothing.
+    Swallow,
+    /// Acknowledge with this Reason Code (0x80 or above), route to nobody, retain nothing.
+    Reject(ReasonCode),
+}
 
 /// Moment: the topic alias is resolved and a duplicate ruled out; before the retained store and the
 /// fan-out; for a message of any origin.
@@ -54,12 +63,20 @@ impl<P: Instance + InterceptingPublish> generated::Guest for Exported<P> {
         client: ClientKey,
         origin: Origin,
         topic: String,
-        payload: Vec<u8>,
+        payload: Option<Vec<u8>>,
         payload_length: u32,
         qos: Qos,
         retain: bool,
-    ) -> PublishVerdict {
+    ) -> generated::Verdict {
         let message = Message::new(client, origin, topic, payload, payload_length);
-        with(|plugin: &mut P| plugin.intercept(Publish { message, qos, retain }))
+        match with(|plugin: &mut P| plugin.intercept(Publish { message, qos, retain })) {
+            PublishVerdict::Continue => generated::Verdict::Continue,
+            PublishVerdict::Modify(modification) => {
+                host::message::modify(&modification);
+                generated::Verdict::Continue
+            }
+            PublishVerdict::Swallow => generated::Verdict::Swallow,
+            PublishVerdict::Reject(reason) => generated::Verdict::Reject(reason),
+        }
     }
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crate::log::Level;
 use crate::{
-    Access, Action, Connect, Enqueue, Message, NotConsumed, Origin, Publish, Qos, ReasonCode, Receiver,
-    Subscribe, Subscription, Unsubscribe, UserProperty, Why, WillMessage,
+    Access, Action, Connect, Enqueue, Message, Modification, NotConsumed, Origin, Publish, Qos, ReasonCode,
+    Receiver, Subscribe, Subscription, Unsubscribe, UserProperty, Why, WillMessage,
 };
 
 /// All that the stand-in knows and was told.
@@ -100,6 +100,9 @@ pub struct MessageProperties {
     pub correlation_data: Option<Vec<u8>>,
     pub payload_format_indicator: Option<bool>,
     pub message_expiry_interval: Option<u32>,
+
+    /// What a call through the exported hook changed of topic, payload, QoS and RETAIN.
+    pub modification: Option<Modification>,
 }
 
 /// What the plugin wants in the acknowledgement.
@@ -182,7 +185,7 @@ impl Publish {
         let topic = self.topic().to_owned();
         let payload = self.into_payload();
         let length = payload.len() as u32;
-        Self { message: Message::new(0, origin, topic, payload, length), qos, retain }
+        Self { message: Message::new(0, origin, topic, Some(payload), length), qos, retain }
     }
 }
 
@@ -191,7 +194,7 @@ pub fn publish_without_payload(topic: &str, payload: impl Into<Vec<u8>>) -> Publ
     let payload = payload.into();
     let length = payload.len() as u32;
     with(|host| host.message.payload = payload);
-    let message = Message::new(1, Origin::Client, topic.to_owned(), Vec::new(), length);
+    let message = Message::new(1, Origin::Client, topic.to_owned(), None, length);
     Publish { message, qos: Qos::AtLeastOnce, retain: false }
 }
 
@@ -228,7 +231,7 @@ pub fn unsubscribe(filters: &[&str]) -> Unsubscribe {
 
 fn message(topic: &str, payload: Vec<u8>) -> Message {
     let length = payload.len() as u32;
-    Message::new(1, Origin::Client, topic.to_owned(), payload, length)
+    Message::new(1, Origin::Client, topic.to_owned(), Some(payload), length)
 }
 
 /// The functions that are imports on Wasm, with the same signatures.
@@ -503,8 +506,8 @@ pub(crate) mod host {
     }
 
     pub(crate) mod message {
-        use crate::UserProperty;
         use crate::testing::with;
+        use crate::{Modification, UserProperty};
 
         pub(crate) fn payload(offset: u32, length: u32) -> Vec<u8> {
             with(|host| {
@@ -534,6 +537,10 @@ pub(crate) mod host {
 
         pub(crate) fn message_expiry_interval() -> Option<u32> {
             with(|host| host.message.message_expiry_interval)
+        }
+
+        pub(crate) fn modify(modification: &Modification) {
+            with(|host| host.message.modification = Some(modification.clone()));
         }
 
         pub(crate) fn set_user_properties(properties: &[&UserProperty]) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::bindings::exports::tidegate::plugin::authorizer::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
+use super::super::host::Call;
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use crate::hook::{Action, Authorization, AuthorizationVerdict, AuthorizeContext};
@@ -54,8 +55,8 @@ fn ask(
     place: Place,
     close: &mut Option<ReasonCode>,
 ) -> Result<Authorization, FailurePolicy> {
-    let call = plugin.needs().call(Some(context.client));
-    let (answer, effects) = plugin.call(HOOK, place, call, |instance| {
+    let about = |call: &mut Call| plugin.needs().set_client(call, Some(context.client));
+    let (answer, effects) = plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.authorizer else { return Ok(Authorization::default()) };
         let answer = guest.call_authorize(
             &mut instance.store,
@@ -68,7 +69,7 @@ fn ask(
         checked(answer, context.action).map_err(CallError::Rubbish)
     })?;
     // No packet answers an authorization alone: of a reply, only the end of the connection has a place.
-    *close = effects.reply.and_then(|reply| reply.close).or(*close);
+    *close = effects.and_then(|effects| effects.reply?.close).or(*close);
     Ok(answer)
 }
 

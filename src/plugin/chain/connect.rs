@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::bindings::exports::tidegate::plugin::validating_connection::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
+use super::super::host::Call;
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use super::merge_reply;
@@ -46,11 +47,13 @@ fn ask(
     outcome: &mut ConnectOutcome,
 ) -> Result<ConnectVerdict, FailurePolicy> {
     let needs = plugin.needs();
-    let mut call = needs.call(Some(context.client));
-    if needs.connect {
-        call.connect = Some(Box::new(context.connect.clone()));
-    }
-    let (verdict, mut effects) = plugin.call(HOOK, place, call, |instance| {
+    let about = |call: &mut Call| {
+        needs.set_client(call, Some(context.client));
+        if needs.connect {
+            call.connect = Some(Box::new(context.connect.clone()));
+        }
+    };
+    let (verdict, mut effects) = plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.validating_connection else { return Ok(ConnectVerdict::Next) };
         let answer = guest.call_validate(
             &mut instance.store,
@@ -68,8 +71,8 @@ fn ask(
             }
         }
     })?;
-    merge_reply(&mut outcome.reply, &mut effects);
-    if let Some(overrides) = effects.overrides {
+    merge_reply(&mut outcome.reply, effects.as_deref_mut());
+    if let Some(overrides) = effects.and_then(|effects| effects.overrides) {
         merge_overrides(&mut outcome.overrides, *overrides);
     }
     Ok(verdict)

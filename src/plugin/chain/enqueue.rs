@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::bindings::exports::tidegate::plugin::intercepting_client_enqueue as wit;
 use super::super::convert;
 use super::super::error::CallError;
-use super::super::host::PropertyChanges;
+use super::super::host::{Call, PropertyChanges};
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use crate::hook::{Choice, EnqueueContext, EnqueueOutcome, Receiver};
@@ -137,10 +137,13 @@ fn ask(
     place: Place,
 ) -> Result<Answer, FailurePolicy> {
     let needs = plugin.needs();
-    let mut call = needs.message_call(context.sender, message, context.now);
-    call.receivers = needs.receivers(members.iter().copied());
+    let about = |call: &mut Call| {
+        needs.set_client(call, context.sender);
+        needs.set_message(call, message, context.now);
+        call.receivers = needs.receivers(members.iter().copied());
+    };
     let receivers: Vec<wit::Receiver> = members.iter().map(|receiver| to_receiver(receiver)).collect();
-    let (answer, _) = plugin.call(HOOK, place, call, |instance| {
+    let (answer, _) = plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.intercepting_client_enqueue else { return Ok(Answer::Deliver) };
         let answer = guest.call_intercept(
             &mut instance.store,
@@ -151,7 +154,8 @@ fn ask(
             convert::length(message.payload.len()),
             &receivers,
         )?;
-        let changes = instance.store.data().call.effects.changes.as_deref();
+        let effects = instance.store.data().call.effects.as_deref();
+        let changes = effects.and_then(|effects| effects.changes.as_deref());
         match answer {
             wit::Verdict::Deliver => Ok(Answer::Deliver),
             wit::Verdict::Skip => Ok(Answer::Skip),

@@ -87,8 +87,8 @@ const fn bit(hook: Hook) -> HookSet {
 }
 
 /// What several plugins say beside their verdicts: properties add up, of the rest the last word holds.
-fn merge_reply(into: &mut Option<Box<Reply>>, effects: &mut Effects) {
-    let Some(reply) = effects.reply.take() else { return };
+fn merge_reply(into: &mut Option<Box<Reply>>, effects: Option<&mut Effects>) {
+    let Some(reply) = effects.and_then(|effects| effects.reply.take()) else { return };
     let Some(before) = into else {
         *into = Some(reply);
         return;

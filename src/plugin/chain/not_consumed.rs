@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::bindings::exports::tidegate::plugin::application_message_not_consumed::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
+use super::super::host::Call;
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use crate::hook::{NotConsumedContext, NotConsumedOutcome};
@@ -36,8 +37,12 @@ fn ask(
     place: Place,
 ) -> Result<NotConsumedOutcome, FailurePolicy> {
     let message = context.message;
-    let call = plugin.needs().message_call(context.client, message, context.now);
-    let (outcome, _) = plugin.call(HOOK, place, call, |instance| {
+    let needs = plugin.needs();
+    let about = |call: &mut Call| {
+        needs.set_client(call, context.client);
+        needs.set_message(call, message, context.now);
+    };
+    let (outcome, _) = plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.application_message_not_consumed else {
             return Ok(NotConsumedOutcome::Observe);
         };

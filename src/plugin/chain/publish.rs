@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::bindings::exports::tidegate::plugin::intercepting_publish::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
-use super::super::host::Effects;
+use super::super::host::{Call, Effects};
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use super::{close, merge_reply};
@@ -32,7 +32,7 @@ pub(in crate::plugin) fn run(
         }
         match ask(plugin, context, message, place) {
             Ok((verdict, mut effects)) => {
-                merge_reply(&mut outcome.reply, &mut effects);
+                merge_reply(&mut outcome.reply, effects.as_deref_mut());
                 match verdict {
                     PublishVerdict::Continue => {}
                     PublishVerdict::Modify(_) => outcome.verdict = verdict,
@@ -67,9 +67,13 @@ fn ask(
     context: &PublishContext<'_>,
     message: &ApplicationMessage,
     place: Place,
-) -> Result<(PublishVerdict, Effects), FailurePolicy> {
-    let call = plugin.needs().message_call(context.client, message, context.now);
-    plugin.call(HOOK, place, call, |instance| {
+) -> Result<(PublishVerdict, Option<Box<Effects>>), FailurePolicy> {
+    let needs = plugin.needs();
+    let about = |call: &mut Call| {
+        needs.set_client(call, context.client);
+        needs.set_message(call, message, context.now);
+    };
+    plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.intercepting_publish else {
             return Ok(PublishVerdict::Continue);
         };
@@ -83,7 +87,7 @@ fn ask(
             convert::to_qos(message.qos),
             message.retain,
         )?;
-        let effects = &instance.store.data().call.effects;
+        let effects = instance.store.data_mut().call.effects.as_deref_mut();
         checked(answer, effects, message, context).map_err(CallError::Rubbish)
     })
 }
@@ -91,22 +95,29 @@ fn ask(
 #[inline]
 fn checked(
     answer: Verdict,
-    effects: &Effects,
+    effects: Option<&mut Effects>,
     message: &ApplicationMessage,
     context: &PublishContext<'_>,
 ) -> Result<PublishVerdict, String> {
-    let modification = match answer {
-        Verdict::Continue if effects.changes.is_none() => return Ok(PublishVerdict::Continue),
-        Verdict::Continue => None,
-        Verdict::Modify(modification) => Some(modification),
-        Verdict::Swallow => return Ok(PublishVerdict::Swallow),
-        Verdict::Reject(code) => {
-            return Ok(PublishVerdict::Reject(convert::refusal(code, PacketType::Puback)?));
-        }
-    };
+    match (answer, effects) {
+        (Verdict::Continue, None) => Ok(PublishVerdict::Continue),
+        (Verdict::Continue, Some(effects)) => changed(effects, message, context),
+        (Verdict::Swallow, _) => Ok(PublishVerdict::Swallow),
+        (Verdict::Reject(code), _) => Ok(PublishVerdict::Reject(convert::refusal(code, PacketType::Puback)?)),
+    }
+}
+
+fn changed(
+    effects: &mut Effects,
+    message: &ApplicationMessage,
+    context: &PublishContext<'_>,
+) -> Result<PublishVerdict, String> {
+    if effects.modification.is_none() && effects.changes.is_none() {
+        return Ok(PublishVerdict::Continue);
+    }
     let mut message = Box::new(message.clone());
-    if let Some(modification) = modification {
-        convert::modify(&mut message, modification)?;
+    if let Some(modification) = effects.modification.take() {
+        convert::modify(&mut message, *modification)?;
     }
     if let Some(changes) = &effects.changes {
         changes.apply(&mut message, context.now);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::bindings::exports::tidegate::plugin::intercepting_subscription::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
-use super::super::host::Effects;
+use super::super::host::{Call, Effects};
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use super::{close, merge_reply};
@@ -32,7 +32,7 @@ pub(in crate::plugin) fn run(
             open.iter().map(|&i| as_granted(&context.subscriptions[i], &outcome.verdicts[i])).collect();
         match ask(plugin, context, &asked, place) {
             Ok((verdicts, mut effects)) => {
-                merge_reply(&mut outcome.reply, &mut effects);
+                merge_reply(&mut outcome.reply, effects.as_deref_mut());
                 for (&i, verdict) in open.iter().zip(verdicts) {
                     compose(&mut outcome.verdicts[i], verdict);
                 }
@@ -92,10 +92,10 @@ fn ask(
     context: &SubscribeContext<'_>,
     asked: &[SubscriptionRequest],
     place: Place,
-) -> Result<(Vec<SubscribeVerdict>, Effects), FailurePolicy> {
+) -> Result<(Vec<SubscribeVerdict>, Option<Box<Effects>>), FailurePolicy> {
     let subscriptions: Vec<_> = asked.iter().map(convert::to_subscription).collect();
-    let call = plugin.needs().call(Some(context.client));
-    plugin.call(HOOK, place, call, |instance| {
+    let about = |call: &mut Call| plugin.needs().set_client(call, Some(context.client));
+    plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.intercepting_subscription else {
             return Ok(vec![SubscribeVerdict::Next; asked.len()]);
         };

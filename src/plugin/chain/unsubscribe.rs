@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::bindings::exports::tidegate::plugin::intercepting_unsubscription::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
-use super::super::host::Effects;
+use super::super::host::{Call, Effects};
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use super::{close, merge_reply};
@@ -31,7 +31,7 @@ pub(in crate::plugin) fn run(
         let filters: Vec<String> = open.iter().map(|&i| context.filters[i].as_str().to_owned()).collect();
         match ask(plugin, context, &filters, place) {
             Ok((verdicts, mut effects)) => {
-                merge_reply(&mut outcome.reply, &mut effects);
+                merge_reply(&mut outcome.reply, effects.as_deref_mut());
                 for (&i, verdict) in open.iter().zip(verdicts) {
                     if verdict != UnsubscribeVerdict::Next {
                         outcome.verdicts[i] = verdict;
@@ -60,9 +60,9 @@ fn ask(
     context: &UnsubscribeContext<'_>,
     filters: &[String],
     place: Place,
-) -> Result<(Vec<UnsubscribeVerdict>, Effects), FailurePolicy> {
-    let call = plugin.needs().call(Some(context.client));
-    plugin.call(HOOK, place, call, |instance| {
+) -> Result<(Vec<UnsubscribeVerdict>, Option<Box<Effects>>), FailurePolicy> {
+    let about = |call: &mut Call| plugin.needs().set_client(call, Some(context.client));
+    plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.intercepting_unsubscription else {
             return Ok(vec![UnsubscribeVerdict::Next; filters.len()]);
         };

@@ -82,6 +82,6 @@ impl HostData {
     }
 
     fn overrides(&mut self) -> &mut ConnectOverrides {
-        self.call.effects.overrides.get_or_insert_default()
+        self.call.effects().overrides.get_or_insert_default()
     }
 }

@@ -6,12 +6,14 @@ use super::{HostData, mqtt_string, mqtt_user_properties, user_properties};
 use crate::message::{ApplicationMessage, Timestamp};
 use crate::packet::PublishProperties;
 use crate::plugin::bindings::tidegate::plugin::message::Host;
-use crate::plugin::bindings::tidegate::plugin::types::UserProperty;
+use crate::plugin::bindings::tidegate::plugin::types::{Modification, UserProperty};
 use crate::topic::TopicName;
+
+const NO_MODIFICATION: Modification = Modification { topic: None, payload: None, qos: None, retain: None };
 
 impl Host for HostData {
     fn payload(&mut self, offset: u32, length: u32) -> wasmtime::Result<Vec<u8>> {
-        let payload = &self.call.payload;
+        let payload = self.call.payload.as_deref().unwrap_or_default();
         let start = (offset as usize).min(payload.len());
         let end = start.saturating_add(length as usize).min(payload.len());
         Ok(payload[start..end].to_vec())
@@ -39,6 +41,16 @@ impl Host for HostData {
 
     fn message_expiry_interval(&mut self) -> wasmtime::Result<Option<u32>> {
         Ok(self.call.expiry_interval)
+    }
+
+    fn modify(&mut self, modification: Modification) -> wasmtime::Result<()> {
+        let Modification { topic, payload, qos, retain } = modification;
+        let all = self.call.effects().modification.get_or_insert_with(|| Box::new(NO_MODIFICATION));
+        all.topic = topic.or(all.topic.take());
+        all.payload = payload.or(all.payload.take());
+        all.qos = qos.or(all.qos);
+        all.retain = retain.or(all.retain);
+        Ok(())
     }
 
     fn set_user_properties(&mut self, properties: Vec<UserProperty>) -> wasmtime::Result<()> {
@@ -69,7 +81,7 @@ impl HostData {
     }
 
     fn changes(&mut self) -> &mut PropertyChanges {
-        self.call.effects.changes.get_or_insert_default()
+        self.call.effects().changes.get_or_insert_default()
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Services {
 #[derive(Default)]
 pub(super) struct Call {
     pub(super) client: Option<Arc<ClientInfo>>,
-    pub(super) payload: Bytes,
+    pub(super) payload: Option<Bytes>,
     pub(super) properties: Option<Box<PublishProperties>>,
     /// Seconds left.
     pub(super) expiry_interval: Option<u32>,
@@ -69,7 +69,27 @@ pub(super) struct Call {
     pub(super) depth: u8,
 
     pub(super) publishes: u32,
-    pub(super) effects: Effects,
+    pub(super) effects: Option<Box<Effects>>,
+}
+
+impl Call {
+    /// Lets go of what the call was about, for the next one, and hands out what it has set.
+    #[inline]
+    pub(super) fn end(&mut self) -> Option<Box<Effects>> {
+        self.client = None;
+        self.payload = None;
+        self.properties = None;
+        self.expiry_interval = None;
+        self.connect = None;
+        self.receivers.clear();
+        self.depth = 0;
+        self.publishes = 0;
+        self.effects.take()
+    }
+
+    fn effects(&mut self) -> &mut Effects {
+        self.effects.get_or_insert_default()
+    }
 }
 
 /// What a call has set beside its verdict.
@@ -77,6 +97,7 @@ pub(super) struct Call {
 pub(super) struct Effects {
     pub(super) reply: Option<Box<Reply>>,
     pub(super) overrides: Option<Box<ConnectOverrides>>,
+    pub(super) modification: Option<Box<tidegate::plugin::types::Modification>>,
     pub(super) changes: Option<Box<PropertyChanges>>,
 }
 

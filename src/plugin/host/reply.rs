@@ -41,6 +41,6 @@ impl Host for HostData {
 
 impl HostData {
     fn reply(&mut self) -> &mut Reply {
-        self.call.effects.reply.get_or_insert_default()
+        self.call.effects().reply.get_or_insert_default()
     }
 }

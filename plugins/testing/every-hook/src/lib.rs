@@ -263,7 +263,7 @@ impl ApplicationMessageNotConsumed for EveryHook {
 
 /// Counts events in the state, under `events/{kind}`; `ask/events/{kind}` tells.
 impl Events for EveryHook {
-    fn handle(&mut self, events: Vec<Event>) {
+    fn handle(&mut self, events: &[Event<'_>]) {
         for event in events {
             let kind = kind(&event.what);
             log::info!("event", kind = kind);
@@ -272,7 +272,7 @@ impl Events for EveryHook {
     }
 }
 
-fn kind(what: &What) -> &'static str {
+fn kind(what: &What<'_>) -> &'static str {
     match what {
         What::Started => "started",
         What::Stopped => "stopped",
