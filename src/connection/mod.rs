@@ -10,6 +10,7 @@ mod input;
 mod output;
 mod publish;
 mod subscribe;
+mod terms;
 mod timers;
 mod topic_alias;
 

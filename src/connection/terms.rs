@@ -1,0 +1,130 @@
+//! The terms of a connection: what the client gets, out of what it asked for, the broker's options and a
+//! hook's overrides, and the CONNACK that says so.
+
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytestring::ByteString;
+
+use super::output::texts;
+use crate::broker::Broker;
+use crate::hook::{ClientInfo, ConnectOutcome, ConnectOverrides, Reply};
+use crate::packet::{Connack, Connect, ProtocolVersion, QoS};
+use crate::session::NEVER_EXPIRES;
+
+/// What the client gets, out of what it asked for, the broker's limits and the hook's overrides.
+pub(super) struct Terms {
+    pub client: Arc<ClientInfo>,
+    pub session_expiry: u32,
+    pub session_expiry_cap: u32,
+    pub keep_alive: u16,
+    pub receive_maximum: NonZeroU16,
+    pub maximum_packet_size: u32,
+    pub expires_at: Option<Duration>,
+    pub assigned: bool,
+    pub reply: Option<Box<Reply>>,
+}
+
+pub(super) fn settle(
+    client: Arc<ClientInfo>,
+    connect: &Connect,
+    outcome: ConnectOutcome,
+    broker: &Broker,
+) -> Terms {
+    let options = broker.options();
+    let ConnectOutcome { overrides, reply, .. } = outcome;
+    let (client, assigned) = named(client, &overrides);
+    let cap = overrides.session_expiry_cap.unwrap_or(NEVER_EXPIRES).min(options.maximum_session_expiry);
+    let ours = match connect.protocol_version {
+        ProtocolVersion::V5 => NonZeroU16::new(options.receive_maximum).unwrap_or(NonZeroU16::MIN),
+        // It has no Receive Maximum, and cannot be told of one.
+        ProtocolVersion::V311 => NonZeroU16::MAX,
+    };
+    Terms {
+        session_expiry: asked_expiry(connect).min(cap),
+        session_expiry_cap: cap,
+        keep_alive: keep_alive(connect, overrides.server_keep_alive, options.maximum_keep_alive),
+        receive_maximum: overrides.receive_maximum.and_then(NonZeroU16::new).map_or(ours, |it| it.min(ours)),
+        maximum_packet_size: overrides
+            .maximum_packet_size
+            .map_or(options.maximum_packet_size, |it| it.min(options.maximum_packet_size)),
+        expires_at: overrides.expires_at.map(|at| broker.now().until(at)),
+        client,
+        assigned,
+        reply,
+    }
+}
+
+/// Seconds that the client wants its session to be kept.
+pub(super) fn asked_expiry(connect: &Connect) -> u32 {
+    match connect.protocol_version {
+        ProtocolVersion::V5 => connect.session_expiry_interval.unwrap_or(0),
+        ProtocolVersion::V311 if connect.clean_start => 0,
+        ProtocolVersion::V311 => NEVER_EXPIRES,
+    }
+}
+
+/// Seconds. MQTT 3.1.1 has no way to tell the client, so that it gets what it asked for.
+fn keep_alive(connect: &Connect, set: Option<u16>, maximum: u16) -> u16 {
+    let asked = connect.keep_alive;
+    match (connect.protocol_version, set) {
+        (ProtocolVersion::V311, _) => asked,
+        (_, Some(set)) => set,
+        _ if maximum == 0 => asked,
+        _ if asked == 0 => maximum,
+        _ => asked.min(maximum),
+    }
+}
+
+/// The client under the name that its session gets, and whether that is not the one it gave.
+fn named(client: Arc<ClientInfo>, overrides: &ConnectOverrides) -> (Arc<ClientInfo>, bool) {
+    let name = match &overrides.client_identifier {
+        Some(name) if !name.is_empty() => name.clone(),
+        _ if client.client_identifier.is_empty() => random_client_identifier(),
+        _ => return (client, false),
+    };
+    let assigned = client.client_identifier.is_empty();
+    let renamed = ClientInfo {
+        client_identifier: name,
+        user_name: client.user_name.clone(),
+        listener: client.listener.clone(),
+        user_properties: client.user_properties.clone(),
+        ..*client
+    };
+    (Arc::new(renamed), assigned)
+}
+
+/// A name that nobody can guess: who knows it can take the session over.
+fn random_client_identifier() -> ByteString {
+    let random = || RandomState::new().hash_one(0);
+    format!("auto-{:016x}{:016x}", random(), random()).into()
+}
+
+/// How many QoS 1 and 2 messages are sent to the client before it acknowledges.
+pub(super) fn outbound_window(connect: &Connect, broker: &Broker) -> u16 {
+    let ours = broker.options().maximum_inflight.max(1);
+    connect.receive_maximum.map_or(ours, |theirs| theirs.get().min(ours))
+}
+
+pub(super) fn connack(connect: &Connect, terms: &Terms, session_present: bool, broker: &Broker) -> Connack {
+    let options = broker.options();
+    let (reason_string, user_properties, server_reference) = texts(terms.reply.clone());
+    let asked = asked_expiry(connect);
+    Connack {
+        session_present,
+        session_expiry_interval: (terms.session_expiry != asked).then_some(terms.session_expiry),
+        receive_maximum: Some(terms.receive_maximum),
+        maximum_qos: (options.maximum_qos < QoS::ExactlyOnce).then_some(options.maximum_qos),
+        retain_available: (!options.retain_available).then_some(false),
+        maximum_packet_size: Some(terms.maximum_packet_size),
+        assigned_client_identifier: terms.assigned.then(|| terms.client.client_identifier.clone()),
+        topic_alias_maximum: Some(options.topic_alias_maximum).filter(|&maximum| maximum > 0),
+        server_keep_alive: (terms.keep_alive != connect.keep_alive).then_some(terms.keep_alive),
+        reason_string,
+        user_properties,
+        server_reference,
+        ..Connack::default()
+    }
+}
