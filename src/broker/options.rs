@@ -20,6 +20,9 @@ pub struct Options {
     pub receive_maximum: u16,
     /// The highest topic alias a client may use; 0: none.
     pub topic_alias_maximum: u16,
+    /// How many topics have an alias at a time towards a client that takes as many; 0: none. Each costs at most
+    /// 1 KiB and a little while the connection lasts.
+    pub outgoing_topic_alias_maximum: u16,
     /// Seconds; the longest keep-alive. An MQTT 5.0 client that asks for more, or for none, gets this one;
     /// MQTT 3.1.1 clients get what they ask for, as they cannot be told. 0: as the client asks.
     pub maximum_keep_alive: u16,
@@ -61,6 +64,7 @@ impl Default for Options {
             maximum_connect_size: 64 * 1024,
             receive_maximum: 256,
             topic_alias_maximum: 16,
+            outgoing_topic_alias_maximum: 16,
             maximum_keep_alive: 0,
             maximum_session_expiry: 7 * 24 * 3600,
             maximum_queued_messages: 10_000,

@@ -24,6 +24,8 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section.set("maximum-connect-size", &mut o.maximum_connect_size, |v| v.size(128..=LARGEST_PACKET));
     section.set("receive-maximum", &mut o.receive_maximum, |v| v.integer(1..=65_535));
     section.set("topic-alias-maximum", &mut o.topic_alias_maximum, |v| v.integer(0..=65_535));
+    section
+        .set("outgoing-topic-alias-maximum", &mut o.outgoing_topic_alias_maximum, |v| v.integer(0..=65_535));
     section.set("maximum-keep-alive", &mut o.maximum_keep_alive, |v| v.seconds(0..=65_535));
     section
         .set("maximum-session-expiry", &mut o.maximum_session_expiry, |v| v.seconds(0..=u64::from(u32::MAX)));

@@ -119,6 +119,9 @@ async fn admit(
     })?;
     let mut output = Output::new(version);
     output.set_limits(connect.maximum_packet_size, connect.request_problem_information);
+    output.set_topic_alias_maximum(
+        connect.topic_alias_maximum.min(broker.options().outgoing_topic_alias_maximum),
+    );
     output.packet(&Packet::Connack(Box::new(connack(&connect, &terms, session_present, broker))));
     let client = &terms.client;
     tracing::debug!(client = %client.client_identifier, key = client.key.0, peer = ?peer.address, %version, session_present, "client connected");

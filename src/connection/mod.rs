@@ -7,6 +7,7 @@
 mod disconnect;
 mod handshake;
 mod input;
+mod outgoing_alias;
 mod output;
 mod publish;
 mod subscribe;

@@ -14,6 +14,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 use tokio::io::AsyncWrite;
 
+use super::outgoing_alias::{Alias, OutgoingAliases};
 use crate::hook::Reply;
 use crate::message::Timestamp;
 use crate::packet::{
@@ -22,6 +23,7 @@ use crate::packet::{
     encode_pubrel, encoded_len, publish_encoded_len,
 };
 use crate::session::{Delivery, Outgoing};
+use crate::topic::TopicName;
 
 /// Payloads from this size on are not copied.
 const LARGE: usize = 8 * 1024;
@@ -49,6 +51,8 @@ pub(super) struct Output {
     pieces_len: usize,
     /// An answer that the client waits for is larger than it takes.
     unanswerable: bool,
+    /// Where the client takes some.
+    aliases: Option<Box<OutgoingAliases>>,
 }
 
 /// What a client can take, apart from the output itself.
@@ -68,6 +72,7 @@ impl Output {
             buffer: BytesMut::new(),
             pieces_len: 0,
             unanswerable: false,
+            aliases: None,
         }
     }
 
@@ -75,6 +80,11 @@ impl Output {
     pub(super) fn set_limits(&mut self, maximum_packet_size: Option<u32>, problem_information: bool) {
         self.maximum_packet_size = maximum_packet_size;
         self.problem_information = problem_information;
+    }
+
+    /// How many topics may have an alias [MQTT-3.1.2-26]; 0: none [MQTT-3.1.2-27].
+    pub(super) fn set_topic_alias_maximum(&mut self, maximum: u16) {
+        self.aliases = OutgoingAliases::new(maximum, fastrand::u64(..));
     }
 
     pub(super) fn version(&self) -> ProtocolVersion {
@@ -209,7 +219,10 @@ impl Output {
         now: Timestamp,
     ) -> u64 {
         let message = &delivery.message;
-        let header = PublishHeader { packet_identifier: id, dup, ..header(delivery, now) };
+        let mut header = PublishHeader { packet_identifier: id, dup, ..header(delivery, now) };
+        if self.aliases.is_some() && !dup {
+            self.name_by_alias(&mut header, &message.topic, message.payload.len());
+        }
         let encoded = if message.payload.len() < LARGE {
             encode_publish(&header, &message.payload, self.version, self.buffer())
         } else {
@@ -223,8 +236,23 @@ impl Output {
         };
         if let Err(error) = encoded {
             tracing::error!(%error, "a message could not be encoded");
+            // The client has not heard of an alias that this message would have set.
+            self.aliases.iter_mut().for_each(|aliases| aliases.forget());
         }
         u64::from(encoded.is_ok())
+    }
+
+    /// Puts an alias beside the topic or in its place. A message that is sent again says its topic in full:
+    /// what its client knew of aliases ended with the connection before [MQTT-3.3.2-7].
+    fn name_by_alias(&mut self, header: &mut PublishHeader<'_>, topic: &TopicName, payload_len: usize) {
+        let size = self.size();
+        // One that the alias would make too large is sent without.
+        let may_set = |alias| size.takes(&PublishHeader { topic_alias: Some(alias), ..*header }, payload_len);
+        match self.aliases.as_mut().and_then(|aliases| aliases.alias(topic, may_set)) {
+            Some(Alias::Known(alias)) => (header.topic, header.topic_alias) = ("", Some(alias)),
+            Some(Alias::New(alias)) => header.topic_alias = Some(alias),
+            None => {}
+        }
     }
 
     fn fits(&self, packet: &Packet) -> bool {
@@ -267,14 +295,20 @@ impl Output {
 }
 
 impl SizeLimit {
-    /// Whether a message is within the client's Maximum Packet Size [MQTT-3.1.2-24].
+    /// Whether a message is within the client's Maximum Packet Size [MQTT-3.1.2-24]. Its topic counts in full: an
+    /// alias may shorten the packet, and whether a message arrives is not to depend on those before it.
     pub(super) fn fits(self, delivery: &Delivery, now: Timestamp) -> bool {
-        let Some(maximum) = self.maximum_packet_size else { return true };
         // It is asked before the message has an identifier; all are of one length.
         let packet_identifier = (delivery.qos > QoS::AtMostOnce).then_some(PacketIdentifier::FIRST);
-        let header = PublishHeader { packet_identifier, ..header(delivery, now) };
-        publish_encoded_len(&header, delivery.message.payload.len(), self.version)
-            .is_ok_and(|len| len <= maximum as usize)
+        self.maximum_packet_size.is_none() || {
+            let header = PublishHeader { packet_identifier, ..header(delivery, now) };
+            self.takes(&header, delivery.message.payload.len())
+        }
+    }
+
+    fn takes(self, header: &PublishHeader<'_>, payload_len: usize) -> bool {
+        let Some(maximum) = self.maximum_packet_size else { return true };
+        publish_encoded_len(header, payload_len, self.version).is_ok_and(|len| len <= maximum as usize)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The keyed hash of the tables in this module.
+//! The keyed hash of the tables in this module, and of others that hold topics.
 //!
 //! Clients choose the strings that the tables hold. With a secret seed they cannot choose them to collide. The
 //! seed is an argument because randomness is the caller's; for the same reason the tables do not use the default
@@ -8,13 +8,13 @@ use std::hash::{Hash, Hasher};
 
 /// The secret of one table, expanded.
 #[derive(Clone, Copy)]
-pub(super) struct Seed {
+pub(crate) struct Seed {
     start: u64,
     factor: u64,
 }
 
 impl Seed {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { start: split_mix(seed), factor: split_mix(seed.wrapping_add(GOLDEN)) | 1 }
     }
 
@@ -24,7 +24,7 @@ impl Seed {
     }
 
     /// The hash of a string.
-    pub(super) fn hash_bytes(self, bytes: &[u8]) -> u64 {
+    pub(crate) fn hash_bytes(self, bytes: &[u8]) -> u64 {
         let mut state = self.start;
         let mut rest = bytes;
         while let Some((block, more)) = rest.split_first_chunk::<16>().filter(|(_, more)| !more.is_empty()) {

@@ -22,6 +22,7 @@ pub use error::InvalidTopic;
 pub use filter::TopicFilter;
 pub use filter_list::TopicFilters;
 pub use filter_tree::{FilterTree, Match, SharedGroup};
+pub(crate) use hash::Seed;
 pub use name::TopicName;
 pub use retained_tree::{Cursor, RetainedTree};
 

@@ -18,6 +18,7 @@ mod hook_subscribe;
 mod in_flight;
 mod keep_alive;
 mod malformed;
+mod outgoing_alias;
 mod packet_size;
 mod qos;
 mod real_clients;
