@@ -31,6 +31,10 @@ counters! {
     dropped_expired,
     /// Deliveries larger than the receiver's Maximum Packet Size.
     dropped_too_large,
+    /// Answers that lost a Reason String or User Properties to the client's Maximum Packet Size.
+    answers_shortened,
+    /// Answers that were not sent because even then they exceeded it; the connection ended.
+    answers_too_large,
     /// QoS 0 deliveries to sessions without a connection.
     dropped_offline,
     /// Messages for which nobody was to be found.

@@ -68,7 +68,7 @@ where
         Err(refused) => {
             tracing::debug!(peer = ?peer.address, reason = ?refused.reason, why = %refused.why, "client refused");
             // One that does not read is not told.
-            let _ = timeout(FAREWELL, refuse(stream, refused)).await;
+            let _ = timeout(FAREWELL, refuse(stream, refused, broker)).await;
             None
         }
     }
@@ -106,6 +106,17 @@ async fn admit(
     let client = Arc::new(client_info(&connect, peer, broker));
     let outcome = validate(&client, &connect, broker).await?;
     let terms = settle(client, &connect, outcome, broker);
+    let mut output = Output::new(version, broker.clone());
+    output.set_limits(connect.maximum_packet_size, connect.request_problem_information);
+    output.set_topic_alias_maximum(
+        connect.topic_alias_maximum.min(broker.options().outgoing_topic_alias_maximum),
+    );
+    let mut connack = Box::new(connack(&connect, &terms, broker));
+    // Before a session is touched; Session Present does not change the length.
+    if !output.can_say(&Packet::Connack(connack.clone())) {
+        let why = "its Maximum Packet Size does not take CONNACK";
+        return Err(refuse(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR, why));
+    }
     let request = OpenRequest {
         client: terms.client.clone(),
         clean_start: connect.clean_start,
@@ -117,12 +128,8 @@ async fn admit(
         let OpenError::TooManySessions = error;
         refuse(ReasonCode::QUOTA_EXCEEDED, &error.to_string())
     })?;
-    let mut output = Output::new(version);
-    output.set_limits(connect.maximum_packet_size, connect.request_problem_information);
-    output.set_topic_alias_maximum(
-        connect.topic_alias_maximum.min(broker.options().outgoing_topic_alias_maximum),
-    );
-    output.packet(&Packet::Connack(Box::new(connack(&connect, &terms, session_present, broker))));
+    connack.session_present = session_present;
+    output.packet(&Packet::Connack(connack));
     let client = &terms.client;
     tracing::debug!(client = %client.client_identifier, key = client.key.0, peer = ?peer.address, %version, session_present, "client connected");
     broker.event(|| What::ClientConnected { client: client.clone(), session_present });
@@ -271,7 +278,7 @@ impl Refused {
     }
 }
 
-async fn refuse<S>(stream: &mut S, refused: Refused) -> std::io::Result<()>
+async fn refuse<S>(stream: &mut S, refused: Refused, broker: &Arc<Broker>) -> std::io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -284,7 +291,7 @@ where
             server_reference,
             ..Connack::refused(if legal { reason } else { ReasonCode::NOT_AUTHORIZED })
         };
-        let mut output = Output::new(refused.version);
+        let mut output = Output::new(refused.version, broker.clone());
         output.set_limits(refused.maximum_packet_size, true);
         output.packet(&Packet::Connack(Box::new(connack)));
         output.write_all(stream).await?;

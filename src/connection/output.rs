@@ -3,11 +3,13 @@
 //! Packets are gathered in one buffer and written at once. A large payload is not copied into it: it is
 //! written from where it lies.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -15,6 +17,7 @@ use bytestring::ByteString;
 use tokio::io::AsyncWrite;
 
 use super::outgoing_alias::{Alias, OutgoingAliases};
+use crate::broker::Broker;
 use crate::hook::Reply;
 use crate::message::Timestamp;
 use crate::packet::{
@@ -39,10 +42,12 @@ thread_local! {
 }
 
 pub(super) struct Output {
+    /// Where is counted what could not be sent.
+    broker: Arc<Broker>,
     version: ProtocolVersion,
     /// The client's Maximum Packet Size.
     maximum_packet_size: Option<u32>,
-    /// Whether Reason Strings and User Properties may go into acknowledgements [MQTT-3.1.2-29].
+    /// Whether Reason Strings and User Properties may go into packets other than CONNACK, DISCONNECT and PUBLISH.
     problem_information: bool,
     /// What stands before the buffer.
     pieces: VecDeque<Bytes>,
@@ -63,8 +68,9 @@ pub(super) struct SizeLimit {
 }
 
 impl Output {
-    pub(super) fn new(version: ProtocolVersion) -> Output {
+    pub(super) fn new(version: ProtocolVersion, broker: Arc<Broker>) -> Output {
         Output {
+            broker,
             version,
             maximum_packet_size: None,
             problem_information: true,
@@ -110,21 +116,52 @@ impl Output {
         SizeLimit { version: self.version, maximum_packet_size: self.maximum_packet_size }
     }
 
-    /// Adds a packet. One that the client's Maximum Packet Size does not allow loses its Reason String
-    /// and User Properties first [MQTT-3.4.2-2], [MQTT-3.4.2-3]; one that is still too large is not sent
+    /// Adds a packet. One that the client's Maximum Packet Size does not allow loses its Reason String, then its
+    /// User Properties ([MQTT-3.4.2-2], [MQTT-3.4.2-3] and their likes); one that is still too large is not sent
     /// [MQTT-3.1.2-24].
     pub(super) fn packet(&mut self, packet: &Packet) {
-        if self.fits(packet) {
-            self.write(packet);
-            return;
-        }
-        let mut bare = packet.clone();
-        bare.remove_problem_information();
-        if self.fits(&bare) {
-            self.write(&bare);
+        // [MQTT-3.1.2-29]
+        if !self.problem_information && !matches!(packet, Packet::Connack(_) | Packet::Disconnect(_)) {
+            let mut bare = packet.clone();
+            bare.remove_problem_information();
+            self.write_within_size(&bare);
         } else {
-            self.unanswerable = true;
+            self.write_within_size(packet);
         }
+    }
+
+    fn write_within_size(&mut self, packet: &Packet) {
+        match self.allowed(packet) {
+            Some(Cow::Borrowed(packet)) => self.write(packet),
+            Some(Cow::Owned(packet)) => {
+                self.broker.statistics().answers_shortened.count();
+                self.write(&packet);
+            }
+            None => {
+                self.broker.statistics().answers_too_large.count();
+                self.unanswerable = true;
+            }
+        }
+    }
+
+    /// Whether the client takes a packet, at least without what gives way.
+    pub(super) fn can_say(&self, packet: &Packet) -> bool {
+        self.allowed(packet).is_some()
+    }
+
+    /// What of a packet the client takes, if anything.
+    fn allowed<'p>(&self, packet: &'p Packet) -> Option<Cow<'p, Packet>> {
+        if self.fits(packet) {
+            return Some(Cow::Borrowed(packet));
+        }
+        let mut shorter = packet.clone();
+        for remove in [Packet::remove_reason_string, Packet::remove_problem_information] {
+            remove(&mut shorter);
+            if self.fits(&shorter) {
+                return Some(Cow::Owned(shorter));
+            }
+        }
+        None
     }
 
     /// An acknowledgement with what a hook has to say.
@@ -149,9 +186,9 @@ impl Output {
         }
     }
 
-    /// What of a hook's reply this client may be told in an acknowledgement.
+    /// What of a hook's reply goes into an acknowledgement.
     pub(super) fn properties(&self, reply: Option<Box<Reply>>) -> Option<Box<AckProperties>> {
-        let reply = reply.filter(|_| self.problem_information && self.version == ProtocolVersion::V5)?;
+        let reply = reply.filter(|_| self.version == ProtocolVersion::V5)?;
         let Reply { reason_string, user_properties, .. } = *reply;
         let any = reason_string.is_some() || !user_properties.is_empty();
         any.then(|| Box::new(AckProperties { reason_string, user_properties }))
@@ -256,8 +293,9 @@ impl Output {
     }
 
     fn fits(&self, packet: &Packet) -> bool {
-        let Some(maximum) = self.maximum_packet_size else { return true };
-        encoded_len(packet, self.version).is_ok_and(|len| len <= maximum as usize)
+        // A text of a hook may also be longer than any packet takes.
+        encoded_len(packet, self.version)
+            .is_ok_and(|len| self.maximum_packet_size.is_none_or(|maximum| len <= maximum as usize))
     }
 
     fn write(&mut self, packet: &Packet) {

@@ -108,12 +108,11 @@ pub(super) fn outbound_window(connect: &Connect, broker: &Broker) -> u16 {
     connect.receive_maximum.map_or(ours, |theirs| theirs.get().min(ours))
 }
 
-pub(super) fn connack(connect: &Connect, terms: &Terms, session_present: bool, broker: &Broker) -> Connack {
+pub(super) fn connack(connect: &Connect, terms: &Terms, broker: &Broker) -> Connack {
     let options = broker.options();
     let (reason_string, user_properties, server_reference) = texts(terms.reply.clone());
     let asked = asked_expiry(connect);
     Connack {
-        session_present,
         session_expiry_interval: (terms.session_expiry != asked).then_some(terms.session_expiry),
         receive_maximum: Some(terms.receive_maximum),
         maximum_qos: (options.maximum_qos < QoS::ExactlyOnce).then_some(options.maximum_qos),

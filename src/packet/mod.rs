@@ -81,9 +81,25 @@ impl Packet {
         }
     }
 
+    /// Removes the Reason String of an answer: what goes first when a packet would exceed the receiver's Maximum
+    /// Packet Size ([MQTT-3.2.2-19], [MQTT-3.4.2-2] and their likes).
+    pub fn remove_reason_string(&mut self) {
+        match self {
+            Packet::Connack(connack) => connack.reason_string = None,
+            Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack) => {
+                remove_reason_string(&mut ack.properties);
+            }
+            Packet::Suback(suback) => remove_reason_string(&mut suback.properties),
+            Packet::Unsuback(unsuback) => remove_reason_string(&mut unsuback.properties),
+            Packet::Disconnect(disconnect) => disconnect.reason_string = None,
+            Packet::Auth(auth) => auth.reason_string = None,
+            _ => {}
+        }
+    }
+
     /// Removes the Reason String and the User Properties of an answer: what is left out when the Client set
-    /// Request Problem Information to 0 [MQTT-3.1.2-29], and what goes first when a packet would exceed the
-    /// receiver's Maximum Packet Size ([MQTT-3.2.2-19], [MQTT-3.4.2-2] and their likes). Requests and PUBLISH
+    /// Request Problem Information to 0 [MQTT-3.1.2-29], and when a packet would exceed the receiver's Maximum
+    /// Packet Size also without the one ([MQTT-3.2.2-20], [MQTT-3.4.2-3] and their likes). Requests and PUBLISH
     /// stay as they are.
     pub fn remove_problem_information(&mut self) {
         match self {
@@ -110,6 +126,15 @@ impl Packet {
             | Packet::Unsubscribe(_)
             | Packet::Pingreq
             | Packet::Pingresp => {}
+        }
+    }
+}
+
+fn remove_reason_string(properties: &mut Option<Box<AckProperties>>) {
+    if let Some(some) = properties {
+        some.reason_string = None;
+        if some.user_properties.is_empty() {
+            *properties = None;
         }
     }
 }
@@ -323,6 +348,24 @@ mod tests {
         let mut packet = Packet::Puback(Ack { properties: Some(Box::new(properties)), ..plain.clone() });
         packet.remove_problem_information();
         assert_eq!(packet, Packet::Puback(plain));
+    }
+
+    #[test]
+    fn a_reason_string_can_be_removed_from_answers() {
+        // [MQTT-3.4.2-2]; what is left has no empty properties, which would cost a byte
+        let said = |user_properties: &[UserProperty]| {
+            let user_properties = user_properties.to_vec();
+            let properties = AckProperties { reason_string: Some("why".into()), user_properties };
+            let mut ack = Ack::new(PacketIdentifier::FIRST, ReasonCode::QUOTA_EXCEEDED);
+            ack.properties = Some(Box::new(properties));
+            let mut packet = Packet::Puback(ack);
+            packet.remove_reason_string();
+            let Packet::Puback(ack) = packet else { panic!() };
+            ack.properties.map(|properties| (properties.reason_string, properties.user_properties))
+        };
+        assert_eq!(said(&[]), None);
+        let kept = [("k".into(), "v".into())];
+        assert_eq!(said(&kept), Some((None, kept.to_vec())));
     }
 
     #[test]

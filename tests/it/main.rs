@@ -20,6 +20,7 @@ mod keep_alive;
 mod malformed;
 mod outgoing_alias;
 mod packet_size;
+mod problem_information;
 mod qos;
 mod real_clients;
 mod replay;

@@ -1,7 +1,7 @@
 //! Maximum Packet Size, of the client's and of ours.
 
 use tidegate::broker::Options;
-use tidegate::hook::{ConnectOutcome, ConnectVerdict, PublishOutcome, PublishVerdict, Reply};
+use tidegate::hook::{ConnectOutcome, ConnectVerdict, Reply};
 use tidegate::packet::{Connect, Packet, Publish, ReasonCode, Subscribe, encoded_len};
 
 use crate::support::client::{id, to};
@@ -89,43 +89,6 @@ async fn a_connect_larger_than_we_take_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn the_reason_string_gives_way_first() {
-    // [MQTT-3.4.2-2], [MQTT-3.4.2-3]
-    let script = Script::default().on_publish(|_| {
-        let reply = Reply {
-            reason_string: Some("why ".repeat(50).into()),
-            user_properties: vec![("k".into(), "v".into())],
-            ..Reply::default()
-        };
-        let verdict = PublishVerdict::Reject(ReasonCode::QUOTA_EXCEEDED);
-        PublishOutcome { verdict, reply: Some(Box::new(reply)) }.into()
-    });
-    let server = start_hooked(Options::default(), &script.shared()).await;
-    for (maximum_packet_size, told) in [(None, true), (Some(300), true), (Some(100), false)] {
-        let asks = Connect { maximum_packet_size, ..connect(V5, "a") };
-        let mut client = Client::connect(&server, asks).await;
-        let ack = client.publish_packet(Publish { qos: QOS1, ..publish("t", "x") }).await;
-        assert_eq!(ack.reason_code, ReasonCode::QUOTA_EXCEEDED);
-        assert_eq!(ack.properties.is_some(), told, "{maximum_packet_size:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_wants_no_problem_information_gets_none() {
-    // [MQTT-3.1.2-29]
-    let script = Script::default().on_publish(|_| {
-        let reply = Reply { reason_string: Some("why".into()), ..Reply::default() };
-        let verdict = PublishVerdict::Reject(ReasonCode::QUOTA_EXCEEDED);
-        PublishOutcome { verdict, reply: Some(Box::new(reply)) }.into()
-    });
-    let server = start_hooked(Options::default(), &script.shared()).await;
-    let asks = Connect { request_problem_information: false, ..connect(V5, "a") };
-    let mut client = Client::connect(&server, asks).await;
-    let ack = client.publish_packet(Publish { qos: QOS1, ..publish("t", "x") }).await;
-    assert_eq!((ack.reason_code, ack.properties), (ReasonCode::QUOTA_EXCEEDED, None));
-}
-
-#[tokio::test]
 async fn an_answer_that_the_client_cannot_take_ends_the_connection() {
     // The answer was left out and the client waited for it for ever.
     let server = start().await;
@@ -142,10 +105,28 @@ async fn an_answer_that_the_client_cannot_take_ends_the_connection() {
         .await;
     assert_eq!(client.end().await, Some(ReasonCode::PACKET_TOO_LARGE));
 
+    assert_eq!(server.statistics().answers_too_large, 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_connack_is_refused_before_its_session_is_touched() {
+    // [MQTT-3.1.2-24], [MQTT-3.14.0-1]: such a client was let in and told by DISCONNECT, which a server must not
+    // send before CONNACK; its session had been taken from the connection before.
+    let server = start().await;
+    let (mut before, connack) = Client::try_connect(&server, persistent(V5, "a")).await;
+    let size = encoded_len(&Packet::Connack(Box::new(connack)), V5).unwrap() as u32;
+    let asks = |maximum| Connect { maximum_packet_size: Some(maximum), ..persistent(V5, "a") };
+    for maximum in [size - 1, 5] {
+        let (mut client, connack) = Client::try_connect(&server, asks(maximum)).await;
+        assert_eq!(connack.reason_code, ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
+        assert_eq!(client.end().await, None);
+    }
     let mut client = Client::open(&server, V5).await;
-    let asks = Connect { maximum_packet_size: Some(6), ..connect(V5, "small") };
-    client.send(Packet::Connect(Box::new(asks))).await;
-    assert_eq!(client.end().await, Some(ReasonCode::PACKET_TOO_LARGE), "not even CONNACK fits");
+    client.send(Packet::Connect(Box::new(asks(4)))).await;
+    assert_eq!(client.receive_or_end().await, None, "not even a refusal fits");
+    before.ping().await;
+    let (_client, connack) = Client::try_connect(&server, asks(size)).await;
+    assert!(connack.session_present);
 }
 
 #[tokio::test]
