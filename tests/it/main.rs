@@ -17,6 +17,7 @@ mod hook_publish;
 mod hook_subscribe;
 mod in_flight;
 mod keep_alive;
+mod known_faults;
 mod malformed;
 mod outgoing_alias;
 mod packet_size;
