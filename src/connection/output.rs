@@ -19,7 +19,7 @@ use tokio::io::AsyncWrite;
 use super::outgoing_alias::{Alias, OutgoingAliases};
 use crate::broker::Broker;
 use crate::hook::Reply;
-use crate::message::Timestamp;
+use crate::message::{Origin, Timestamp};
 use crate::packet::{
     Ack, AckProperties, Packet, PacketIdentifier, PacketType, ProtocolVersion, PublishHeader, QoS,
     ReasonCode, encode, encode_puback, encode_pubcomp, encode_publish, encode_publish_header, encode_pubrec,
@@ -256,7 +256,7 @@ impl Output {
         now: Timestamp,
     ) -> u64 {
         let message = &delivery.message;
-        let mut header = PublishHeader { packet_identifier: id, dup, ..header(delivery, now) };
+        let mut header = PublishHeader { packet_identifier: id, dup, ..header(delivery, self.version, now) };
         if self.aliases.is_some() && !dup {
             self.name_by_alias(&mut header, &message.topic, message.payload.len());
         }
@@ -339,7 +339,7 @@ impl SizeLimit {
         // It is asked before the message has an identifier; all are of one length.
         let packet_identifier = (delivery.qos > QoS::AtMostOnce).then_some(PacketIdentifier::FIRST);
         self.maximum_packet_size.is_none() || {
-            let header = PublishHeader { packet_identifier, ..header(delivery, now) };
+            let header = PublishHeader { packet_identifier, ..header(delivery, self.version, now) };
             self.takes(&header, delivery.message.payload.len())
         }
     }
@@ -351,12 +351,15 @@ impl SizeLimit {
 }
 
 /// The header of a delivery before it has a packet identifier.
-fn header(delivery: &Delivery, now: Timestamp) -> PublishHeader<'_> {
+fn header(delivery: &Delivery, version: ProtocolVersion, now: Timestamp) -> PublishHeader<'_> {
     let message = &delivery.message;
+    // In MQTT 3.1.1 the flag says that the message is an old one [MQTT-3.3.1-9], also where the subscription was
+    // made in 5.0 and asks for it as published.
+    let retain = delivery.retain && (version == ProtocolVersion::V5 || message.origin == Origin::Retained);
     PublishHeader {
         dup: false,
         qos: delivery.qos,
-        retain: delivery.retain,
+        retain,
         topic: message.topic.as_str(),
         packet_identifier: None,
         topic_alias: None,

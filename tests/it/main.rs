@@ -9,6 +9,7 @@ mod support;
 mod alias;
 mod architecture;
 mod connect;
+mod crossing;
 mod events;
 mod examples;
 mod fairness;
@@ -32,6 +33,7 @@ mod shutdown;
 mod slow_reader;
 mod subscribe;
 mod takeover;
+mod unsubscribe;
 #[cfg(feature = "wasm")]
 mod wasm;
 mod will;
