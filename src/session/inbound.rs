@@ -6,6 +6,9 @@
 //!                              |      ^
 //!                              +------+ PUBLISH (duplicate): answered again, not routed again
 //! ```
+//!
+//! Identifiers outlive the connection, the client's quota does not: what was left unreleased before uses up
+//! nothing of the next connection's Receive Maximum (MQTT 5.0, 4.9).
 
 use hashbrown::HashSet;
 
@@ -14,6 +17,8 @@ use crate::packet::PacketIdentifier;
 #[derive(Debug, Default)]
 pub struct Inbound {
     received: HashSet<PacketIdentifier>,
+    /// Of the client's quota on its present connection.
+    used: u16,
 }
 
 /// What a QoS 2 PUBLISH is.
@@ -22,7 +27,7 @@ pub enum Received {
     Fresh,
     /// Seen before and not released: answer with PUBREC again, route nothing [MQTT-4.3.3-10].
     Duplicate,
-    /// More identifiers unreleased than the Receive Maximum allows [MQTT-3.3.4-7].
+    /// The client has used its quota up [MQTT-3.3.4-7].
     QuotaExceeded,
 }
 
@@ -32,9 +37,10 @@ impl Inbound {
         if self.received.contains(&packet_identifier) {
             return Received::Duplicate;
         }
-        if self.received.len() >= usize::from(receive_maximum) {
+        if self.used >= receive_maximum {
             return Received::QuotaExceeded;
         }
+        self.used += 1;
         self.received.insert(packet_identifier);
         Received::Fresh
     }
@@ -42,10 +48,17 @@ impl Inbound {
     /// PUBREL came, or the message was refused. Says whether the identifier was known.
     pub fn release(&mut self, packet_identifier: PacketIdentifier) -> bool {
         let known = self.received.remove(&packet_identifier);
+        // Whichever connection the message came on: the client counts the same way.
+        self.used = self.used.saturating_sub(u16::from(known));
         if self.received.is_empty() && self.received.capacity() > 16 {
             self.received = HashSet::new();
         }
         known
+    }
+
+    /// A connection took the session up: its quota is whole.
+    pub fn resume(&mut self) {
+        self.used = 0;
     }
 
     pub fn len(&self) -> usize {
@@ -84,5 +97,21 @@ mod tests {
         assert_eq!(inbound.receive(id(2), 2), Received::Duplicate);
         inbound.release(id(1));
         assert_eq!(inbound.receive(id(3), 2), Received::Fresh);
+    }
+
+    #[test]
+    fn a_new_connection_has_its_whole_quota_and_the_old_identifiers() {
+        let mut inbound = Inbound::default();
+        assert_eq!(inbound.receive(id(1), 1), Received::Fresh);
+        inbound.resume();
+        assert_eq!(inbound.receive(id(1), 1), Received::Duplicate);
+        assert_eq!(inbound.receive(id(2), 1), Received::Fresh);
+        assert_eq!(inbound.receive(id(3), 1), Received::QuotaExceeded);
+        assert!(inbound.release(id(1)) && !inbound.release(id(9)));
+        assert_eq!(inbound.receive(id(3), 1), Received::Fresh);
+        assert_eq!(inbound.receive(id(4), 1), Received::QuotaExceeded);
+        inbound.release(id(2));
+        inbound.release(id(3));
+        assert!(inbound.is_empty());
     }
 }

@@ -13,6 +13,7 @@ mod crossing;
 mod events;
 mod examples;
 mod fairness;
+mod flow_control;
 mod hook_connect;
 mod hook_publish;
 mod hook_subscribe;
