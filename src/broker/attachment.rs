@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use bytestring::ByteString;
+use tokio::sync::oneshot;
 
 use super::Broker;
 use super::registry::DueWill;
@@ -58,11 +59,34 @@ pub struct Attachment {
     pub(super) entry: Arc<SessionEntry>,
     client: Arc<ClientInfo>,
     closed: bool,
+    has_former: bool,
+    /// Says by its end that this connection is done with the session.
+    _done: oneshot::Sender<()>,
 }
 
+/// A connection that lost its session: resolves once it publishes nothing more.
+pub type Former = oneshot::Receiver<()>;
+
 impl Attachment {
-    pub(super) fn new(broker: Arc<Broker>, entry: Arc<SessionEntry>, client: Arc<ClientInfo>) -> Attachment {
-        Attachment { broker, entry, client, closed: false }
+    pub(super) fn new(
+        broker: Arc<Broker>,
+        entry: Arc<SessionEntry>,
+        client: Arc<ClientInfo>,
+        has_former: bool,
+        done: oneshot::Sender<()>,
+    ) -> Attachment {
+        Attachment { broker, entry, client, closed: false, has_former, _done: done }
+    }
+
+    /// Whether the session was taken from another connection that may still be at what it has read.
+    pub fn has_former(&self) -> bool {
+        self.has_former
+    }
+
+    /// Those that had the session before. They are given out once; who is done with waiting for them asks no more.
+    pub fn take_formers(&mut self) -> Vec<Former> {
+        self.has_former = false;
+        self.with_state(|state| std::mem::take(&mut state.formers)).unwrap_or_default()
     }
 
     pub fn broker(&self) -> &Arc<Broker> {
@@ -116,6 +140,11 @@ impl Attachment {
         for (delivery, why) in dropped {
             self.broker.dropped(&self.entry.client_identifier, &delivery, why);
         }
+    }
+
+    /// Whether a QoS 2 message with this identifier was received and not released.
+    pub fn knows(&self, packet_identifier: PacketIdentifier) -> bool {
+        self.with_session(|session| session.inbound.contains(packet_identifier)).unwrap_or(false)
     }
 
     /// A QoS 2 PUBLISH came; what is it? None where another connection holds the session by now: then

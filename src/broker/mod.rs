@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-pub use attachment::{Attachment, Blocked, Closing, End, Polled};
+pub use attachment::{Attachment, Blocked, Closing, End, Former, Polled};
 pub use authorize::AuthorizationCache;
 pub use clock::Clock;
 pub use options::Options;

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytestring::ByteString;
 use hashbrown::HashMap;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::attachment::{Attachment, Blocked, Closing, End};
+use super::attachment::{Attachment, Blocked, Closing, End, Former};
 use super::authorize::AuthorizationCache;
 use super::session_entry::{EntryState, Link, SessionEntry, SessionKey};
 use super::{Broker, read, write};
@@ -51,6 +52,16 @@ pub struct Opened {
 pub enum OpenError {
     #[error("open a session: there are as many as `maximum-sessions` allows")]
     TooManySessions,
+}
+
+/// What is left of a connection whose session was taken from it.
+#[derive(Default)]
+struct TakenOver {
+    due_will: Option<DueWill>,
+    /// QoS 0 messages that it had not been sent yet.
+    dropped: Vec<Delivery>,
+    /// Connections that may still be at what they had read.
+    formers: Vec<Former>,
 }
 
 /// A Will Message whose time has come.
@@ -96,26 +107,32 @@ impl Broker {
         let client = request.client.clone();
         let mut sessions = write(&self.registry.sessions);
         let existing = sessions.get(&client.client_identifier).cloned();
-        let (mut due_will, mut end, mut dropped) = (None, None, Vec::new());
+        let (mut taken, mut end) = (TakenOver::default(), None);
         if let Some(entry) = &existing {
             let mut state = entry.lock();
             // The time is read under the lock: what was decided under it before is past by now.
             end = how_it_ends(&state, request.clean_start, self.now());
             let ends = end.is_some();
-            (due_will, dropped) = self.take_over(entry, &mut state, ends);
+            taken = self.take_over(entry, &mut state, ends);
             if !ends {
-                self.resume(entry, &mut state, &request);
+                let done = self.resume(entry, &mut state, &request);
+                let has_former = !taken.formers.is_empty();
+                state.formers = taken.formers;
                 drop(state);
                 drop(sessions);
-                self.dropped_offline(entry, dropped);
-                let attachment = Attachment::new(self.clone(), entry.clone(), client);
+                self.dropped_offline(entry, taken.dropped);
+                let attachment = Attachment::new(self.clone(), entry.clone(), client, has_former, done);
+                let due_will = taken.due_will;
                 return Ok(Opened { attachment, session_present: true, due_will });
             }
         }
         if existing.is_none() && sessions.len() >= self.options.maximum_sessions {
             return Err(OpenError::TooManySessions);
         }
-        let entry = Arc::new(self.new_entry(request));
+        let TakenOver { due_will, dropped, formers } = taken;
+        let has_former = !formers.is_empty();
+        let (entry, done) = self.new_entry(request);
+        entry.lock().formers = formers;
         sessions.insert(entry.client_identifier.clone(), entry.clone());
         drop(sessions);
         if let Some(old) = existing {
@@ -123,7 +140,7 @@ impl Broker {
             self.forget(&old, end.unwrap_or(SessionEnd::CleanStart));
         }
         self.event(|| What::SessionCreated { client_identifier: entry.client_identifier.clone() });
-        let attachment = Attachment::new(self.clone(), entry, client);
+        let attachment = Attachment::new(self.clone(), entry, client, has_former, done);
         Ok(Opened { attachment, session_present: false, due_will })
     }
 
@@ -276,7 +293,7 @@ impl Broker {
         }
     }
 
-    fn new_entry(&self, request: OpenRequest) -> SessionEntry {
+    fn new_entry(&self, request: OpenRequest) -> (Arc<SessionEntry>, oneshot::Sender<()>) {
         let limits = QueueLimits {
             messages: self.options.maximum_queued_messages,
             bytes: self.options.maximum_queued_bytes,
@@ -285,39 +302,43 @@ impl Broker {
         let number = self.registry.last_session.fetch_add(1, Ordering::Relaxed) + 1;
         let session = Session::new(request.client.client_identifier.clone(), limits);
         let entry = SessionEntry::new(number, session, request.client.clone());
-        attach(&entry, &mut entry.lock(), &request);
-        entry
+        let done = attach(&entry, &mut entry.lock(), &request);
+        (Arc::new(entry), done)
     }
 
-    fn resume(&self, entry: &Arc<SessionEntry>, state: &mut EntryState, request: &OpenRequest) {
+    fn resume(
+        &self,
+        entry: &Arc<SessionEntry>,
+        state: &mut EntryState,
+        request: &OpenRequest,
+    ) -> oneshot::Sender<()> {
         state.will_due = None;
         state.expires_at = None;
         self.schedule.set(entry, state);
-        attach(entry, state, request);
+        attach(entry, state, request)
     }
 
     /// Takes the session from the connection that holds it, if one does.
-    fn take_over(
-        &self,
-        entry: &SessionEntry,
-        state: &mut EntryState,
-        session_ends: bool,
-    ) -> (Option<DueWill>, Vec<Delivery>) {
+    fn take_over(&self, entry: &SessionEntry, state: &mut EntryState, session_ends: bool) -> TakenOver {
         let client = state.last_client.clone();
         let link = entry.set_link(state, None);
         let waits = state.will_due.take().is_some();
         let will = state.session.will.take().filter(|_| link.is_some() || waits);
         // Where the session goes on before the delay has passed, the Will is not sent [MQTT-3.1.3-9].
         let due = will.filter(|will| session_ends || link.is_some() && will.delay_interval == 0);
-        let mut dropped = Vec::new();
+        let due_will = due.map(|will| DueWill { client, message: will.message });
+        let mut taken =
+            TakenOver { due_will, dropped: Vec::new(), formers: std::mem::take(&mut state.formers) };
         if let Some(link) = link {
             self.statistics.takeovers.count();
-            dropped = state.session.hand_over();
+            taken.dropped = state.session.hand_over();
+            taken.formers.push(link.done);
             if let Some(waker) = link.waker {
                 waker.wake();
             }
         }
-        (due.map(|will| DueWill { client, message: will.message }), dropped)
+        taken.formers.retain_mut(|former| former.try_recv() == Err(TryRecvError::Empty));
+        taken
     }
 
     /// What becomes of the Will at the end of a connection.
@@ -342,14 +363,16 @@ impl Broker {
 }
 
 /// Makes the connection of the request the one that holds the session.
-fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
-    let link = Link { client: request.client.clone(), waker: None, blocked: Blocked::No, end: None };
+fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) -> oneshot::Sender<()> {
+    let (sender, done) = oneshot::channel();
+    let link = Link { client: request.client.clone(), waker: None, blocked: Blocked::No, end: None, done };
     entry.set_link(state, Some(link));
     // They were about another connection, perhaps of another user.
     state.delivery_verdicts = AuthorizationCache::default();
     state.session.will = request.will.clone();
     state.session.expiry_interval = request.expiry_interval;
     state.session.resume(request.receive_maximum);
+    sender
 }
 
 /// Why a session is not the next connection's too, where it is not. One that was to end with its

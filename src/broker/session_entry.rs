@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use bytestring::ByteString;
 
-use super::attachment::{Blocked, End};
+use super::attachment::{Blocked, End, Former};
 use super::authorize::AuthorizationCache;
 use super::lock;
 use super::retained::Replay;
@@ -42,6 +42,8 @@ pub(super) struct EntryState {
     pub scheduled: Option<Timestamp>,
     /// Deleted: nothing is queued any more.
     pub gone: bool,
+    /// Connections that lost the session and may still be at what they had read, until one waits for them.
+    pub formers: Vec<Former>,
     /// Verdicts about deliveries, where an authorizer asked for these.
     pub delivery_verdicts: AuthorizationCache,
 }
@@ -55,6 +57,8 @@ pub(super) struct Link {
     pub blocked: Blocked,
     /// Why it is to end.
     pub end: Option<End>,
+    /// For the connection that takes the session over: when this one is done with it.
+    pub done: Former,
 }
 
 /// An entry by identity, as the index holds it.
@@ -90,6 +94,7 @@ impl SessionEntry {
                 expires_at: None,
                 scheduled: None,
                 gone: false,
+                formers: Vec::new(),
                 delivery_verdicts: AuthorizationCache::default(),
             }),
         }

@@ -1,6 +1,9 @@
 //! A client's PUBLISH: limits, alias, duplicate, then the broker's pipeline, then the acknowledgement.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 
 use super::disconnect::Ended;
 use super::{Connection, wait};
@@ -10,11 +13,18 @@ use crate::packet::{PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode}
 use crate::session::Received;
 use crate::topic::TopicName;
 
+/// How long a message waits for those of the connection before. Hooks have deadlines of their own, but an
+/// embedder's may have none.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn publish(&mut self, publish: Publish) -> Result<(), Ended> {
         self.check_limits(&publish)?;
         let topic = self.topic_of(&publish)?;
         let id = publish.packet_identifier;
+        if self.attachment.has_former() {
+            self.wait_for_formers(&publish).await;
+        }
         if publish.qos == QoS::ExactlyOnce
             && let Some(id) = id
             && !self.is_fresh(id)?
@@ -27,6 +37,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let answer = self.attachment.broker().publish(Some(client), message, &mut self.verdicts);
         let published = wait(&mut self.io, &self.attachment, answer).await;
         self.answer(qos, id, published)
+    }
+
+    /// The connection that had the session before may still be at a message, which comes before this one
+    /// [MQTT-4.6.0-5]. One that it has received is answered without waiting.
+    async fn wait_for_formers(&mut self, publish: &Publish) {
+        let is_qos2 = publish.qos == QoS::ExactlyOnce;
+        if publish.packet_identifier.is_some_and(|id| is_qos2 && self.attachment.knows(id)) {
+            return;
+        }
+        let formers = self.attachment.take_formers();
+        let done = async {
+            for former in formers {
+                let _ = former.await;
+            }
+        };
+        let _ = wait(&mut self.io, &self.attachment, timeout(PATIENCE, done)).await;
     }
 
     /// What CONNACK said: Maximum QoS and Retain Available.

@@ -45,6 +45,10 @@ impl Inbound {
         Received::Fresh
     }
 
+    pub fn contains(&self, packet_identifier: PacketIdentifier) -> bool {
+        self.received.contains(&packet_identifier)
+    }
+
     /// PUBREL came, or the message was refused. Says whether the identifier was known.
     pub fn release(&mut self, packet_identifier: PacketIdentifier) -> bool {
         let known = self.received.remove(&packet_identifier);

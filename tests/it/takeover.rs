@@ -8,9 +8,9 @@ use tidegate::broker::Options;
 use tidegate::hook::{
     Action, Authorization, AuthorizationVerdict, AuthorizeContext, EnqueueOutcome, PublishOutcome,
 };
-use tidegate::packet::{Connect, Packet, ReasonCode, SubscribeFilter};
+use tidegate::packet::{Connect, Packet, Publish, ReasonCode, SubscribeFilter};
 
-use crate::support::client::to;
+use crate::support::client::{id, to};
 use crate::support::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -222,4 +222,140 @@ async fn a_replay_ends_with_its_subscription_also_where_the_connection_before_is
     }
     // What the old connection had taken already may come.
     assert!(got <= 64, "{got}");
+}
+
+/// A publish hook that holds every message "held" back until the gate is opened.
+fn holding(gate: &Gate) -> Script {
+    let slow = gate.clone();
+    Script::default().on_publish(move |context| match &context.message.payload[..] {
+        b"held" => slow.hold(PublishOutcome::default()),
+        _ => PublishOutcome::default().into(),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_next_connection_publishes_comes_after_what_the_one_before_is_still_at() {
+    // A message that a hook took its time over was overtaken by what its client published on the connection that
+    // took the session over meanwhile. [MQTT-4.6.0-5]; in 3.1.1 [MQTT-4.6.0-6]
+    for (version, clean_start) in [(V5, false), (V5, true), (V311, false)] {
+        for qos in ALL_QOS {
+            let gate = Gate::default();
+            let local = Local::hooked(Options::default(), holding(&gate).shared());
+            let mut receiver = local.connect(connect(V5, "receiver")).await;
+            receiver.subscribe("t", QOS2).await;
+            let packet = |number, payload| {
+                let packet_identifier = (qos > QOS0).then(|| id(number));
+                Packet::Publish(Publish { qos, packet_identifier, ..publish("t", payload) })
+            };
+            let mut old = local.connect(persistent(version, "a")).await;
+            old.send(packet(1, "held")).await;
+            gate.reached().await;
+            let mut new = local.connect(Connect { clean_start, ..persistent(version, "a") }).await;
+            new.send(packet(2, "next")).await;
+            receiver.assert_silent().await;
+            gate.open();
+            assert_eq!(receiver.payloads(2).await, ["held", "next"], "{version} {qos:?}");
+            if qos > QOS0 {
+                assert!(matches!(new.receive().await, Packet::Puback(ack) | Packet::Pubrec(ack)
+                    if ack.packet_identifier == id(2)));
+            }
+            new.ping().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_sent_again_on_the_next_connection_is_answered_at_once() {
+    // [MQTT-4.3.3-10]: it is known, whatever the connection before is still at
+    let gate = Gate::default();
+    let local = Local::hooked(Options::default(), holding(&gate).shared());
+    let mut receiver = local.connect(connect(V5, "receiver")).await;
+    receiver.subscribe("t", QOS2).await;
+    let packet = Publish { qos: QOS2, packet_identifier: Some(id(1)), ..publish("t", "held") };
+    let mut old = local.connect(persistent(V5, "a")).await;
+    old.send(Packet::Publish(packet.clone())).await;
+    gate.reached().await;
+    let mut new = local.connect(persistent(V5, "a")).await;
+    new.send(Packet::Publish(Publish { dup: true, ..packet })).await;
+    assert_eq!(new.pubrec().await.packet_identifier, id(1));
+    assert_eq!(new.release(id(1)).await, ReasonCode::SUCCESS);
+    new.subscribe("t", QOS1).await;
+    gate.open();
+    assert_eq!(receiver.payloads(1).await, ["held"]);
+    assert_eq!(new.payloads(1).await, ["held"]);
+    receiver.assert_silent().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_never_answers_does_not_hold_up_the_next_connection_for_ever() {
+    let gate = Gate::default();
+    let local = Local::hooked(Options::default(), holding(&gate).shared());
+    let mut receiver = local.connect(connect(V5, "receiver")).await;
+    receiver.subscribe("t", QOS1).await;
+    let mut old = local.connect(persistent(V5, "a")).await;
+    old.send(Packet::Publish(publish("t", "held"))).await;
+    gate.reached().await;
+    let mut new = local.connect(persistent(V5, "a")).await;
+    let begun = tokio::time::Instant::now();
+    new.send(Packet::Publish(publish("t", "next"))).await;
+    let next = receiver.receive_or_end_for(Duration::from_secs(60)).await;
+    assert!(matches!(next, Some(Packet::Publish(next)) if text(&next) == "next"));
+    assert!((1..10).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_taken_over_while_it_waits_loses_nothing_and_doubles_nothing() {
+    // Three connections of one client, of which the second is taken over before its message was begun.
+    let gate = Gate::default();
+    let local = Local::hooked(Options::default(), holding(&gate).shared());
+    let mut receiver = local.connect(connect(V5, "receiver")).await;
+    receiver.subscribe("t", QOS2).await;
+    let packet = |number, payload, dup| {
+        let packet_identifier = Some(id(number));
+        Packet::Publish(Publish { qos: QOS2, packet_identifier, dup, ..publish("t", payload) })
+    };
+    let mut first = local.connect(persistent(V5, "a")).await;
+    first.send(packet(1, "held", false)).await;
+    gate.reached().await;
+    let mut second = local.connect(persistent(V5, "a")).await;
+    second.send(packet(2, "second", false)).await;
+    receiver.ping().await;
+    let mut third = local.connect(persistent(V5, "a")).await;
+    for (number, payload, dup) in [(1, "held", true), (2, "second", true), (3, "third", false)] {
+        third.send(packet(number, payload, dup)).await;
+    }
+    receiver.assert_silent().await;
+    gate.open();
+    assert_eq!(receiver.payloads(3).await, ["held", "second", "third"]);
+    receiver.assert_silent().await;
+    for number in 1..=3 {
+        assert_eq!(third.pubrec().await.packet_identifier, id(number));
+    }
+    for number in 1..=3 {
+        assert_eq!(third.release(id(number)).await, ReasonCode::SUCCESS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_waits_for_every_connection_before_not_for_the_last_one_only() {
+    // The one between publishes nothing, and is taken over or is gone already.
+    for taken_over in [true, false] {
+        let gate = Gate::default();
+        let local = Local::hooked(Options::default(), holding(&gate).shared());
+        let mut receiver = local.connect(connect(V5, "receiver")).await;
+        receiver.subscribe("t", QOS1).await;
+        let mut first = local.connect(persistent(V5, "a")).await;
+        first.send(Packet::Publish(publish("t", "held"))).await;
+        gate.reached().await;
+        let mut second = local.connect(persistent(V5, "a")).await;
+        second.ping().await;
+        if !taken_over {
+            second.disconnect().await;
+        }
+        let mut third = local.connect(persistent(V5, "a")).await;
+        third.send(Packet::Publish(publish("t", "next"))).await;
+        receiver.assert_silent().await;
+        gate.open();
+        assert_eq!(receiver.payloads(2).await, ["held", "next"]);
+    }
 }
