@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::authorize::AuthorizationCache;
 use super::fan_out::FannedOut;
+use super::retained::NotRetained;
 use super::{Broker, DueWill};
 use crate::hook::{
     Action, AuthorizeContext, ClientInfo, HookSet, NotConsumedContext, NotConsumedOutcome, PublishContext,
@@ -17,6 +18,8 @@ use crate::packet::ReasonCode;
 pub struct Published {
     pub reason: ReasonCode,
     pub reply: Option<Box<Reply>>,
+    /// The broker could not do what it should have done: who cannot be told so is not acknowledged.
+    pub failed: bool,
 }
 
 impl Broker {
@@ -37,7 +40,7 @@ impl Broker {
                 return stopped;
             }
         };
-        let refused = |reason| Published { reason, reply: None };
+        let refused = |reason| Published { reason, reply: None, failed: false };
         if message.topic.levels().count() > self.options.maximum_topic_levels {
             return Published { reply, ..refused(ReasonCode::TOPIC_NAME_INVALID) };
         }
@@ -46,12 +49,12 @@ impl Broker {
         }
         if message.retain
             && self.options.retain_available
-            && let Err(reason) = self.retain(&message)
+            && let Err(why) = self.retain(&message)
         {
-            return Published { reply, ..refused(reason) };
+            return Published { reason: why.reason(), reply, failed: why == NotRetained::Failed };
         }
         let reason = self.route(client, message, now).await;
-        Published { reason, reply }
+        Published { reason, reply, failed: false }
     }
 
     /// Publishes a Will Message as the client that left it.
@@ -86,8 +89,8 @@ impl Broker {
                 let ApplicationMessage { origin, publisher, depth, .. } = message;
                 Ok((ApplicationMessage { origin, publisher, depth, ..*changed }, reply))
             }
-            PublishVerdict::Swallow => Err(Published { reason: ReasonCode::SUCCESS, reply }),
-            PublishVerdict::Reject(reason) => Err(Published { reason, reply }),
+            PublishVerdict::Swallow => Err(Published { reason: ReasonCode::SUCCESS, reply, failed: false }),
+            PublishVerdict::Reject(reason) => Err(Published { reason, reply, failed: false }),
         }
     }
 

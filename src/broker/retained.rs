@@ -37,6 +37,23 @@ pub(super) struct Replay {
     pub alone: bool,
 }
 
+/// Why a message was not retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotRetained {
+    TooMany,
+    /// The storage did not take it.
+    Failed,
+}
+
+impl NotRetained {
+    pub(super) fn reason(self) -> ReasonCode {
+        match self {
+            NotRetained::TooMany => ReasonCode::QUOTA_EXCEEDED,
+            NotRetained::Failed => ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
+        }
+    }
+}
+
 impl Replay {
     pub(super) fn new(filter: TopicFilter, subscription: Subscription) -> Replay {
         Replay { filter, subscription, cursor: None, alone: false }
@@ -68,8 +85,8 @@ impl Broker {
     /// Stores what is published with RETAIN; an empty payload clears [MQTT-3.3.1-6].
     ///
     /// # Errors
-    /// The Reason Code where there are too many, or the storage does not take it.
-    pub(super) fn retain(&self, message: &ApplicationMessage) -> Result<(), ReasonCode> {
+    /// Where there are too many, or the storage does not take it.
+    pub(super) fn retain(&self, message: &ApplicationMessage) -> Result<(), NotRetained> {
         let topic = &message.topic;
         let (op, change) = if message.payload.is_empty() {
             (Op::DeleteRetained(topic.clone()), RetainedChange::Cleared)
@@ -81,7 +98,7 @@ impl Broker {
         let mut expiring = lock(&self.retained.expiring);
         if let Err(error) = self.storage.commit(std::slice::from_ref(&op)) {
             tracing::error!(%error, "could not retain a message");
-            return Err(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
+            return Err(NotRetained::Failed);
         }
         let changed = self.apply(op, &mut expiring);
         drop(expiring);
@@ -100,7 +117,7 @@ impl Broker {
         read(&self.retained.messages).get(&message.topic).is_some_and(|found| Arc::ptr_eq(found, message))
     }
 
-    fn room_for(&self, topic: &TopicName) -> Result<(), ReasonCode> {
+    fn room_for(&self, topic: &TopicName) -> Result<(), NotRetained> {
         let has_room = || {
             let messages = read(&self.retained.messages);
             messages.len() < self.options.maximum_retained_messages || messages.get(topic).is_some()
@@ -114,7 +131,7 @@ impl Broker {
             return Ok(());
         }
         self.statistics.retained_refused.count();
-        Err(ReasonCode::QUOTA_EXCEEDED)
+        Err(NotRetained::TooMany)
     }
 
     /// Says whether there was something to change.

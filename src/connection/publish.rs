@@ -118,7 +118,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// PUBACK or PUBREC with the Reason Code; MQTT 3.1.1 knows none and acknowledges all alike.
     fn answer(&mut self, qos: QoS, id: Option<PacketIdentifier>, published: Published) -> Result<(), Ended> {
-        let Published { reason, reply } = published;
+        let Published { reason, reply, failed } = published;
+        if failed && self.io.output.version() == ProtocolVersion::V311 {
+            return Err(self.not_acknowledged(id));
+        }
         let close = reply.as_ref().and_then(|reply| reply.close);
         let ended = close.map(|reason| Ended::by_hook(reason, reply.clone()));
         let told = match self.io.output.version() {
@@ -137,5 +140,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             _ => {}
         }
         ended.map_or(Ok(()), Err)
+    }
+
+    /// MQTT 3.1.1 cannot say that something failed, only close, so that the client sends the message again
+    /// [MQTT-4.8.0-2].
+    fn not_acknowledged(&self, id: Option<PacketIdentifier>) -> Ended {
+        if let Some(id) = id {
+            self.attachment.release(id);
+        }
+        Ended::network("a message could not be kept, and MQTT 3.1.1 cannot be told")
     }
 }

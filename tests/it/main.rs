@@ -8,6 +8,7 @@ mod support;
 
 mod alias;
 mod architecture;
+mod connack;
 mod connect;
 mod crossing;
 mod events;
@@ -26,6 +27,7 @@ mod packet_size;
 mod problem_information;
 mod qos;
 mod real_clients;
+mod reason_codes;
 mod replay;
 mod resume;
 mod retained;
@@ -33,6 +35,7 @@ mod session;
 mod shutdown;
 mod slow_reader;
 mod subscribe;
+mod subscribe_again;
 mod takeover;
 mod unsubscribe;
 #[cfg(feature = "wasm")]
