@@ -32,6 +32,7 @@ mod replay;
 mod resume;
 mod retained;
 mod session;
+mod shared;
 mod shutdown;
 mod slow_reader;
 mod subscribe;
