@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
+use tidegate::broker::SharedStrategy;
 use tidegate::config::{Config, FailurePolicy, HookName, Level, LogFormat};
 use tidegate::packet::QoS;
 
@@ -170,6 +171,22 @@ never = nan
 level = "loud"
 "#;
     assert_eq!(report(text), include_str!("config_reports/many.txt").trim_end());
+}
+
+#[test]
+fn a_strategy_for_shared_subscriptions_is_one_of_four() {
+    let text = |strategy: &str| format!("[broker]\nshared-subscription-strategy = \"{strategy}\"\n");
+    let wrong = "t.toml:2: broker.shared-subscription-strategy: `round-robbin` is not possible; did you mean `round-robin`?\n\
+                 1 problem in the configuration";
+    assert_eq!(report(&text("round-robbin")), wrong);
+    for (word, strategy) in [
+        ("round-robin", SharedStrategy::RoundRobin),
+        ("random", SharedStrategy::Random),
+        ("sticky", SharedStrategy::Sticky),
+        ("least-in-flight", SharedStrategy::LeastInFlight),
+    ] {
+        assert_eq!(parse(&text(word)).unwrap().broker.shared_subscription_strategy, strategy);
+    }
 }
 
 #[test]

@@ -111,10 +111,13 @@ impl Attachment {
             return Polled::End(end.clone());
         }
         // Also where there is work: it may turn out that nothing of it can be sent.
-        link.blocked = blocked;
+        let was_blocked = std::mem::replace(&mut link.blocked, blocked);
         match &mut link.waker {
             Some(old) => old.clone_from(waker),
             none => *none = Some(waker.clone()),
+        }
+        if was_blocked != blocked {
+            self.entry.note_load(&state);
         }
         if has_work && blocked == Blocked::No { Polled::Work } else { Polled::Idle }
     }
@@ -193,7 +196,9 @@ impl Attachment {
     pub(super) fn with_state<R>(&self, act: impl FnOnce(&mut EntryState) -> R) -> Option<R> {
         let mut state = self.entry.lock();
         state.link_of(self.client.key)?;
-        Some(act(&mut state))
+        let done = act(&mut state);
+        self.entry.note_load(&state);
+        Some(done)
     }
 
     fn with_session<R>(&self, act: impl FnOnce(&mut Session) -> R) -> Option<R> {

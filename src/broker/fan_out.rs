@@ -1,22 +1,23 @@
 //! fan_out: from a message to the queues of its receivers.
 //!
 //! Matching asks one index for the whole broker. A session that matches through several filters gets one
-//! copy, with the highest QoS and all Subscription Identifiers [MQTT-3.3.4-2]; of a shared subscription
-//! one member gets it.
+//! copy, with the highest QoS and all Subscription Identifiers [MQTT-3.3.4-2]. Of each Shared Subscription one
+//! member gets a copy of its own, whatever else that one has subscribed to (MQTT 5.0, 4.8.2).
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::session_entry::{Detached, SessionEntry, SessionKey};
+use super::shared::{Pick, shared};
 use super::{Broker, read};
 use crate::hook::{
     Action, AuthorizeContext, Choice, ClientInfo, EnqueueContext, EnqueueOutcome, HookSet, Receiver,
     WhyNotConsumed,
 };
-use crate::message::{ApplicationMessage, ClientKey, Timestamp};
+use crate::message::{ApplicationMessage, Timestamp};
 use crate::packet::QoS;
-use crate::session::{Delivery, Dropped, Subscription};
-use crate::topic::{Match as Found, SharedGroup};
+use crate::session::{Delivery, Dropped, Shared, Subscription};
+use crate::topic::Match as Found;
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(super) enum FannedOut {
 struct Match {
     entry: Arc<SessionEntry>,
     subscription: Subscription,
+    /// Where it is a Shared Subscription's.
+    shared: Option<Arc<Shared>>,
 }
 
 thread_local! {
@@ -86,7 +89,7 @@ impl Broker {
     }
 
     /// Whether somebody wants to be asked between matching and queueing.
-    fn asks_before_delivery(&self) -> bool {
+    pub(super) fn asks_before_delivery(&self) -> bool {
         let wanted = self.hooks.wanted();
         wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
             || wanted.contains(HookSet::AUTHORIZER_DELIVERIES)
@@ -94,7 +97,7 @@ impl Broker {
 
     /// `replayed` is the retained message that this replays: where another has taken its place, that one was
     /// delivered already, and the old one must not come after it.
-    fn deliver(
+    pub(super) fn deliver(
         &self,
         entry: &SessionEntry,
         delivery: Delivery,
@@ -108,37 +111,44 @@ impl Broker {
                     self.dropped(&entry.client_identifier, &delivery, Dropped::QueueFull);
                 }
             }
+            // Its session has ended meanwhile.
+            Err((delivery, Dropped::Offline))
+                if delivery.shared.is_some() && delivery.qos > QoS::AtMostOnce =>
+            {
+                self.hand_on(entry, vec![delivery]);
+            }
             Err((delivery, why)) => self.dropped(&entry.client_identifier, &delivery, why),
         }
     }
 
-    /// The matching subscriptions, those of one session beside each other.
+    /// The matching subscriptions, those of one session beside each other, the shared ones last.
     fn find_matches(&self, sender: Option<&Arc<ClientInfo>>, message: &ApplicationMessage) -> Vec<Match> {
         let mut matches = MATCHES.take();
         // No session is locked here: whoever subscribes locks its session first, then the index.
-        let mut add = |key: &SessionKey, subscription: &Subscription| {
+        let mut add = |key: &SessionKey, subscription: &Subscription, shared| {
             // By Client Identifier, whichever of its connections it was [MQTT-3.8.3-3].
             let own = || sender.is_some_and(|client| client.client_identifier == key.0.client_identifier);
             if !(subscription.no_local && own()) {
-                matches.push(Match { entry: key.0.clone(), subscription: *subscription });
+                matches.push(Match { entry: key.0.clone(), subscription: *subscription, shared });
             }
         };
+        let pick = Pick { strategy: self.options.shared_subscription_strategy, qos: message.qos };
         read(&self.index).for_each_match(&message.topic, |found| match found {
-            Found::Plain { key, value } => add(key, value),
+            Found::Plain { key, value } => add(key, value, None),
             Found::Shared(group) => {
-                if let Some((key, value)) = choose_member(group) {
-                    add(key, value);
+                if let Some((key, value)) = pick.among(group) {
+                    add(key, value, Some(shared(group).clone()));
                 }
             }
         });
         if matches.len() > 1 {
-            matches.sort_by_key(|found| found.entry.number);
+            matches.sort_by_key(|found| (found.entry.number, found.shared.is_some()));
         }
         matches
     }
 
     /// Asks the enqueue hooks and, where one wants that, the authorizer. Says whether anything was queued.
-    async fn deliver_after_asking(
+    pub(super) async fn deliver_after_asking(
         &self,
         sender: Option<&Arc<ClientInfo>>,
         message: &Arc<ApplicationMessage>,
@@ -190,7 +200,10 @@ impl Broker {
                 Choice::Copy(index) => {
                     let Some(copy) = copies.get(index as usize) else { continue };
                     delivery.qos = delivery.qos.min(copy.qos);
-                    delivery.message = copy.clone();
+                    let original = Some(std::mem::replace(&mut delivery.message, copy.clone()));
+                    if let Some(shared) = &mut delivery.shared {
+                        *shared = Arc::new(Shared { filter: shared.filter.clone(), original });
+                    }
                 }
             }
             delivered = true;
@@ -226,7 +239,8 @@ impl Broker {
     }
 }
 
-/// One delivery per session out of its matches, which stand beside each other.
+/// One delivery per session out of its own subscriptions that match, which stand beside each other, and one
+/// out of each Shared Subscription.
 fn merge<'a>(
     matches: &'a mut Vec<Match>,
     message: &'a Arc<ApplicationMessage>,
@@ -238,7 +252,11 @@ fn merge<'a>(
         let mut delivery =
             Delivery::new(message.clone(), first.subscription.maximum_qos, retain(first.subscription));
         delivery.subscription_identifiers = identifiers(first.subscription);
-        while let Some(same) = rest.next_if(|next| Arc::ptr_eq(&next.entry, &first.entry)) {
+        delivery.shared = first.shared;
+        let is_plain = delivery.shared.is_none();
+        let is_same =
+            |next: &Match| is_plain && next.shared.is_none() && Arc::ptr_eq(&next.entry, &first.entry);
+        while let Some(same) = rest.next_if(is_same) {
             delivery.qos = delivery.qos.max(message.qos.min(same.subscription.maximum_qos));
             delivery.retain |= retain(same.subscription);
             if let Some(identifier) = same.subscription.identifier {
@@ -251,16 +269,7 @@ fn merge<'a>(
     })
 }
 
-/// One member of a shared subscription: the next in turn that is connected, else the next in turn.
-fn choose_member(group: &SharedGroup<SessionKey, Subscription>) -> Option<(&SessionKey, &Subscription)> {
-    let (members, turn) = (group.members(), group.take_turn() as usize);
-    let mut in_turn = (0..members.len()).map(|n| &members[turn.wrapping_add(n) % members.len()]);
-    let connected = |member: &&(SessionKey, Subscription)| member.0.0.connected() != ClientKey::default();
-    let chosen = in_turn.clone().find(connected).or_else(|| in_turn.next())?;
-    Some((&chosen.0, &chosen.1))
-}
-
-fn identifiers(subscription: Subscription) -> Box<[u32]> {
+pub(super) fn identifiers(subscription: Subscription) -> Box<[u32]> {
     subscription.identifier.iter().map(|identifier| identifier.get()).collect()
 }
 

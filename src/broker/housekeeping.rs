@@ -1,4 +1,5 @@
-//! What happens because time passes: Wills fall due, sessions expire.
+//! What happens because time passes: Wills fall due, sessions expire. And what those who caused it do not wait
+//! for: messages go from one member of a Shared Subscription to another.
 //!
 //! The schedule holds one place per session at most, and a session that is resumed gives its place up, so
 //! that clients that come and go cannot make it grow.
@@ -51,6 +52,11 @@ impl Schedule {
         }
     }
 
+    /// Something is to be done that has no time.
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
     fn next(&self) -> Option<Timestamp> {
         let due = lock(&self.due);
         if due.wills.is_empty() {
@@ -82,7 +88,8 @@ impl Broker {
                 tokio::task::yield_now().await;
             }
             let now = self.now();
-            let sleep = self.schedule.next().map_or(LONGEST_SLEEP, |at| now.until(at).min(LONGEST_SLEEP));
+            let next = if self.handed_on.is_empty() { self.schedule.next() } else { Some(now) };
+            let sleep = next.map_or(LONGEST_SLEEP, |at| now.until(at).min(LONGEST_SLEEP));
             tokio::select! {
                 () = tokio::time::sleep(sleep), if !sleep.is_zero() => {}
                 () = self.schedule.changed.notified() => {}
@@ -101,6 +108,7 @@ impl Broker {
         while let Some(entry) = self.schedule.pop(now) {
             self.look_after(&entry, now).await;
         }
+        self.deliver_handed_on().await;
     }
 
     /// Publishes the Wills that wait for their delay, because nobody will be there when it is over.

@@ -10,12 +10,14 @@ mod attachment;
 mod authorize;
 mod clock;
 mod fan_out;
+mod hand_on;
 mod housekeeping;
 mod options;
 mod publish;
 mod registry;
 mod retained;
 mod session_entry;
+mod shared;
 mod statistics;
 mod subscribe;
 
@@ -30,6 +32,7 @@ pub use clock::Clock;
 pub use options::Options;
 pub use publish::Published;
 pub use registry::{ClientStatus, DueWill, OpenError, OpenRequest, Opened};
+pub use shared::SharedStrategy;
 pub use statistics::{Statistics, StatisticsSnapshot};
 pub use subscribe::{Subscribed, Unsubscribed};
 
@@ -39,10 +42,12 @@ use crate::message::{ClientKey, Timestamp};
 use crate::session::Subscription;
 use crate::storage::{Storage, StorageError};
 use crate::topic::FilterTree;
+use hand_on::HandedOn;
 use housekeeping::Schedule;
 use registry::Registry;
 use retained::Retained;
 use session_entry::SessionKey;
+use shared::GroupState;
 
 /// One broker. Everything that connections, hooks and an embedder act on.
 pub struct Broker {
@@ -52,10 +57,12 @@ pub struct Broker {
     cluster: Arc<dyn Cluster>,
     clock: Clock,
     /// Who subscribed what, over all sessions.
-    index: RwLock<FilterTree<SessionKey, Subscription>>,
+    index: RwLock<FilterTree<SessionKey, Subscription, GroupState>>,
     registry: Registry,
     retained: Retained,
     schedule: Schedule,
+    /// On their way from one member of a Shared Subscription to another.
+    handed_on: HandedOn,
     statistics: Statistics,
     /// Whether connections are to end.
     shutdown: watch::Sender<bool>,
@@ -81,6 +88,7 @@ impl Broker {
             registry: Registry::default(),
             retained,
             schedule: Schedule::default(),
+            handed_on: HandedOn::default(),
             statistics: Statistics::default(),
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::SharedStrategy;
 use crate::packet::QoS;
 use crate::session::Overflow;
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub maximum_subscriptions: usize,
     /// Levels of a Topic Name or Topic Filter. Deep ones cost memory and time for every level.
     pub maximum_topic_levels: usize,
+    /// Which member of a Shared Subscription gets a message.
+    pub shared_subscription_strategy: SharedStrategy,
     /// Retained messages in all.
     pub maximum_retained_messages: usize,
     /// Sessions in all, connected or not.
@@ -73,6 +76,7 @@ impl Default for Options {
             maximum_inflight: 256,
             maximum_subscriptions: 10_000,
             maximum_topic_levels: 128,
+            shared_subscription_strategy: SharedStrategy::RoundRobin,
             maximum_retained_messages: 1_000_000,
             maximum_sessions: 1_000_000,
             maximum_connections: 100_000,

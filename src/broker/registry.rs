@@ -204,13 +204,14 @@ impl Broker {
     ) -> Option<DueWill> {
         let now = self.now();
         let mut state = entry.lock();
-        let (mut due, mut ends, mut dropped) = (None, false, Vec::new());
+        let (mut due, mut ends, mut dropped, mut given_up) = (None, false, Vec::new(), Vec::new());
         if state.link_of(client.key).is_some() {
             entry.set_link(&mut state, None);
             if let Some(seconds) = expiry_interval {
                 state.session.expiry_interval = seconds.min(self.options.maximum_session_expiry);
             }
             dropped = state.session.detach();
+            entry.note_load(&state);
             ends = state.gone || state.session.expiry_interval == 0;
             // Sessions do not outlive this process, nor does a Will that would wait.
             let last_chance = ends || cause == DisconnectCause::Shutdown;
@@ -220,10 +221,12 @@ impl Broker {
             }
             if !ends {
                 self.schedule.set(entry, &mut state);
+                given_up = self.give_up_to_the_connected(entry, &mut state);
             }
         }
         drop(state);
         self.dropped_offline(entry, dropped);
+        self.hand_on(entry, given_up);
         self.event(|| What::ClientDisconnected { client: client.clone(), cause, reason });
         if ends {
             self.remove(entry, SessionEnd::Disconnect);
@@ -249,12 +252,13 @@ impl Broker {
 
     /// Frees what a session holds in the index and the schedule.
     fn forget(&self, entry: &Arc<SessionEntry>, cause: SessionEnd) {
-        {
+        let given_up = {
             let mut state = entry.lock();
             if state.gone {
                 return;
             }
             state.gone = true;
+            entry.note_load(&state);
             // One that waits for its delay waits no longer than its session lasts [MQTT-3.1.2-8].
             if state.will_due.take().is_some()
                 && let Some(will) = state.session.will.take()
@@ -276,7 +280,9 @@ impl Broker {
                     self.cluster.unsubscribed(filter);
                 }
             }
-        }
+            state.session.give_up_shared()
+        };
+        self.hand_on(entry, given_up);
         self.event(|| What::SessionDeleted { client_identifier: entry.client_identifier.clone(), cause });
     }
 
@@ -286,9 +292,13 @@ impl Broker {
         state.link.is_none() && (past || state.session.expiry_interval == 0)
     }
 
-    /// Tells of QoS 0 messages that a session without a connection does not keep.
+    /// Tells of QoS 0 messages that a session without a connection does not keep. Those of Shared Subscriptions
+    /// were not sent to anyone yet, and another member may get them.
     fn dropped_offline(&self, entry: &SessionEntry, deliveries: Vec<Delivery>) {
-        for delivery in deliveries {
+        let (shared, own): (Vec<_>, Vec<_>) =
+            deliveries.into_iter().partition(|delivery| delivery.shared.is_some());
+        self.hand_on(entry, shared);
+        for delivery in own {
             self.dropped(&entry.client_identifier, &delivery, Dropped::Offline);
         }
     }
@@ -372,6 +382,7 @@ fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) -
     state.session.will = request.will.clone();
     state.session.expiry_interval = request.expiry_interval;
     state.session.resume(request.receive_maximum);
+    entry.note_load(state);
     sender
 }
 

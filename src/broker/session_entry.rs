@@ -12,6 +12,7 @@ use super::attachment::{Blocked, End, Former};
 use super::authorize::AuthorizationCache;
 use super::lock;
 use super::retained::Replay;
+use super::shared::{AtomicLoad, Load};
 use crate::hook::ClientInfo;
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::QoS;
@@ -25,6 +26,8 @@ pub(super) struct SessionEntry {
     pub client_identifier: ByteString,
     /// The connection that holds it, 0 for none: a copy of the state's, for those who must not lock it.
     connected: AtomicU64,
+    /// The same of its load, kept up where it has Shared Subscriptions.
+    load: AtomicLoad,
     state: Mutex<EntryState>,
 }
 
@@ -61,6 +64,12 @@ pub(super) struct Link {
     pub done: Former,
 }
 
+impl Link {
+    pub fn is_blocked(&self) -> bool {
+        self.blocked == Blocked::Yes
+    }
+}
+
 /// An entry by identity, as the index holds it.
 #[derive(Clone)]
 pub(super) struct SessionKey(pub Arc<SessionEntry>);
@@ -85,6 +94,7 @@ impl SessionEntry {
             number,
             client_identifier: session.client_identifier.clone(),
             connected: AtomicU64::new(0),
+            load: AtomicLoad::default(),
             state: Mutex::new(EntryState {
                 session,
                 link: None,
@@ -107,6 +117,23 @@ impl SessionEntry {
     /// The connection that holds it, or zero; it may change at any time.
     pub fn connected(&self) -> ClientKey {
         ClientKey(self.connected.load(Ordering::Relaxed))
+    }
+
+    /// How ready it is for messages of Shared Subscriptions; it may change at any time.
+    pub fn load(&self) -> Load {
+        self.load.get()
+    }
+
+    #[cfg(test)]
+    pub fn set_load(&self, load: Load) {
+        self.load.set(load);
+    }
+
+    /// To be called when anything has changed that [`Load::of`] looks at.
+    pub fn note_load(&self, state: &EntryState) {
+        if state.session.subscriptions.has_shared() {
+            self.load.set(Load::of(state));
+        }
     }
 
     /// Makes a connection the one that holds it, or none.
@@ -136,6 +163,7 @@ impl SessionEntry {
                 return Ok(Vec::new());
             }
             let displaced = state.enqueue(delivery, detached)?;
+            self.note_load(&state);
             (displaced, state.waker_for_work())
         };
         if let Some(waker) = waker {
@@ -162,7 +190,7 @@ impl EntryState {
 
     /// The waker of the connection that waits for something to send, if one does and its client reads.
     pub fn waker_for_work(&mut self) -> Option<Waker> {
-        self.link.as_mut().filter(|link| link.blocked == Blocked::No)?.waker.take()
+        self.link.as_mut().filter(|link| !link.is_blocked())?.waker.take()
     }
 
     /// The link of this connection, if it still holds the session.
@@ -186,6 +214,7 @@ impl Detached {
         if !delivery.detached {
             delivery.message = self.of(&delivery.message);
             delivery.detached = true;
+            delivery.detach_original();
         }
     }
 

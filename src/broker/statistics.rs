@@ -35,8 +35,11 @@ counters! {
     answers_shortened,
     /// Answers that were not sent because even then they exceeded it; the connection ended.
     answers_too_large,
-    /// QoS 0 deliveries to sessions without a connection.
+    /// QoS 0 deliveries to sessions without a connection, and messages of Shared Subscriptions that nobody was
+    /// left to get.
     dropped_offline,
+    /// Messages of Shared Subscriptions that went from one member on to another.
+    handed_on,
     /// Messages for which nobody was to be found.
     not_consumed,
     /// Messages and filters that were not authorised.

@@ -14,7 +14,7 @@ use crate::hook::{
 };
 use crate::message::Timestamp;
 use crate::packet::{ReasonCode, RetainHandling};
-use crate::session::{Subscription, Unrouted};
+use crate::session::{Delivery, Subscription, Unrouted};
 use crate::topic::TopicFilter;
 
 /// What a filter gets about which a hook said nothing.
@@ -157,14 +157,13 @@ impl Attachment {
                 return Err(ReasonCode::QUOTA_EXCEEDED);
             }
             let replaced = state.session.subscriptions.insert(asked, filter.clone(), subscription);
-            if let Some(replaced) = &replaced {
-                self.unroute(state, replaced);
-            }
+            let given_up = replaced.as_ref().map(|replaced| self.unroute(state, replaced));
             write(&self.broker.index).insert(&filter, SessionKey(self.entry.clone()), subscription);
             line_up_replay(state, &filter, subscription, known);
-            Ok(replaced)
+            Ok((replaced, given_up))
         });
-        let replaced = added.unwrap_or(Err(ReasonCode::UNSPECIFIED_ERROR))?;
+        let (replaced, given_up) = added.unwrap_or(Err(ReasonCode::UNSPECIFIED_ERROR))?;
+        self.broker.hand_on(&self.entry, given_up.unwrap_or_default());
         self.broker.cluster.subscribed(&filter);
         if let Some(Unrouted { filter, other: None }) = replaced {
             self.broker.cluster.unsubscribed(&filter);
@@ -190,12 +189,13 @@ impl Attachment {
     fn unsubscribe_one(&self, asked: &TopicFilter) -> ReasonCode {
         let removed = self.with_state(|state| {
             let removed = state.session.subscriptions.remove(asked)?;
-            self.unroute(state, &removed);
-            Some(removed)
+            let given_up = self.unroute(state, &removed);
+            Some((removed, given_up))
         });
-        let Some(Unrouted { filter, other }) = removed.flatten() else {
+        let Some((Unrouted { filter, other }, given_up)) = removed.flatten() else {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         };
+        self.broker.hand_on(&self.entry, given_up);
         if other.is_none() {
             self.broker.cluster.unsubscribed(&filter);
         }
@@ -203,18 +203,25 @@ impl Attachment {
         ReasonCode::SUCCESS
     }
 
-    /// Ends the routing of a subscription that is no more, or leaves it to the other that shares it.
-    fn unroute(&self, state: &mut EntryState, removed: &Unrouted) {
+    /// Ends the routing of a subscription that is no more, or leaves it to the other that shares it. Returns what
+    /// the session leaves to the other members of a Shared Subscription: all that was not sent yet. Delivery of
+    /// the rest is completed [MQTT-3.10.4-3].
+    fn unroute(&self, state: &mut EntryState, removed: &Unrouted) -> Vec<Delivery> {
         let key = SessionKey(self.entry.clone());
         match removed.other {
             Some(other) => {
                 write(&self.broker.index).insert(&removed.filter, key, other);
+                return Vec::new();
             }
             None => {
                 write(&self.broker.index).remove(&removed.filter, &key);
                 state.replays.retain(|replay| replay.filter != removed.filter);
             }
         }
+        if removed.filter.share_name().is_none() {
+            return Vec::new();
+        }
+        state.session.give_up_queued(|shared| shared.filter == removed.filter)
     }
 }
 

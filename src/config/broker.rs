@@ -3,13 +3,20 @@
 use std::time::Duration;
 
 use super::section::Section;
-use crate::broker::Options;
+use crate::broker::{Options, SharedStrategy};
 use crate::packet::QoS;
 use crate::session::{LARGEST_WINDOW, Overflow};
 
 /// The fixed header and the largest remaining length that MQTT can express [MQTT-1.5.5].
 const LARGEST_PACKET: u64 = 268_435_455 + 5;
 const MAXIMUM_COUNT: u64 = 1 << 32;
+
+const SHARED: [(&str, SharedStrategy); 4] = [
+    ("round-robin", SharedStrategy::RoundRobin),
+    ("random", SharedStrategy::Random),
+    ("sticky", SharedStrategy::Sticky),
+    ("least-in-flight", SharedStrategy::LeastInFlight),
+];
 
 /// What the section says, and defaults for the rest.
 pub(super) fn read(mut section: Section<'_, '_>) -> Options {
@@ -37,6 +44,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section.set("maximum-inflight", &mut o.maximum_inflight, |v| v.integer(1..=u64::from(LARGEST_WINDOW)));
     section.set("maximum-subscriptions", &mut o.maximum_subscriptions, |v| v.integer(1..=MAXIMUM_COUNT));
     section.set("maximum-topic-levels", &mut o.maximum_topic_levels, |v| v.integer(1..=65_536));
+    section.set("shared-subscription-strategy", &mut o.shared_subscription_strategy, |v| v.choice(&SHARED));
     section
         .set("maximum-retained-messages", &mut o.maximum_retained_messages, |v| v.integer(0..=MAXIMUM_COUNT));
     section.set("maximum-sessions", &mut o.maximum_sessions, |v| v.integer(1..=MAXIMUM_COUNT));

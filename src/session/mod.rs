@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 pub use inbound::{Inbound, Received};
-pub use queue::{Delivery, Overflow, Queue, QueueLimits, QueueRoom};
+pub use queue::{Delivery, Overflow, Queue, QueueLimits, QueueRoom, Shared};
 pub use subscription::{Subscription, Subscriptions, Unrouted};
 pub use window::{Acknowledged, LARGEST_WINDOW, Window};
 
@@ -163,6 +163,29 @@ impl Session {
         self.queue.take_at_most_once()
     }
 
+    /// Takes out of the queue what came by Shared Subscriptions that are asked for: nothing of it has been
+    /// sent, so that another member can have it.
+    pub fn give_up_queued(&mut self, wanted: impl Fn(&Shared) -> bool) -> Vec<Delivery> {
+        self.queue.take_shared(wanted)
+    }
+
+    /// The session ends: takes out what came by Shared Subscriptions and may still go to another member.
+    pub fn give_up_shared(&mut self) -> Vec<Delivery> {
+        let mut given_up = self.window.take_shared();
+        given_up.append(&mut self.queue.take_shared(|_| true));
+        given_up
+    }
+
+    /// Whether a further QoS 1 or 2 message would wait for an acknowledgement of those before it.
+    pub fn is_saturated(&self) -> bool {
+        !self.window.has_room_beside(self.queue.acknowledged_len())
+    }
+
+    /// Whether a further message would be dropped, or have another one dropped.
+    pub fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
     /// Messages that wait in the queue.
     pub fn queued(&self) -> usize {
         self.queue.len()
@@ -185,7 +208,7 @@ impl Delivery {
         let qos = message.qos.min(maximum_qos);
         // Retained messages are kept as detached copies.
         let detached = message.origin == Origin::Retained;
-        Delivery { message, qos, retain, subscription_identifiers: Box::default(), detached }
+        Delivery { message, qos, retain, subscription_identifiers: Box::default(), shared: None, detached }
     }
 
     /// Gives the message up for a copy of its own, where it may share memory with a read buffer.
@@ -193,6 +216,22 @@ impl Delivery {
         if !self.detached {
             self.message = Arc::new(self.message.to_detached());
             self.detached = true;
+            self.detach_original();
+        }
+    }
+
+    /// The message as it was matched, which another member of a Shared Subscription gets.
+    pub fn original(&self) -> &Arc<ApplicationMessage> {
+        self.shared.as_ref().and_then(|shared| shared.original.as_ref()).unwrap_or(&self.message)
+    }
+
+    /// The same for what waits beside a copy that a hook made.
+    pub fn detach_original(&mut self) {
+        if let Some(shared) = &self.shared
+            && let Some(original) = &shared.original
+        {
+            let original = Some(Arc::new(original.to_detached()));
+            self.shared = Some(Arc::new(Shared { filter: shared.filter.clone(), original }));
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::message::ApplicationMessage;
 use crate::packet::QoS;
+use crate::topic::TopicFilter;
 
 /// A message on its way to one session.
 #[derive(Clone, Debug)]
@@ -20,8 +21,20 @@ pub struct Delivery {
     pub qos: QoS,
     pub retain: bool,
     pub subscription_identifiers: Box<[u32]>,
+    /// Where it came by a Shared Subscription: what it takes to go to another member.
+    pub shared: Option<Arc<Shared>>,
     /// Whether the message is known to share no memory with a read buffer.
     pub detached: bool,
+}
+
+/// What the messages of a Shared Subscription have in common. One serves all of them, unless a hook has
+/// made a copy for this receiver.
+#[derive(Debug)]
+pub struct Shared {
+    /// The whole filter, with its ShareName.
+    pub filter: TopicFilter,
+    /// The message before a hook made a copy of it for this receiver: another member must not get that one.
+    pub original: Option<Arc<ApplicationMessage>>,
 }
 
 /// What gives way where a queue is full.
@@ -111,6 +124,23 @@ impl Queue {
         std::mem::take(&mut self.at_most_once).waiting.into()
     }
 
+    /// Takes out what came by Shared Subscriptions that are asked for, in the order of each lane.
+    pub fn take_shared(&mut self, wanted: impl Fn(&Shared) -> bool) -> Vec<Delivery> {
+        let mut taken = self.acknowledged.take_shared(&wanted);
+        taken.append(&mut self.at_most_once.take_shared(&wanted));
+        taken
+    }
+
+    /// Messages that wait with QoS 1 and 2.
+    pub fn acknowledged_len(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// Whether even a small message would have another one give way, or be refused.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.limits.messages || self.bytes() >= self.limits.bytes
+    }
+
     pub fn len(&self) -> usize {
         self.at_most_once.len() + self.acknowledged.len()
     }
@@ -192,6 +222,18 @@ impl Lane {
             self.waiting = VecDeque::new();
         }
         Some(next)
+    }
+
+    fn take_shared(&mut self, wanted: impl Fn(&Shared) -> bool) -> Vec<Delivery> {
+        let is_wanted = |delivery: &Delivery| delivery.shared.as_deref().is_some_and(&wanted);
+        if !self.waiting.iter().any(is_wanted) {
+            return Vec::new();
+        }
+        let (taken, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(is_wanted);
+        self.waiting = left.into();
+        self.bytes -= taken.iter().map(|delivery| Queue::cost(&delivery.message)).sum::<usize>();
+        taken
     }
 }
 
@@ -309,6 +351,31 @@ mod tests {
         let mut queue = queue(0, 0, Overflow::DropOldest);
         assert!(queue.push(delivery(QoS::AtLeastOnce, "1")).is_err());
         assert!(queue.push(delivery(QoS::AtMostOnce, "0")).is_err());
+    }
+
+    #[test]
+    fn a_delivery_is_small() {
+        // Every message that waits or is in flight is one.
+        assert!(size_of::<Delivery>() <= 40);
+    }
+
+    #[test]
+    fn taking_what_is_shared_leaves_the_rest_in_its_order_and_its_bytes() {
+        let mut queue = queue(10, 10_000, Overflow::DropNewest);
+        let filter = |text| TopicFilter::try_from(text).unwrap();
+        for (n, text) in ["", "$share/g/t", "", "$share/h/t", "$share/g/t"].into_iter().enumerate() {
+            let shared = || Arc::new(Shared { filter: filter(text), original: None });
+            for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+                let shared = (!text.is_empty()).then(shared);
+                queue.push(Delivery { shared, ..delivery(qos, &n.to_string()) }).unwrap();
+            }
+        }
+        let taken = queue.take_shared(|shared| shared.filter == filter("$share/g/t"));
+        assert_eq!(payloads(&taken), ["1", "4", "1", "4"]);
+        assert!(queue.take_shared(|shared| shared.filter == filter("$share/g/t")).is_empty());
+        let left: Vec<_> = std::iter::from_fn(|| queue.pop(true)).collect();
+        assert_eq!(payloads(&left), ["0", "2", "3", "0", "2", "3"]);
+        assert_eq!(queue.bytes(), 0);
     }
 
     #[test]

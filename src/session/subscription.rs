@@ -27,6 +27,8 @@ pub struct Subscriptions {
     by_filter: HashMap<TopicFilter, Held>,
     /// Those routed by another filter than their own; without any, no two share a routing.
     rerouted: usize,
+    /// Those that are shared with other sessions.
+    shared: usize,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,7 @@ impl Subscriptions {
         let routed_by = (routed_by != filter).then(|| Box::new(routed_by));
         self.rerouted += usize::from(routed_by.is_some());
         let routing = routed_by.as_deref().unwrap_or(&filter).clone();
+        self.shared += usize::from(routing.share_name().is_some());
         let former = self.by_filter.insert(filter.clone(), Held { subscription, routed_by })?;
         let former = self.unrouted(filter, former);
         (former.filter != routing).then_some(former)
@@ -86,6 +89,11 @@ impl Subscriptions {
         self.by_filter.iter().map(|(filter, held)| (held.routing(filter), &held.subscription))
     }
 
+    /// Whether any is a Shared Subscription.
+    pub fn has_shared(&self) -> bool {
+        self.shared > 0
+    }
+
     pub fn len(&self) -> usize {
         self.by_filter.len()
     }
@@ -99,6 +107,7 @@ impl Subscriptions {
         let others = self.rerouted > 0;
         self.rerouted -= usize::from(held.routed_by.is_some());
         let filter = held.routed_by.map_or(filter, |routed_by| *routed_by);
+        self.shared -= usize::from(filter.share_name().is_some());
         let mut same = self.iter().filter(|(routing, _)| others && **routing == filter);
         let other = same.next().map(|(_, subscription)| *subscription);
         Unrouted { filter, other }
@@ -149,6 +158,21 @@ mod tests {
         assert_eq!(subscriptions.remove(&mine), unrouted("own/2", None));
         assert_eq!(subscriptions.remove(&plain), unrouted("plain", None));
         assert_eq!((subscriptions.len(), subscriptions.rerouted), (0, 0));
+    }
+
+    #[test]
+    fn shared_subscriptions_are_counted_by_their_routing() {
+        let mut subscriptions = Subscriptions::default();
+        let qos1 = subscription(QoS::AtLeastOnce);
+        subscriptions.insert(filter("a"), filter("$share/g/a"), qos1);
+        subscriptions.insert(filter("$share/g/b"), filter("$share/g/b"), qos1);
+        subscriptions.insert(filter("$share/g/b"), filter("$share/g/b"), qos1);
+        assert!(subscriptions.has_shared());
+        subscriptions.insert(filter("a"), filter("a"), qos1);
+        subscriptions.remove(&filter("$share/g/b"));
+        assert!(!subscriptions.has_shared());
+        subscriptions.insert(filter("$share/g/c"), filter("c"), qos1);
+        assert!(!subscriptions.has_shared());
     }
 
     #[test]

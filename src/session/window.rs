@@ -84,7 +84,13 @@ impl Window {
     /// Whether a further message may be sent [MQTT-3.3.4-9], and held until it is acknowledged. One always
     /// may, however large the messages are.
     pub fn has_room(&self) -> bool {
-        self.entries.len() < usize::from(self.maximum) && (self.bytes == 0 || self.bytes < self.maximum_bytes)
+        self.has_room_beside(0)
+    }
+
+    /// The same where so many others are to be sent first.
+    pub fn has_room_beside(&self, others: usize) -> bool {
+        let has_bytes = self.bytes == 0 || self.bytes < self.maximum_bytes;
+        self.entries.len() + others < usize::from(self.maximum) && has_bytes
     }
 
     /// Takes a message in and gives it an identifier. Only where there [is room](Window::has_room).
@@ -129,6 +135,23 @@ impl Window {
     pub fn resume(&mut self, receive_maximum: u16) {
         self.maximum = receive_maximum.min(LARGEST_WINDOW);
         self.resent = 0;
+    }
+
+    /// Takes out the QoS 1 messages of Shared Subscriptions. A QoS 2 message that was sent goes to no other
+    /// client, whatever becomes of it [MQTT-4.8.2-5].
+    pub fn take_shared(&mut self) -> Vec<Delivery> {
+        let mut taken = Vec::new();
+        let entries = std::mem::take(&mut self.entries);
+        for Entry { packet_identifier, state } in entries {
+            match state {
+                State::Publish(delivery) if delivery.qos == QoS::AtLeastOnce && delivery.shared.is_some() => {
+                    taken.push(self.subtract(delivery));
+                }
+                state => self.entries.push_back(Entry { packet_identifier, state }),
+            }
+        }
+        self.resent = self.resent.min(self.entries.len());
+        taken
     }
 
     /// Replaces what shares memory with a read buffer by copies.
@@ -230,7 +253,8 @@ mod tests {
 
     use super::*;
     use crate::message::ApplicationMessage;
-    use crate::topic::TopicName;
+    use crate::session::Shared;
+    use crate::topic::{TopicFilter, TopicName};
 
     fn delivery(qos: QoS) -> Delivery {
         let message = ApplicationMessage::new(TopicName::try_from("t").unwrap(), "x").with_qos(qos);
@@ -333,6 +357,22 @@ mod tests {
         window.resume(10);
         assert!(window.give_up_unless(|_| false).is_some());
         assert!(window.has_room());
+    }
+
+    #[test]
+    fn only_unacknowledged_qos1_goes_from_one_member_of_a_shared_subscription_to_another() {
+        // [MQTT-4.8.2-5]
+        let filter = TopicFilter::try_from("$share/g/t").unwrap();
+        let shared = Arc::new(Shared { filter, original: None });
+        let mut window = Window::new(usize::MAX);
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtLeastOnce] {
+            window.send(Delivery { shared: Some(shared.clone()), ..delivery(qos) });
+        }
+        let own = send(&mut window, QoS::AtLeastOnce);
+        assert!(window.take_shared().iter().all(|taken| taken.qos == QoS::AtLeastOnce));
+        assert_eq!(window.len(), 2);
+        window.puback(own);
+        assert_eq!(window.bytes, Queue::cost(&delivery(QoS::ExactlyOnce).message));
     }
 
     #[test]

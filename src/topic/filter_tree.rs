@@ -1,12 +1,11 @@
 //! The index of all subscriptions of a broker: from a Topic Name to those who want its messages.
 //!
 //! It stores what it is given and decides nothing: merging several matches of one session, No Local and the choice
-//! within a shared group are the caller's. [`SharedGroup`] counts turns so that the choice can go round.
+//! within a shared group are the caller's. [`SharedGroup`] carries what the caller needs to know for that choice.
 
 use std::fmt;
 use std::hash::Hash;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytestring::ByteString;
 
@@ -15,14 +14,15 @@ use super::keyed_list::KeyedList;
 use super::path_tree::{PathTree, Payload};
 use super::{TopicFilter, TopicName};
 
-/// Subscribers by Topic Filter. `K` says who subscribed, `V` with which options; both should be small.
+/// Subscribers by Topic Filter. `K` says who subscribed, `V` with which options; both should be small. `G` is what a
+/// shared group carries from one choice to the next.
 ///
 /// A subscriber has one value per filter, and `a`, `$share/g/a` and `$share/h/a` are different filters.
 ///
 /// ```
 /// use tidegate::topic::{FilterTree, Match, TopicFilter, TopicName};
 ///
-/// let mut tree = FilterTree::new(0x5eed);
+/// let mut tree: FilterTree<_, _> = FilterTree::new(0x5eed);
 /// tree.insert(&TopicFilter::try_from("sport/#")?, "alice", 1);
 /// tree.insert(&TopicFilter::try_from("$share/g/sport/+")?, "bob", 2);
 ///
@@ -35,28 +35,28 @@ use super::{TopicFilter, TopicName};
 /// assert_eq!(seen, [("alice", 1), ("bob", 2)]);
 /// # Ok::<(), tidegate::topic::InvalidTopic>(())
 /// ```
-pub struct FilterTree<K, V> {
-    tree: PathTree<Subscriptions<K, V>>,
+pub struct FilterTree<K, V, G = ()> {
+    tree: PathTree<Subscriptions<K, V, G>>,
     length: usize,
 }
 
 /// What a Topic Name found.
 #[derive(Debug)]
-pub enum Match<'a, K, V> {
+pub enum Match<'a, K, V, G = ()> {
     /// A subscription of its own.
     Plain { key: &'a K, value: &'a V },
     /// Those who share a subscription: one of them gets the message.
-    Shared(&'a SharedGroup<K, V>),
+    Shared(&'a SharedGroup<K, V, G>),
 }
 
 /// The subscribers of one Shared Subscription: same ShareName, same filter. Never empty.
-pub struct SharedGroup<K, V> {
+pub struct SharedGroup<K, V, G = ()> {
     filter: TopicFilter,
     members: KeyedList<K, V>,
-    turn: AtomicU32,
+    state: G,
 }
 
-impl<K: Eq + Hash, V> FilterTree<K, V> {
+impl<K: Eq + Hash, V, G: Default> FilterTree<K, V, G> {
     /// An empty tree. The seed should be random and secret: clients choose the strings that are hashed with it.
     pub fn new(seed: u64) -> Self {
         Self { tree: PathTree::new(seed), length: 0 }
@@ -105,10 +105,15 @@ impl<K: Eq + Hash, V> FilterTree<K, V> {
         }
     }
 
+    /// Those who share exactly this filter, if it is that of a Shared Subscription.
+    pub fn group(&self, filter: &TopicFilter) -> Option<&SharedGroup<K, V, G>> {
+        self.tree.get(filter.filter())?.group(filter.share_name()?)
+    }
+
     /// Every subscription and every shared group that the name selects, in no particular order.
     ///
     /// A subscriber with several filters that match is shown once for each of them.
-    pub fn for_each_match<'a>(&'a self, name: &TopicName, mut see: impl FnMut(Match<'a, K, V>)) {
+    pub fn for_each_match<'a>(&'a self, name: &TopicName, mut see: impl FnMut(Match<'a, K, V, G>)) {
         // Nothing breaks off, so the result says nothing.
         let _ = self.tree.visit(name.as_str(), |subscriptions| {
             for (key, value) in subscriptions.plain.as_slice() {
@@ -122,7 +127,7 @@ impl<K: Eq + Hash, V> FilterTree<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V> SharedGroup<K, V> {
+impl<K: Eq + Hash, V, G> SharedGroup<K, V, G> {
     /// The ShareName.
     pub fn share_name(&self) -> &str {
         self.filter.share_name().unwrap_or_default()
@@ -138,39 +143,39 @@ impl<K: Eq + Hash, V> SharedGroup<K, V> {
         self.members.as_slice()
     }
 
-    /// Counts up and wraps around: `members()[take_turn() as usize % members().len()]` goes round the group.
-    pub fn take_turn(&self) -> u32 {
-        self.turn.fetch_add(1, Ordering::Relaxed)
+    /// What the group carries; it is there as long as the group has members.
+    pub fn state(&self) -> &G {
+        &self.state
     }
 }
 
-impl<K, V> fmt::Debug for FilterTree<K, V> {
+impl<K, V, G> fmt::Debug for FilterTree<K, V, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FilterTree").field("length", &self.length).finish_non_exhaustive()
     }
 }
 
-impl<K, V> fmt::Debug for SharedGroup<K, V> {
+impl<K, V, G> fmt::Debug for SharedGroup<K, V, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedGroup").field("filter", &self.filter).finish_non_exhaustive()
     }
 }
 
 /// What is subscribed at the end of one path.
-struct Subscriptions<K, V> {
+struct Subscriptions<K, V, G = ()> {
     plain: KeyedList<K, V>,
     /// By ShareName. Boxed because few paths have any.
-    shared: Option<Box<Groups<K, V>>>,
+    shared: Option<Box<Groups<K, V, G>>>,
 }
 
-type Groups<K, V> = KeyedList<ByteString, SharedGroup<K, V>>;
+type Groups<K, V, G> = KeyedList<ByteString, SharedGroup<K, V, G>>;
 
-impl<K: Eq + Hash, V> Subscriptions<K, V> {
-    fn groups(&self) -> &[(ByteString, SharedGroup<K, V>)] {
+impl<K: Eq + Hash, V, G: Default> Subscriptions<K, V, G> {
+    fn groups(&self) -> &[(ByteString, SharedGroup<K, V, G>)] {
         self.shared.as_ref().map_or(&[], |groups| groups.as_slice())
     }
 
-    fn group(&self, share_name: &str) -> Option<&SharedGroup<K, V>> {
+    fn group(&self, share_name: &str) -> Option<&SharedGroup<K, V, G>> {
         self.groups().iter().find(|(name, _)| *name == share_name).map(|(_, group)| group)
     }
 
@@ -183,7 +188,7 @@ impl<K: Eq + Hash, V> Subscriptions<K, V> {
         let group = SharedGroup {
             filter: filter.to_detached(),
             members: KeyedList::One((key, value)),
-            turn: AtomicU32::new(0),
+            state: G::default(),
         };
         groups.insert(share_name, group, seed);
         None
@@ -204,13 +209,13 @@ impl<K: Eq + Hash, V> Subscriptions<K, V> {
     }
 }
 
-impl<K, V> Default for Subscriptions<K, V> {
+impl<K, V, G> Default for Subscriptions<K, V, G> {
     fn default() -> Self {
         Self { plain: KeyedList::Empty, shared: None }
     }
 }
 
-impl<K: Eq + Hash, V> Payload for Subscriptions<K, V> {
+impl<K: Eq + Hash, V, G> Payload for Subscriptions<K, V, G> {
     fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.shared.is_none()
     }
@@ -245,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_subscriber_is_shown_once_for_each_of_its_filters() {
-        let mut tree = FilterTree::new(1);
+        let mut tree: FilterTree<_, _> = FilterTree::new(1);
         assert_eq!(tree.insert(&filter("a/+"), 1, 10), None);
         assert_eq!(tree.insert(&filter("a/#"), 1, 20), None);
         assert_eq!(tree.insert(&filter("#"), 2, 30), None);
@@ -256,7 +261,7 @@ mod tests {
 
     #[test]
     fn subscribing_again_replaces_the_value() {
-        let mut tree = FilterTree::new(1);
+        let mut tree: FilterTree<_, _> = FilterTree::new(1);
         for text in ["a", "$share/g/a"] {
             assert_eq!(tree.insert(&filter(text), 1, 10), None);
             assert_eq!(tree.insert(&filter(text), 1, 11), Some(10));
@@ -267,7 +272,7 @@ mod tests {
 
     #[test]
     fn removing_what_is_not_there_changes_nothing() {
-        let mut tree = FilterTree::new(1);
+        let mut tree: FilterTree<_, _> = FilterTree::new(1);
         tree.insert(&filter("a/b"), 1, 10);
         for text in ["a", "a/b/c", "a/+", "a/#", "$share/g/a/b", "b"] {
             assert_eq!(tree.remove(&filter(text), &1), None, "{text}");
@@ -281,7 +286,7 @@ mod tests {
     /// Section 4.8.2: each group gets the message once, whatever else its members subscribed to.
     #[test]
     fn a_shared_group_is_one_match_apart_from_plain_subscriptions_and_other_groups() {
-        let mut tree = FilterTree::new(1);
+        let mut tree: FilterTree<_, _> = FilterTree::new(1);
         tree.insert(&filter("a"), 1, 0);
         for key in 1..=3 {
             tree.insert(&filter("$share/g/a"), key, 0);
@@ -297,7 +302,7 @@ mod tests {
     /// [MQTT-4.7.2-1]
     #[test]
     fn a_leading_wildcard_does_not_select_names_that_begin_with_a_dollar() {
-        let mut tree = FilterTree::new(1);
+        let mut tree: FilterTree<_, _> = FilterTree::new(1);
         for (key, text) in
             ["#", "+/x", "$share/g/#", "$SYS/#", "$SYS/+", "$share/g/$SYS/x"].iter().enumerate()
         {
@@ -309,24 +314,24 @@ mod tests {
     }
 
     #[test]
-    fn turns_go_round_a_group() {
-        let mut tree = FilterTree::new(1);
-        tree.insert(&filter("$share/g/a"), 1, 0);
-        tree.insert(&filter("$share/g/a"), 2, 0);
-        let mut picked = Vec::new();
-        for _ in 0..4 {
-            tree.for_each_match(&name("a"), |it| {
-                if let Match::Shared(group) = it {
-                    picked.push(group.members()[group.take_turn() as usize % group.members().len()].0);
-                }
-            });
-        }
-        assert_eq!(picked, [1, 2, 1, 2]);
+    fn what_a_group_carries_lasts_as_long_as_the_group() {
+        let mut tree: FilterTree<u32, u8, std::cell::Cell<u8>> = FilterTree::new(1);
+        let shared = filter("$share/g/a");
+        tree.insert(&shared, 1, 0);
+        tree.insert(&shared, 2, 0);
+        tree.group(&shared).unwrap().state().set(7);
+        tree.remove(&shared, &1);
+        assert_eq!(tree.group(&shared).unwrap().state().get(), 7);
+        assert!(tree.group(&filter("$share/h/a")).is_none() && tree.group(&filter("a")).is_none());
+        tree.remove(&shared, &2);
+        assert!(tree.group(&shared).is_none());
+        tree.insert(&shared, 1, 0);
+        assert_eq!(tree.group(&shared).unwrap().state().get(), 0);
     }
 
     #[test]
     fn thousands_of_subscribers_and_groups_leave_one_filter() {
-        let mut tree = FilterTree::new(1);
+        let mut tree: FilterTree<_, _> = FilterTree::new(1);
         let shared = |key: u32| filter(&format!("$share/{}/a", key % 500));
         for key in 0..5_000 {
             tree.insert(&filter("a"), key, 0);
@@ -402,7 +407,7 @@ mod tests {
             changes in prop::collection::vec(any_change(), 1..150),
             names in prop::collection::vec(any_name(), 1..12),
         ) {
-            let (mut tree, mut model) = (FilterTree::new(1), Model::new());
+            let (mut tree, mut model): (FilterTree<_, _>, _) = (FilterTree::new(1), Model::new());
             for (value, change) in changes.into_iter().enumerate() {
                 match change {
                     Change::Insert(filter, key) => {

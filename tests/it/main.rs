@@ -33,6 +33,7 @@ mod resume;
 mod retained;
 mod session;
 mod shared;
+mod shared_hand_on;
 mod shutdown;
 mod slow_reader;
 mod subscribe;

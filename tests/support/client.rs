@@ -204,6 +204,12 @@ impl Client {
         }
     }
 
+    /// PUBACK for a QoS 1 message.
+    pub async fn acknowledge(&mut self, publish: &Publish) {
+        let identifier = publish.packet_identifier.expect("QoS 0 is not acknowledged");
+        self.send(Packet::Puback(Ack::new(identifier, ReasonCode::SUCCESS))).await;
+    }
+
     /// The next message, received as its QoS demands.
     pub async fn message(&mut self) -> Publish {
         let publish = self.next_publish().await;

@@ -1,0 +1,158 @@
+//! Messages of Shared Subscriptions that a member gives up and another one gets (MQTT 5.0, 4.8.2).
+//!
+//! A session that ends gives up what it has queued, and the QoS 1 messages that its client has not acknowledged;
+//! a QoS 2 message that was sent to it goes to nobody else [MQTT-4.8.2-5]. One that loses its connection, or its
+//! membership, gives up what was not sent yet. Who gets it is decided later and by whoever keeps house: hooks may
+//! want to be asked, and the queue of a session can be long.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use bytestring::ByteString;
+
+use super::fan_out::identifiers;
+use super::session_entry::{Detached, EntryState, SessionEntry};
+use super::shared::{Pick, Readiness, shared};
+use super::{Broker, Options, lock, read};
+use crate::message::ClientKey;
+use crate::session::{Delivery, Dropped, Queue, Shared};
+
+/// How many full queues may be on their way from members to others.
+const MOST_QUEUES: usize = 16;
+/// Messages after which others have their turn.
+const BATCH: usize = 64;
+
+#[derive(Default)]
+pub(super) struct HandedOn(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    given_up: VecDeque<GivenUp>,
+    bytes: usize,
+}
+
+struct GivenUp {
+    delivery: Delivery,
+    /// Whose it was.
+    client_identifier: ByteString,
+}
+
+impl HandedOn {
+    /// Gives the delivery back where too many wait.
+    fn push(&self, given_up: GivenUp, options: &Options) -> Result<(), GivenUp> {
+        let mut waiting = lock(&self.0);
+        let bytes = waiting.bytes + Queue::cost(&given_up.delivery.message);
+        let most = |limit: usize| limit.saturating_mul(MOST_QUEUES);
+        if waiting.given_up.len() >= most(options.maximum_queued_messages)
+            || bytes > most(options.maximum_queued_bytes)
+        {
+            return Err(given_up);
+        }
+        waiting.bytes = bytes;
+        waiting.given_up.push_back(given_up);
+        Ok(())
+    }
+
+    fn pop(&self) -> Option<GivenUp> {
+        let mut waiting = lock(&self.0);
+        let next = waiting.given_up.pop_front()?;
+        waiting.bytes -= Queue::cost(&next.delivery.message);
+        if waiting.given_up.is_empty() {
+            waiting.given_up = VecDeque::new();
+        }
+        Some(next)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.0).given_up.is_empty()
+    }
+}
+
+impl Broker {
+    /// Lines up what a session has given up. Not to be called under a session's lock: observers hear of what is
+    /// too much.
+    pub(super) fn hand_on(&self, from: &SessionEntry, deliveries: Vec<Delivery>) {
+        if deliveries.is_empty() {
+            return;
+        }
+        for delivery in deliveries {
+            let client_identifier = from.client_identifier.clone();
+            let given_up = GivenUp { delivery, client_identifier };
+            if let Err(GivenUp { delivery, .. }) = self.handed_on.push(given_up, &self.options) {
+                self.dropped(&from.client_identifier, &delivery, Dropped::QueueFull);
+            }
+        }
+        self.schedule.wake();
+    }
+
+    /// What is queued for a session without a connection and others can be sent at once. They may be sent it
+    /// (MQTT 5.0, 4.8.2), and there is no telling how long it would wait.
+    pub(super) fn give_up_to_the_connected(
+        &self,
+        entry: &SessionEntry,
+        state: &mut EntryState,
+    ) -> Vec<Delivery> {
+        // The messages of a group mostly stand together.
+        let last: Cell<(*const Shared, bool)> = Cell::new((std::ptr::null(), false));
+        state.session.give_up_queued(|shared| {
+            if last.get().0 != std::ptr::from_ref(shared) {
+                last.set((std::ptr::from_ref(shared), self.another_is_connected(entry, shared)));
+            }
+            last.get().1
+        })
+    }
+
+    /// Finds a member for each message that was given up.
+    pub(super) async fn deliver_handed_on(&self) {
+        let mut count = 0_usize;
+        while let Some(given_up) = self.handed_on.pop() {
+            self.deliver_to_another(given_up).await;
+            count += 1;
+            if count.is_multiple_of(BATCH) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn deliver_to_another(&self, given_up: GivenUp) {
+        let GivenUp { delivery, client_identifier } = given_up;
+        let Some((entry, next)) = self.for_another(&delivery) else {
+            // The last member has left, or nobody is there for QoS 0.
+            self.dropped(&client_identifier, &delivery, Dropped::Offline);
+            return;
+        };
+        self.statistics.handed_on.count();
+        if self.asks_before_delivery() {
+            let message = next.message.clone();
+            self.deliver_after_asking(None, &message, vec![(entry, next)], None, self.now()).await;
+        } else {
+            self.deliver(&entry, next, &mut Detached::default(), None);
+        }
+    }
+
+    /// The delivery as another member gets it: with that one's QoS and identifier, and as it was published.
+    fn for_another(&self, delivery: &Delivery) -> Option<(Arc<SessionEntry>, Delivery)> {
+        let message = delivery.original().clone();
+        let strategy = self.options.shared_subscription_strategy;
+        let pick = Pick { strategy, qos: message.qos };
+        let index = read(&self.index);
+        let group = index.group(&delivery.shared.as_ref()?.filter)?;
+        let member = pick.among(group).filter(|member| pick.readiness(member) != Readiness::Gone)?;
+        let subscription = member.1;
+        let retain = message.retain && subscription.retain_as_published;
+        let is_same = Arc::ptr_eq(&message, &delivery.message);
+        let mut next = Delivery::new(message, subscription.maximum_qos, retain);
+        next.subscription_identifiers = identifiers(subscription);
+        next.shared = Some(shared(group).clone());
+        next.detached |= is_same && delivery.detached;
+        Some((member.0.0.clone(), next))
+    }
+
+    fn another_is_connected(&self, entry: &SessionEntry, shared: &Shared) -> bool {
+        let index = read(&self.index);
+        let members = index.group(&shared.filter).map_or(&[][..], |group| group.members());
+        let mut others = members.iter().filter(|(key, _)| key.0.number != entry.number);
+        others.any(|(key, _)| key.0.connected() != ClientKey::default())
+    }
+}
