@@ -73,10 +73,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn topic_of(&mut self, publish: &Publish) -> Result<TopicName, Ended> {
         if publish.topic.is_empty() {
             // The decoder lets an empty topic pass only beside an alias.
-            return publish
-                .topic_alias
-                .and_then(|alias| self.aliases.get(alias))
-                .ok_or_else(|| Ended::refused(ReasonCode::TOPIC_ALIAS_INVALID));
+            let alias = publish.topic_alias.filter(|&alias| self.aliases.allows(alias));
+            let alias = alias.ok_or_else(|| Ended::refused(ReasonCode::TOPIC_ALIAS_INVALID))?;
+            let unknown = || Ended::protocol_error("a Topic Alias that was never set (MQTT 5.0, 3.3.4)");
+            return self.aliases.get(alias).ok_or_else(unknown);
         }
         let topic = TopicName::try_from(publish.topic.clone())
             .map_err(|_| Ended::refused(ReasonCode::TOPIC_NAME_INVALID))?;

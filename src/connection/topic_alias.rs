@@ -17,13 +17,18 @@ impl TopicAliases {
         TopicAliases { maximum, topics: None }
     }
 
-    /// Sets an alias. Says whether it is within the Topic Alias Maximum [MQTT-3.2.2-18].
+    /// Whether an alias is within the Topic Alias Maximum [MQTT-3.2.2-17].
+    pub(super) fn allows(&self, alias: NonZeroU16) -> bool {
+        alias.get() <= self.maximum
+    }
+
+    /// Sets an alias. Says whether it is [allowed](TopicAliases::allows).
     pub(super) fn set(&mut self, alias: NonZeroU16, topic: &TopicName) -> bool {
-        let legal = alias.get() <= self.maximum;
-        if legal {
+        let allowed = self.allows(alias);
+        if allowed {
             self.topics.get_or_insert_default().insert(alias, topic.to_detached());
         }
-        legal
+        allowed
     }
 
     /// The topic that an alias stands for.
