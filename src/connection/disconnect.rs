@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// The client said DISCONNECT.
     pub(super) fn disconnected(&self, disconnect: &Disconnect) -> Ended {
         let wanted = disconnect.session_expiry_interval;
-        // [MQTT-3.14.2-2]: a session that was to end with its connection cannot be kept after all.
+        // MQTT 5.0, 3.14.2.2.2: a session that was to end with its connection cannot be kept after all.
         if self.asked_expiry_interval == 0 && wanted.is_some_and(|seconds| seconds > 0) {
             return Ended::protocol_error("DISCONNECT sets a Session Expiry Interval after CONNECT set 0");
         }

@@ -319,6 +319,29 @@ async fn identifiers_in_flight_are_not_zero_and_all_different() {
 }
 
 #[tokio::test]
+async fn pubrels_go_out_in_the_order_of_the_pubrecs() {
+    // [MQTT-4.6.0-4]: a rule for clients, which MQTT 3.1.1 has its servers follow too
+    let server = start().await;
+    for version in VERSIONS {
+        let mut receiver = Client::connect(&server, connect(version, "receiver")).await;
+        receiver.subscribe("t", QOS2).await;
+        let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+        let mut sent = Vec::new();
+        for _ in 0..50 {
+            sender.publish("t", "x", QOS2).await;
+            sent.push(receiver.next_publish().await);
+        }
+        fastrand::Rng::with_seed(4).shuffle(&mut sent);
+        for got in &sent {
+            receiver.send(Packet::Pubrec(ack_of(got))).await;
+        }
+        for got in &sent {
+            assert_eq!(receiver.receive().await, Packet::Pubrel(ack_of(got)));
+        }
+    }
+}
+
+#[tokio::test]
 async fn order_and_identifiers_are_kept_over_many_takeovers() {
     // [MQTT-4.6.0-5], [MQTT-4.6.0-6], [MQTT-4.4.0-1]: what was not acknowledged comes again before what is new
     let server = start().await;

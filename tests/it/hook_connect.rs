@@ -207,7 +207,7 @@ async fn disconnect_does_not_get_around_the_session_expiry_cap() {
 #[tokio::test(start_paused = true)]
 async fn disconnect_may_set_an_expiry_interval_where_connect_asked_for_one_and_a_hook_left_nothing_of_it() {
     // The Session Expiry Interval that the client got was looked at, not the one that it had asked for: what
-    // is legal for the client [MQTT-3.14.2-2] was taken for a protocol error, which also published its Will.
+    // is legal for the client (MQTT 5.0, 3.14.2.2.2) was taken for a protocol error, which also published its Will.
     let cap = ConnectOverrides { session_expiry_cap: Some(0), ..ConnectOverrides::default() };
     let local = Local::hooked(Options::default(), overriding(cap).shared());
     let mut witness = local.connect(connect(V5, "witness")).await;

@@ -119,14 +119,16 @@ async fn acknowledgements_of_unknown_identifiers_harm_nothing() {
 async fn dup_of_the_publisher_is_not_propagated() {
     // [MQTT-3.3.1-3]
     let server = start().await;
-    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
-    receiver.subscribe("t", QOS2).await;
-    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
-    for (qos, identifier) in [(QOS1, 1), (QOS2, 2)] {
-        sender.send(with_identifier("t", "x", qos, identifier, true)).await;
-        sender.receive().await;
-        let got = receiver.message().await;
-        assert_eq!((got.qos, got.dup), (qos, false));
+    for (from, at) in [(V5, V5), (V5, V311), (V311, V5), (V311, V311)] {
+        let mut receiver = Client::connect(&server, connect(at, "receiver")).await;
+        receiver.subscribe("t", QOS2).await;
+        let mut sender = Client::connect(&server, connect(from, "sender")).await;
+        for (qos, identifier) in [(QOS1, 1), (QOS2, 2)] {
+            sender.send(with_identifier("t", "x", qos, identifier, true)).await;
+            sender.receive().await;
+            let got = receiver.message().await;
+            assert_eq!((got.qos, got.dup), (qos, false));
+        }
     }
 }
 

@@ -72,7 +72,7 @@ async fn an_acknowledged_message_does_not_come_again() {
 
 #[tokio::test]
 async fn pubrel_comes_again_in_place_of_publish_once_pubrec_was_sent() {
-    // [MQTT-4.4.0-1], [MQTT-4.3.3-7]
+    // [MQTT-4.4.0-1], [MQTT-4.3.3-5], [MQTT-4.3.3-6]; in 3.1.1 [MQTT-4.3.3-1]
     for version in VERSIONS {
         let (server, mut receiver, mut sender) = subscribed(version, QOS2).await;
         sender.publish("t", "x", QOS2).await;

@@ -139,7 +139,7 @@ async fn disconnect_changes_the_expiry() {
 
 #[tokio::test]
 async fn disconnect_cannot_keep_a_session_that_was_to_end_with_its_connection() {
-    // [MQTT-3.14.2-2]
+    // MQTT 5.0, 3.14.2.2.2
     let server = start().await;
     let mut client = Client::connect(&server, connect(V5, "a")).await;
     let disconnect = Disconnect { session_expiry_interval: Some(10), ..Disconnect::default() };

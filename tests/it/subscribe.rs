@@ -147,7 +147,7 @@ async fn retain_handling_decides_when_retained_messages_come() {
             receiver.subscribe_to(vec![SubscribeFilter { retain_handling, ..to("t", QOS0) }]).await;
             if expected {
                 let got = receiver.message().await;
-                // [MQTT-3.3.1-8]
+                // [MQTT-3.3.1-8] of 3.1.1
                 assert_eq!((text(&got), got.retain), ("kept", true), "{retain_handling:?}");
             }
             receiver.assert_silent().await;

@@ -139,3 +139,22 @@ async fn topics_are_neither_normalised_nor_corrected() {
         }
     }
 }
+
+#[tokio::test]
+async fn overlapping_subscriptions_give_one_copy_with_the_highest_qos_to_either_version() {
+    // [MQTT-3.3.4-2]; in 3.1.1 [MQTT-3.3.5-1]
+    let server = start().await;
+    for version in VERSIONS {
+        let mut receiver = Client::connect(&server, connect(version, "receiver")).await;
+        let filters = [("a/#", QOS0), ("a/+", QOS2), ("+/b", QOS1), ("#", QOS0)];
+        receiver.subscribe_to(filters.iter().map(|(filter, qos)| to(filter, *qos)).collect()).await;
+        let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+        for (topic, published, expected) in
+            [("a/b", QOS2, QOS2), ("a/b", QOS1, QOS1), ("x/b", QOS2, QOS1), ("a/b/c", QOS2, QOS0)]
+        {
+            sender.publish(topic, "x", published).await;
+            assert_eq!(receiver.message().await.qos, expected, "{topic}");
+            receiver.assert_silent().await;
+        }
+    }
+}
