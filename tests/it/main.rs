@@ -8,6 +8,7 @@ mod support;
 
 mod alias;
 mod architecture;
+mod conformance;
 mod connack;
 mod connect;
 mod crossing;
