@@ -179,12 +179,12 @@ pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -
 }
 
 fn farewell(ended: Ended) -> Disconnect {
-    let (reason_string, user_properties, server_reference) = texts(ended.reply);
-    let reason = ended.reason.unwrap_or(ReasonCode::UNSPECIFIED_ERROR);
+    let reason = legal(ended.reason.unwrap_or(ReasonCode::UNSPECIFIED_ERROR), PacketType::Disconnect);
+    let (reason_string, user_properties, server_reference) = texts(ended.reply, reason);
     Disconnect {
         reason_string: Some(reason_string.unwrap_or(ended.why)),
         user_properties,
         server_reference,
-        ..Disconnect::new(legal(reason, PacketType::Disconnect))
+        ..Disconnect::new(reason)
     }
 }

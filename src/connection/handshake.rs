@@ -283,13 +283,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if let Some(reason) = refused.reason {
-        let (reason_string, user_properties, server_reference) = texts(refused.reply);
         let legal = reason.is_error() && reason.is_allowed_in(PacketType::Connack);
+        let reason = if legal { reason } else { ReasonCode::NOT_AUTHORIZED };
+        let (reason_string, user_properties, server_reference) = texts(refused.reply, reason);
         let connack = Connack {
             reason_string: Some(reason_string.unwrap_or_else(|| refused.why.into())),
             user_properties,
             server_reference,
-            ..Connack::refused(if legal { reason } else { ReasonCode::NOT_AUTHORIZED })
+            ..Connack::refused(reason)
         };
         let mut output = Output::new(refused.version, broker.clone());
         output.set_limits(refused.maximum_packet_size, true);

@@ -378,20 +378,25 @@ fn give_back(mut buffer: BytesMut) {
     });
 }
 
-/// A Reason Code that the packet may carry: a hook can answer with any.
+/// A Reason Code that we may send in the packet: a hook can answer with any.
 pub(super) fn legal(reason: ReasonCode, packet: PacketType) -> ReasonCode {
     match reason {
+        // Normal disconnection is the client's to say [MQTT-3.14.2-1].
+        reason if !reason.is_error() && packet == PacketType::Disconnect => ReasonCode::ADMINISTRATIVE_ACTION,
         reason if reason.is_allowed_in(packet) => reason,
         reason if reason.is_error() => ReasonCode::UNSPECIFIED_ERROR,
         _ => ReasonCode::SUCCESS,
     }
 }
 
-/// A reply's text for CONNACK and DISCONNECT, which may always carry it.
+/// A reply's text for CONNACK and DISCONNECT, which may always carry it: Reason String and User Properties, and
+/// where the Reason Code sends the client elsewhere, the Server Reference (MQTT 5.0, 4.11).
 pub(super) fn texts(
     reply: Option<Box<Reply>>,
+    reason: ReasonCode,
 ) -> (Option<ByteString>, Vec<(ByteString, ByteString)>, Option<ByteString>) {
     reply.map_or_else(Default::default, |reply| {
-        (reply.reason_string, reply.user_properties, reply.server_reference)
+        let server_reference = reply.server_reference.filter(|_| reason.is_redirection());
+        (reply.reason_string, reply.user_properties, server_reference)
     })
 }

@@ -11,7 +11,7 @@ use bytestring::ByteString;
 use super::output::texts;
 use crate::broker::Broker;
 use crate::hook::{ClientInfo, ConnectOutcome, ConnectOverrides, Reply};
-use crate::packet::{Connack, Connect, ProtocolVersion, QoS};
+use crate::packet::{Connack, Connect, ProtocolVersion, QoS, ReasonCode};
 use crate::session::NEVER_EXPIRES;
 
 /// What the client gets, out of what it asked for, the broker's limits and the hook's overrides.
@@ -110,7 +110,7 @@ pub(super) fn outbound_window(connect: &Connect, broker: &Broker) -> u16 {
 
 pub(super) fn connack(connect: &Connect, terms: &Terms, broker: &Broker) -> Connack {
     let options = broker.options();
-    let (reason_string, user_properties, server_reference) = texts(terms.reply.clone());
+    let (reason_string, user_properties, _) = texts(terms.reply.clone(), ReasonCode::SUCCESS);
     let asked = asked_expiry(connect);
     Connack {
         session_expiry_interval: (terms.session_expiry != asked).then_some(terms.session_expiry),
@@ -123,7 +123,6 @@ pub(super) fn connack(connect: &Connect, terms: &Terms, broker: &Broker) -> Conn
         server_keep_alive: (terms.keep_alive != connect.keep_alive).then_some(terms.keep_alive),
         reason_string,
         user_properties,
-        server_reference,
         ..Connack::default()
     }
 }

@@ -44,12 +44,6 @@ impl Disconnect {
         // 5.0 leaves out a Normal disconnection (section 3.14.2.1) and then the Property Length (3.14.2.2.1).
         if reader.version == ProtocolVersion::V5 && !reader.is_empty() {
             disconnect.reason_code = reader.reason_code("[MQTT-3.14.2-1]")?;
-            if disconnect.reason_code == ReasonCode::DISCONNECT_WITH_WILL_MESSAGE
-                && reader.side == Side::Client
-            {
-                let message = "is one that only a Client may send";
-                return Err(reader.protocol_error("Reason Code", message, "[MQTT-3.14.2-1]"));
-            }
             if !reader.is_empty() {
                 disconnect.read_properties(reader.properties()?)?;
             }

@@ -113,6 +113,28 @@ impl ReasonCode {
         }
     }
 
+    /// Whether the table of that packet lists this code as one that only a Server sends. AUTH has rules of its own.
+    pub fn is_only_for_servers_in(self, packet: PacketType) -> bool {
+        match packet {
+            PacketType::Puback | PacketType::Pubrec => self == ReasonCode::NO_MATCHING_SUBSCRIBERS,
+            PacketType::Disconnect => {
+                matches!(self.0, 0x87 | 0x89 | 0x8B | 0x8D..=0x8F | 0x9A..=0xA2)
+            }
+            _ => false,
+        }
+    }
+
+    /// The same for a Client. That a Normal disconnection is one too is only asked of what we send: some Servers
+    /// say it.
+    pub fn is_only_for_clients_in(self, packet: PacketType) -> bool {
+        packet == PacketType::Disconnect && self == ReasonCode::DISCONNECT_WITH_WILL_MESSAGE
+    }
+
+    /// Whether the Reason Code comes with a Server Reference (MQTT 5.0, 4.11).
+    pub fn is_redirection(self) -> bool {
+        matches!(self, ReasonCode::USE_ANOTHER_SERVER | ReasonCode::SERVER_MOVED)
+    }
+
     /// The Connect Return Code with which a 3.1.1 CONNACK says the nearest thing.
     ///
     /// 3.1.1 has five ways to refuse; what is none of them becomes 3, server unavailable, because the others

@@ -12,6 +12,7 @@ mod conformance;
 mod connack;
 mod connect;
 mod crossing;
+mod disconnect;
 mod events;
 mod examples;
 mod fairness;

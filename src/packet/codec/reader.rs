@@ -103,13 +103,22 @@ impl Reader {
         })
     }
 
-    /// A Reason Code that the table of this packet lists.
+    /// A Reason Code that the table of this packet lists for who sent it.
     pub(crate) fn reason_code(&mut self, statement: &'static str) -> Result<ReasonCode, DecodeError> {
         let value = self.u8("Reason Code")?;
-        ReasonCode::try_from(value)
-            .ok()
-            .filter(|code| code.is_allowed_in(self.packet))
-            .ok_or_else(|| self.protocol_error("Reason Code", "is not one this packet may carry", statement))
+        let code = ReasonCode::try_from(value).ok().filter(|code| code.is_allowed_in(self.packet));
+        let field = "Reason Code";
+        let Some(code) = code else {
+            return Err(self.protocol_error(field, "is not one this packet may carry", statement));
+        };
+        let foreign = match self.side {
+            Side::Server => code.is_only_for_servers_in(self.packet),
+            Side::Client => code.is_only_for_clients_in(self.packet),
+        };
+        if foreign {
+            return Err(self.protocol_error(field, "is one that only the other side may send", statement));
+        }
+        Ok(code)
     }
 
     /// Everything that is left.

@@ -14,10 +14,10 @@ use crate::packet::*;
 pub(super) fn packet(version: ProtocolVersion, side: Side) -> BoxedStrategy<Packet> {
     let from_both = prop_oneof![
         publish(version, side).prop_map(Packet::Publish),
-        ack(version, PacketType::Puback).prop_map(Packet::Puback),
-        ack(version, PacketType::Pubrec).prop_map(Packet::Pubrec),
-        ack(version, PacketType::Pubrel).prop_map(Packet::Pubrel),
-        ack(version, PacketType::Pubcomp).prop_map(Packet::Pubcomp),
+        ack(version, side, PacketType::Puback).prop_map(Packet::Puback),
+        ack(version, side, PacketType::Pubrec).prop_map(Packet::Pubrec),
+        ack(version, side, PacketType::Pubrel).prop_map(Packet::Pubrel),
+        ack(version, side, PacketType::Pubcomp).prop_map(Packet::Pubcomp),
     ];
     let of_version = match (version, side) {
         (ProtocolVersion::V5, _) => {
@@ -100,7 +100,8 @@ fn connack(version: ProtocolVersion) -> BoxedStrategy<Connack> {
         });
         return plain.boxed();
     }
-    let head = (any::<bool>(), reason_code(PacketType::Connack), of(any::<u32>()), of(nonzero_u16()));
+    let head =
+        (any::<bool>(), reason_code(Side::Client, PacketType::Connack), of(any::<u32>()), of(nonzero_u16()));
     let maximum_qos = of(prop_oneof![Just(QoS::AtMostOnce), Just(QoS::AtLeastOnce)]);
     let limits = (maximum_qos, of(any::<bool>()), of(1..=u32::MAX), of(string()), of(any::<u16>()));
     let available = (of(any::<bool>()), of(any::<bool>()), of(any::<bool>()), of(any::<u16>()));
@@ -173,8 +174,8 @@ fn publish_properties() -> impl Strategy<Value = Option<Box<PublishProperties>>>
     })
 }
 
-fn ack(version: ProtocolVersion, packet: PacketType) -> BoxedStrategy<Ack> {
-    (packet_identifier(), reason_code(packet), ack_properties(version))
+fn ack(version: ProtocolVersion, side: Side, packet: PacketType) -> BoxedStrategy<Ack> {
+    (packet_identifier(), reason_code(side, packet), ack_properties(version))
         .prop_map(move |(packet_identifier, reason_code, properties)| match version {
             ProtocolVersion::V311 => Ack::new(packet_identifier, ReasonCode::SUCCESS),
             ProtocolVersion::V5 => Ack { packet_identifier, reason_code, properties },
@@ -220,7 +221,7 @@ fn subscribe_filter(v5: bool) -> impl Strategy<Value = SubscribeFilter> {
 }
 
 fn suback(version: ProtocolVersion) -> BoxedStrategy<Suback> {
-    (packet_identifier(), vec(reason_code(PacketType::Suback), 1..5), ack_properties(version))
+    (packet_identifier(), vec(reason_code(Side::Client, PacketType::Suback), 1..5), ack_properties(version))
         .prop_map(move |(packet_identifier, mut reason_codes, properties)| {
             if version == ProtocolVersion::V311 {
                 reason_codes.iter_mut().filter(|code| code.is_error()).for_each(|code| {
@@ -243,7 +244,7 @@ fn unsubscribe(version: ProtocolVersion) -> BoxedStrategy<Unsubscribe> {
 }
 
 fn unsuback(version: ProtocolVersion) -> BoxedStrategy<Unsuback> {
-    (packet_identifier(), vec(reason_code(PacketType::Unsuback), 1..5), ack_properties(version))
+    (packet_identifier(), vec(reason_code(Side::Client, PacketType::Unsuback), 1..5), ack_properties(version))
         .prop_map(move |(packet_identifier, reason_codes, properties)| {
             let reason_codes = if version == ProtocolVersion::V5 { reason_codes } else { Vec::new() };
             Unsuback { packet_identifier, reason_codes, properties }
@@ -253,7 +254,7 @@ fn unsuback(version: ProtocolVersion) -> BoxedStrategy<Unsuback> {
 
 fn disconnect(side: Side) -> impl Strategy<Value = Disconnect> {
     let strings = (of(string()), user_properties(), of(string()));
-    (reason_code(PacketType::Disconnect), of(any::<u32>()), strings)
+    (reason_code(side, PacketType::Disconnect), of(any::<u32>()), strings)
         .prop_map(|(reason_code, session_expiry_interval, strings)| Disconnect {
             reason_code,
             session_expiry_interval,
@@ -264,9 +265,6 @@ fn disconnect(side: Side) -> impl Strategy<Value = Disconnect> {
         .prop_map(move |mut disconnect| {
             if side == Side::Client {
                 disconnect.session_expiry_interval = None;
-                if disconnect.reason_code == ReasonCode::DISCONNECT_WITH_WILL_MESSAGE {
-                    disconnect.reason_code = ReasonCode::SERVER_SHUTTING_DOWN;
-                }
             }
             disconnect
         })
@@ -297,10 +295,15 @@ fn into_auth(auth: Auth) -> Packet {
     Packet::Auth(Box::new(auth))
 }
 
-fn reason_code(packet: PacketType) -> impl Strategy<Value = ReasonCode> + Clone {
+/// What this side accepts from the other.
+fn reason_code(side: Side, packet: PacketType) -> impl Strategy<Value = ReasonCode> + Clone {
+    let foreign = |code: &ReasonCode| match side {
+        Side::Server => code.is_only_for_servers_in(packet),
+        Side::Client => code.is_only_for_clients_in(packet),
+    };
     let codes: Vec<ReasonCode> = (0..=255)
         .filter_map(|value| ReasonCode::try_from(value).ok())
-        .filter(|code| code.is_allowed_in(packet))
+        .filter(|code| code.is_allowed_in(packet) && !foreign(code))
         .collect();
     proptest::sample::select(codes)
 }
