@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::SharedStrategy;
-use crate::packet::QoS;
+use crate::packet::{QoS, ReasonCode};
 use crate::session::Overflow;
+use crate::topic::{MAX_TOPIC_BYTES, TopicFilter, TopicName};
 
 /// What an operator may set; the units are in the names or the comments.
 #[derive(Clone, Debug)]
@@ -13,6 +14,12 @@ pub struct Options {
     pub maximum_qos: QoS,
     /// Whether messages may be retained.
     pub retain_available: bool,
+    /// Whether a Topic Filter may contain wildcards.
+    pub wildcard_subscription_available: bool,
+    /// Whether subscriptions may be shared.
+    pub shared_subscription_available: bool,
+    /// Whether a SUBSCRIBE may carry a Subscription Identifier.
+    pub subscription_identifiers_available: bool,
     /// Bytes of the largest packet that is accepted, fixed header included.
     pub maximum_packet_size: u32,
     /// Bytes of the largest packet before CONNECT was answered.
@@ -24,6 +31,8 @@ pub struct Options {
     /// How many topics have an alias at a time towards a client that takes as many; 0: none. Each costs at most
     /// 1 KiB and a little while the connection lasts.
     pub outgoing_topic_alias_maximum: u16,
+    /// Seconds; the shortest keep-alive, for MQTT 5.0 clients that ask for one, as for `maximum_keep_alive`.
+    pub minimum_keep_alive: u16,
     /// Seconds; the longest keep-alive. An MQTT 5.0 client that asks for more, or for none, gets this one;
     /// MQTT 3.1.1 clients get what they ask for, as they cannot be told. 0: as the client asks.
     pub maximum_keep_alive: u16,
@@ -41,6 +50,8 @@ pub struct Options {
     pub maximum_inflight: u16,
     /// Subscriptions of a session.
     pub maximum_subscriptions: usize,
+    /// Bytes of a Topic Name, or of a Topic Filter with its `$share` and ShareName.
+    pub maximum_topic_length: usize,
     /// Levels of a Topic Name or Topic Filter. Deep ones cost memory and time for every level.
     pub maximum_topic_levels: usize,
     /// Which member of a Shared Subscription gets a message.
@@ -63,11 +74,15 @@ impl Default for Options {
         Options {
             maximum_qos: QoS::ExactlyOnce,
             retain_available: true,
+            wildcard_subscription_available: true,
+            shared_subscription_available: true,
+            subscription_identifiers_available: true,
             maximum_packet_size: 1024 * 1024,
             maximum_connect_size: 64 * 1024,
             receive_maximum: 256,
             topic_alias_maximum: 16,
             outgoing_topic_alias_maximum: 16,
+            minimum_keep_alive: 0,
             maximum_keep_alive: 0,
             maximum_session_expiry: 7 * 24 * 3600,
             maximum_queued_messages: 10_000,
@@ -75,6 +90,7 @@ impl Default for Options {
             overflow: Overflow::DropNewest,
             maximum_inflight: 256,
             maximum_subscriptions: 10_000,
+            maximum_topic_length: MAX_TOPIC_BYTES,
             maximum_topic_levels: 128,
             shared_subscription_strategy: SharedStrategy::RoundRobin,
             maximum_retained_messages: 1_000_000,
@@ -83,5 +99,27 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+impl Options {
+    /// Why subscriptions of this kind are not available, where they are not.
+    pub(crate) fn unavailable(&self, filter: &TopicFilter) -> Option<ReasonCode> {
+        if filter.share_name().is_some() && !self.shared_subscription_available {
+            return Some(ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED);
+        }
+        let unavailable = filter.has_wildcard() && !self.wildcard_subscription_available;
+        unavailable.then_some(ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED)
+    }
+
+    /// Whether a Topic Name is neither too long nor too deep.
+    pub(crate) fn accepts_name(&self, name: &TopicName) -> bool {
+        name.as_str().len() <= self.maximum_topic_length && name.levels().count() <= self.maximum_topic_levels
+    }
+
+    /// The same for a Topic Filter.
+    pub(crate) fn accepts_filter(&self, filter: &TopicFilter) -> bool {
+        filter.as_str().len() <= self.maximum_topic_length
+            && filter.levels().count() <= self.maximum_topic_levels
     }
 }

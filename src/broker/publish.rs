@@ -41,7 +41,8 @@ impl Broker {
             }
         };
         let refused = |reason| Published { reason, reply: None, failed: false };
-        if message.topic.levels().count() > self.options.maximum_topic_levels {
+        if !self.options.accepts_name(&message.topic) {
+            self.statistics.topics_refused.count();
             return Published { reply, ..refused(ReasonCode::TOPIC_NAME_INVALID) };
         }
         if let Err(reason) = self.authorize_publish(client, &message, cache, now).await {

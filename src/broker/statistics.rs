@@ -48,6 +48,14 @@ counters! {
     stopped_by_hook,
     /// Retained messages refused because there are too many.
     retained_refused,
+    /// Messages and filters refused because of `maximum-topic-length` or `maximum-topic-levels`.
+    topics_refused,
+    /// Filters refused, or connections ended, because subscriptions of their kind are not available.
+    subscriptions_unavailable,
+    /// Subscriptions refused because of `maximum-subscriptions`.
+    subscriptions_refused,
+    /// Connections refused because of `maximum-sessions`.
+    sessions_refused,
     /// Connections that were accepted.
     connections_accepted,
     /// Connections closed before any session was opened: time-out, malformed or refused CONNECT.

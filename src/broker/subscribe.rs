@@ -106,6 +106,10 @@ impl Attachment {
         cache: &mut AuthorizationCache,
         now: Timestamp,
     ) -> ReasonCode {
+        if let Some(reason) = self.broker.options.unavailable(&request.filter) {
+            self.broker.statistics.subscriptions_unavailable.count();
+            return reason;
+        }
         let asked = request.filter.clone();
         let mut routes = true;
         match verdict {
@@ -123,7 +127,8 @@ impl Attachment {
         if let Err(reason) = self.broker.authorize(context, cache, now).await {
             return failure(reason);
         }
-        if request.filter.levels().count() > self.broker.options.maximum_topic_levels {
+        if !self.broker.options.accepts_filter(&request.filter) {
+            self.broker.statistics.topics_refused.count();
             return ReasonCode::TOPIC_FILTER_INVALID;
         }
         let granted = ReasonCode::from(request.maximum_qos);
@@ -154,6 +159,7 @@ impl Attachment {
             }
             let known = state.session.subscriptions.get(&asked).is_some();
             if !known && state.session.subscriptions.len() >= maximum {
+                self.broker.statistics.subscriptions_refused.count();
                 return Err(ReasonCode::QUOTA_EXCEEDED);
             }
             let replaced = state.session.subscriptions.insert(asked, filter.clone(), subscription);

@@ -6,6 +6,7 @@ use super::section::Section;
 use crate::broker::{Options, SharedStrategy};
 use crate::packet::QoS;
 use crate::session::{LARGEST_WINDOW, Overflow};
+use crate::topic::MAX_TOPIC_BYTES;
 
 /// The fixed header and the largest remaining length that MQTT can express [MQTT-1.5.5].
 const LARGEST_PACKET: u64 = 268_435_455 + 5;
@@ -27,6 +28,11 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
         _ => Some(QoS::ExactlyOnce),
     });
     section.set("retain-available", &mut o.retain_available, |v| v.boolean());
+    section.set("wildcard-subscription-available", &mut o.wildcard_subscription_available, |v| v.boolean());
+    section.set("shared-subscription-available", &mut o.shared_subscription_available, |v| v.boolean());
+    section.set("subscription-identifiers-available", &mut o.subscription_identifiers_available, |v| {
+        v.boolean()
+    });
     section.set("maximum-packet-size", &mut o.maximum_packet_size, |v| v.size(128..=LARGEST_PACKET));
     section.set("maximum-connect-size", &mut o.maximum_connect_size, |v| v.size(128..=LARGEST_PACKET));
     section.set("receive-maximum", &mut o.receive_maximum, |v| v.integer(1..=65_535));
@@ -34,6 +40,13 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section
         .set("outgoing-topic-alias-maximum", &mut o.outgoing_topic_alias_maximum, |v| v.integer(0..=65_535));
     section.set("maximum-keep-alive", &mut o.maximum_keep_alive, |v| v.seconds(0..=65_535));
+    let longest = o.maximum_keep_alive;
+    section.set("minimum-keep-alive", &mut o.minimum_keep_alive, |v| match v.seconds(0..=65_535)? {
+        shortest if longest > 0 && shortest > longest => {
+            v.problem("must not be longer than `maximum-keep-alive`")
+        }
+        shortest => Some(shortest),
+    });
     section
         .set("maximum-session-expiry", &mut o.maximum_session_expiry, |v| v.seconds(0..=u64::from(u32::MAX)));
     section.set("maximum-queued-messages", &mut o.maximum_queued_messages, |v| v.integer(1..=MAXIMUM_COUNT));
@@ -43,6 +56,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     });
     section.set("maximum-inflight", &mut o.maximum_inflight, |v| v.integer(1..=u64::from(LARGEST_WINDOW)));
     section.set("maximum-subscriptions", &mut o.maximum_subscriptions, |v| v.integer(1..=MAXIMUM_COUNT));
+    section.set("maximum-topic-length", &mut o.maximum_topic_length, |v| v.size(1..=MAX_TOPIC_BYTES as u64));
     section.set("maximum-topic-levels", &mut o.maximum_topic_levels, |v| v.integer(1..=65_536));
     section.set("shared-subscription-strategy", &mut o.shared_subscription_strategy, |v| v.choice(&SHARED));
     section

@@ -74,8 +74,36 @@ where
     }
 }
 
-/// Only the client's part has a time-out: hooks have deadlines of their own.
+/// Tells a client that there are too many. The limit is one of quantity, for which CONNACK has 0x97; 0x9F is about
+/// how fast they come.
+pub(super) async fn turn_away<S>(stream: &mut S, broker: &Arc<Broker>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let refused = tokio::select! {
+        biased;
+        connect = receive_connect(stream, broker) => connect.map_or_else(|refused| refused, |(connect, _)| {
+            let why = "as many connections as `maximum-connections` allows";
+            let refused = Refused::with(connect.protocol_version, ReasonCode::QUOTA_EXCEEDED, why);
+            Refused { maximum_packet_size: connect.maximum_packet_size, ..refused }
+        }),
+        () = broker.shutting_down() => Refused::silently("the server shuts down"),
+    };
+    let _ = timeout(FAREWELL, refuse(stream, refused, broker)).await;
+}
+
 async fn greet<S>(stream: &mut S, peer: &Peer, broker: &Arc<Broker>) -> Result<Accepted, Refused>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let (connect, input) = receive_connect(stream, broker).await?;
+    let maximum_packet_size = connect.maximum_packet_size;
+    let refused = |refused| Refused { maximum_packet_size, ..refused };
+    admit(connect, input, peer, broker).await.map_err(refused)
+}
+
+/// Only the client's part has a time-out: hooks have deadlines of their own.
+async fn receive_connect<S>(stream: &mut S, broker: &Broker) -> Result<(Connect, Input), Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -83,9 +111,7 @@ where
     let connect = timeout(broker.options().connect_timeout, read_connect(stream, &mut input))
         .await
         .unwrap_or_else(|_| Err(Refused::silently("no CONNECT in time")))?;
-    let maximum_packet_size = connect.maximum_packet_size;
-    let refused = |refused| Refused { maximum_packet_size, ..refused };
-    admit(connect, input, peer, broker).await.map_err(refused)
+    Ok((connect, input))
 }
 
 /// Hook, session; CONNACK stands in the output.
@@ -126,6 +152,7 @@ async fn admit(
     };
     let Opened { attachment, session_present, due_will } = broker.open(request).map_err(|error| {
         let OpenError::TooManySessions = error;
+        broker.statistics().sessions_refused.count();
         refuse(ReasonCode::QUOTA_EXCEEDED, &error.to_string())
     })?;
     connack.session_present = session_present;
@@ -179,6 +206,11 @@ fn check_client_identifier(connect: &Connect) -> Result<(), Refused> {
 fn check_will(connect: &Connect, broker: &Broker) -> Result<(), Refused> {
     let Some(will) = &connect.will else { return Ok(()) };
     let refuse = |reason: ReasonCode| Err(Refused::with(connect.protocol_version, reason, reason.name()));
+    let topic = TopicName::try_from(will.topic.clone());
+    if !topic.is_ok_and(|topic| broker.options().accepts_name(&topic)) {
+        broker.statistics().topics_refused.count();
+        return refuse(ReasonCode::TOPIC_NAME_INVALID);
+    }
     if will.qos > broker.options().maximum_qos {
         // [MQTT-3.2.2-12]
         return refuse(ReasonCode::QOS_NOT_SUPPORTED);

@@ -75,10 +75,19 @@ where
         verdicts: AuthorizationCache::default(),
         aliases: TopicAliases::new(broker.options().topic_alias_maximum),
         receive_maximum: accepted.receive_maximum,
+        unreleased: 0,
         session_expiry_cap: accepted.session_expiry_cap,
         asked_expiry_interval: accepted.asked_expiry_interval,
     };
     connection.run(accepted.due_will).await;
+}
+
+/// Tells a client for whom there is no room, and closes the connection.
+pub async fn turn_away<S>(mut stream: S, broker: Arc<Broker>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    handshake::turn_away(&mut stream, &broker).await;
 }
 
 struct Connection<S> {
@@ -86,8 +95,10 @@ struct Connection<S> {
     attachment: Attachment,
     verdicts: AuthorizationCache,
     aliases: TopicAliases,
-    /// How many QoS 2 messages the client may leave unreleased.
+    /// How many QoS 1 and 2 messages the client may have in flight.
     receive_maximum: NonZeroU16,
+    /// QoS 2 messages of this connection that it has not released. Those of QoS 1 are answered one by one.
+    unreleased: u16,
     /// Seconds; also for what DISCONNECT asks for.
     session_expiry_cap: u32,
     /// Seconds; what CONNECT asked for.
@@ -207,7 +218,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let id = ack.packet_identifier;
         let reason = match self.attachment.release(id) {
             None => return Err(Ended::by_broker(&End::Takeover)),
-            Some(true) => ReasonCode::SUCCESS,
+            Some(true) => {
+                self.unreleased = self.unreleased.saturating_sub(1);
+                ReasonCode::SUCCESS
+            }
             Some(false) => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
         };
         self.io.output.pubcomp(id, reason);

@@ -31,6 +31,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         {
             return Ok(());
         }
+        if publish.qos == QoS::AtLeastOnce && self.unreleased >= self.receive_maximum.get() {
+            // Messages of QoS 2 and of QoS 1 share the quota [MQTT-3.3.4-7].
+            return Err(Ended::refused(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
+        }
         self.attachment.broker().statistics().messages_received.count();
         let (qos, message) = (publish.qos, self.message(topic, publish));
         let client = self.attachment.client();
@@ -92,7 +96,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn is_fresh(&mut self, id: PacketIdentifier) -> Result<bool, Ended> {
         match self.attachment.receive(id, self.receive_maximum.get()) {
             None => Err(Ended::by_broker(&End::Takeover)),
-            Some(Received::Fresh) => Ok(true),
+            Some(Received::Fresh) => {
+                self.unreleased = self.unreleased.saturating_add(1);
+                Ok(true)
+            }
             Some(Received::Duplicate) => {
                 self.io.output.pubrec(id, ReasonCode::SUCCESS, None);
                 Ok(false)
@@ -132,8 +139,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             (QoS::AtLeastOnce, Some(id)) => self.io.output.puback(id, told, reply),
             (QoS::ExactlyOnce, Some(id)) => {
                 // A refused message does not use its identifier up [MQTT-4.3.3-9].
-                if told.is_error() {
-                    self.attachment.release(id);
+                if told.is_error() && self.attachment.release(id) == Some(true) {
+                    self.unreleased = self.unreleased.saturating_sub(1);
                 }
                 self.io.output.pubrec(id, told, reply);
             }

@@ -10,16 +10,23 @@ use super::output::legal;
 use super::{Connection, wait};
 use crate::broker::{Subscribed, Unsubscribed};
 use crate::hook::SubscriptionRequest;
-use crate::packet::{Packet, PacketType, Suback, Subscribe, Unsuback, Unsubscribe};
+use crate::packet::{
+    Packet, PacketType, ProtocolVersion, ReasonCode, Suback, Subscribe, Unsuback, Unsubscribe,
+};
 use crate::topic::TopicFilter;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Ended> {
         let identifier = subscribe.subscription_identifier.and_then(NonZeroU32::new);
+        if identifier.is_some() && !self.attachment.broker().options().subscription_identifiers_available {
+            return Err(self.unavailable(ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED));
+        }
         let mut requests = Vec::with_capacity(subscribe.subscriptions.len());
         for wanted in &subscribe.subscriptions {
+            let filter = filter(&wanted.filter)?;
+            self.check_available(&filter)?;
             requests.push(SubscriptionRequest {
-                filter: filter(&wanted.filter)?,
+                filter,
                 maximum_qos: wanted.qos,
                 no_local: wanted.no_local,
                 retain_as_published: wanted.retain_as_published,
@@ -35,6 +42,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let reason_codes = reason_codes.into_iter().map(|code| legal(code, PacketType::Suback)).collect();
         self.io.output.packet(&Packet::Suback(Suback { packet_identifier, reason_codes, properties }));
         ended.map_or(Ok(()), Err)
+    }
+
+    /// A client that was told in CONNACK breaks the protocol (MQTT 5.0, 3.2.2.3.11 to 3.2.2.3.13). MQTT 3.1.1
+    /// clients cannot be told: each such filter of theirs fails by itself.
+    fn check_available(&self, filter: &TopicFilter) -> Result<(), Ended> {
+        let reason = self.attachment.broker().options().unavailable(filter);
+        match reason.filter(|_| self.io.output.version() == ProtocolVersion::V5) {
+            Some(reason) => Err(self.unavailable(reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn unavailable(&self, reason: ReasonCode) -> Ended {
+        self.attachment.broker().statistics().subscriptions_unavailable.count();
+        Ended::refused(reason)
     }
 
     pub(super) async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Result<(), Ended> {

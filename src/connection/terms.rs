@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::output::texts;
-use crate::broker::Broker;
+use crate::broker::{Broker, Options};
 use crate::hook::{ClientInfo, ConnectOutcome, ConnectOverrides, Reply};
 use crate::packet::{Connack, Connect, ProtocolVersion, QoS, ReasonCode};
 use crate::session::NEVER_EXPIRES;
@@ -45,7 +45,7 @@ pub(super) fn settle(
     Terms {
         session_expiry: asked_expiry(connect).min(cap),
         session_expiry_cap: cap,
-        keep_alive: keep_alive(connect, overrides.server_keep_alive, options.maximum_keep_alive),
+        keep_alive: keep_alive(connect, overrides.server_keep_alive, options),
         receive_maximum: overrides.receive_maximum.and_then(NonZeroU16::new).map_or(ours, |it| it.min(ours)),
         maximum_packet_size: overrides
             .maximum_packet_size
@@ -67,14 +67,16 @@ pub(super) fn asked_expiry(connect: &Connect) -> u32 {
 }
 
 /// Seconds. MQTT 3.1.1 has no way to tell the client, so that it gets what it asked for.
-fn keep_alive(connect: &Connect, set: Option<u16>, maximum: u16) -> u16 {
+fn keep_alive(connect: &Connect, set: Option<u16>, options: &Options) -> u16 {
+    let Options { minimum_keep_alive: minimum, maximum_keep_alive: maximum, .. } = *options;
     let asked = connect.keep_alive;
     match (connect.protocol_version, set) {
         (ProtocolVersion::V311, _) => asked,
         (_, Some(set)) => set,
-        _ if maximum == 0 => asked,
+        // None, which is longer than any.
         _ if asked == 0 => maximum,
-        _ => asked.min(maximum),
+        _ if maximum == 0 => asked.max(minimum),
+        _ => asked.max(minimum).min(maximum),
     }
 }
 
@@ -117,6 +119,9 @@ pub(super) fn connack(connect: &Connect, terms: &Terms, broker: &Broker) -> Conn
         receive_maximum: Some(terms.receive_maximum),
         maximum_qos: (options.maximum_qos < QoS::ExactlyOnce).then_some(options.maximum_qos),
         retain_available: (!options.retain_available).then_some(false),
+        wildcard_subscription_available: (!options.wildcard_subscription_available).then_some(false),
+        shared_subscription_available: (!options.shared_subscription_available).then_some(false),
+        subscription_identifiers_available: (!options.subscription_identifiers_available).then_some(false),
         maximum_packet_size: Some(terms.maximum_packet_size),
         assigned_client_identifier: terms.assigned.then(|| terms.client.client_identifier.clone()),
         topic_alias_maximum: Some(options.topic_alias_maximum).filter(|&maximum| maximum > 0),

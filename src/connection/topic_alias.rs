@@ -17,7 +17,7 @@ impl TopicAliases {
         TopicAliases { maximum, topics: None }
     }
 
-    /// Whether an alias is within the Topic Alias Maximum [MQTT-3.2.2-17].
+    /// Whether an alias is within the Topic Alias Maximum [MQTT-3.2.2-17], [MQTT-3.2.2-18].
     pub(super) fn allows(&self, alias: NonZeroU16) -> bool {
         alias.get() <= self.maximum
     }

@@ -10,12 +10,15 @@ use tokio::time::sleep;
 
 use super::workers::Spawner;
 use crate::broker::Broker;
-use crate::connection::{Peer, serve};
+use crate::connection::{Peer, serve, turn_away};
 use crate::hook::ListenerPolicy;
 use crate::transport::tcp::TcpListener;
 
 /// How long accepting rests after an error that the next try would meet again, such as too many files.
 const REST: Duration = Duration::from_millis(100);
+
+/// How many clients of a listener are told at a time that there are too many. Those beyond are closed at once.
+const TURNED_AWAY: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerOptions {
@@ -55,6 +58,15 @@ impl ListenerOptions {
 /// Counts a connection for as long as it lives.
 struct Counted(Arc<AtomicUsize>);
 
+impl Counted {
+    /// None where there are as many already.
+    fn within(maximum: usize, count: &Arc<AtomicUsize>) -> Option<Counted> {
+        let counted = Counted(count.clone());
+        // Also where there are too many: dropping it counts back.
+        (count.fetch_add(1, Ordering::AcqRel) < maximum).then_some(counted)
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
@@ -70,6 +82,7 @@ pub(super) async fn accept(
     connections: Arc<AtomicUsize>,
 ) {
     let policy = options.policy();
+    let turned_away = Arc::new(AtomicUsize::new(0));
     loop {
         let (stream, address) = match socket.accept().await {
             Ok(accepted) => accepted,
@@ -79,13 +92,19 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        if connections.fetch_add(1, Ordering::AcqRel) >= broker.options().maximum_connections {
-            connections.fetch_sub(1, Ordering::AcqRel);
+        let maximum = broker.options().maximum_connections;
+        let Some(counted) = Counted::within(maximum, &connections) else {
             broker.statistics().connections_refused.count();
             tracing::debug!(listener = %options.name, peer = %address, "refused: as many connections as `maximum-connections` allows");
+            if let Some(counted) = Counted::within(TURNED_AWAY, &turned_away) {
+                let broker = broker.clone();
+                spawner.spawn(async move {
+                    refuse_socket(stream, broker).await;
+                    drop(counted);
+                });
+            }
             continue;
-        }
-        let counted = Counted(connections.clone());
+        };
         let peer = Peer { address: Some(address), listener: policy.clone() };
         let broker = broker.clone();
         spawner.spawn(async move {
@@ -99,5 +118,11 @@ async fn serve_socket(stream: StdStream, peer: Peer, broker: Arc<Broker>) {
     match TcpStream::from_std(stream) {
         Ok(stream) => serve(stream, peer, broker).await,
         Err(error) => tracing::warn!(%error, "could not register a connection"),
+    }
+}
+
+async fn refuse_socket(stream: StdStream, broker: Arc<Broker>) {
+    if let Ok(stream) = TcpStream::from_std(stream) {
+        turn_away(stream, broker).await;
     }
 }

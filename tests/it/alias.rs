@@ -51,8 +51,11 @@ async fn an_unknown_alias_ends_the_connection() {
 #[tokio::test]
 async fn an_alias_above_the_maximum_ends_the_connection_with_0x94() {
     // [MQTT-3.2.2-17], [MQTT-3.3.2-9]
-    let (_server, mut receiver, mut sender) = three_aliases().await;
+    let (server, mut receiver, mut sender) = three_aliases().await;
     sender.send(aliased("t", "x", 4)).await;
+    assert_eq!(sender.end().await, Some(ReasonCode::TOPIC_ALIAS_INVALID));
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    sender.send(aliased("", "x", 4)).await;
     assert_eq!(sender.end().await, Some(ReasonCode::TOPIC_ALIAS_INVALID));
     receiver.assert_silent().await;
 }

@@ -273,8 +273,10 @@ async fn as_many_sessions_as_allowed_and_no_more() {
     let _one = Client::connect(&server, connect(V5, "1")).await;
     let _two = Client::connect(&server, connect(V5, "2")).await;
     for version in versions {
+        // MQTT 3.1.1 has nothing nearer.
+        let told = if version == V5 { ReasonCode::QUOTA_EXCEEDED } else { ReasonCode::SERVER_UNAVAILABLE };
         let (_, connack) = Client::try_connect(&server, connect(version, "3")).await;
-        assert!(connack.reason_code.is_error(), "{version}");
+        assert_eq!(connack.reason_code, told, "{version}");
     }
     let _again = Client::connect(&server, connect(V5, "1")).await;
 }

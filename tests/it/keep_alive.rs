@@ -88,6 +88,44 @@ async fn the_servers_keep_alive_is_the_one_that_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_keep_alive_that_is_too_short_becomes_the_shortest() {
+    // [MQTT-3.2.2-21], [MQTT-3.2.2-22]
+    let shortest = Options { minimum_keep_alive: 20, ..Options::default() };
+    let both = Options { maximum_keep_alive: 40, ..shortest.clone() };
+    for (options, asked, told, seconds) in [
+        (&shortest, 1, Some(20), Some(30)),
+        (&shortest, 20, None, Some(30)),
+        (&shortest, 100, None, Some(150)),
+        // None at all is not short.
+        (&shortest, 0, None, None),
+        (&both, 1, Some(20), Some(30)),
+        (&both, 30, None, Some(45)),
+        (&both, 100, Some(40), Some(60)),
+        (&both, 0, Some(40), Some(60)),
+    ] {
+        let local = Local::with(options.clone());
+        let (mut client, connack) = local.try_connect(asking(V5, asked)).await;
+        assert_eq!(connack.server_keep_alive, told, "{asked}");
+        let begun = Instant::now();
+        match seconds {
+            Some(seconds) => {
+                client.receive_or_end_for(Duration::from_secs(1000)).await;
+                assert_eq!(begun.elapsed().as_secs(), seconds, "{asked}");
+            }
+            None => {
+                sleep(Duration::from_secs(100_000)).await;
+                client.ping().await;
+            }
+        }
+    }
+    // A 3.1.1 client cannot be told.
+    let mut client = Local::with(both).connect(asking(V311, 2)).await;
+    let begun = Instant::now();
+    assert_eq!(client.receive_or_end_for(Duration::from_secs(100)).await, None);
+    assert_eq!(begun.elapsed().as_secs(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_3_1_1_client_keeps_the_keep_alive_it_asked_for() {
     // A lower one was enforced against 3.1.1 clients, which cannot be told: they were cut off though they
     // kept to what they had agreed.

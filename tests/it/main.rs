@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abilities;
 mod alias;
 mod architecture;
 mod conformance;

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tidegate::broker::Options;
 use tidegate::hook::What;
 use tidegate::message::ApplicationMessage;
-use tidegate::packet::{Packet, ReasonCode, encode};
+use tidegate::packet::ReasonCode;
 use tidegate::server::{ListenerOptions, Server, StartError};
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::*;
@@ -71,26 +69,45 @@ async fn what_was_queued_before_shutdown_is_still_sent() {
 }
 
 #[tokio::test]
-async fn only_so_many_connections_are_accepted() {
+async fn only_so_many_connections_are_accepted_and_others_are_told() {
+    // MQTT 5.0, 3.2.2.2: 0x97, an administrative imposed limit has been exceeded
     let server = start_with(Options { maximum_connections: 2, ..Options::default() }).await;
     let first = Client::connect(&server, connect(V5, "1")).await;
     let mut second = Client::connect(&server, connect(V5, "2")).await;
-    let mut third = Client::open(&server, V5).await;
-    assert_eq!(third.last_packet().await, None);
+    for (version, told) in [(V5, ReasonCode::QUOTA_EXCEEDED), (V311, ReasonCode::SERVER_UNAVAILABLE)] {
+        // Also one with a session: it is not taken over by who is turned away.
+        let (mut third, connack) = Client::try_connect(&server, connect(version, "2")).await;
+        assert_eq!(connack.reason_code, told);
+        assert_eq!(third.end().await, None);
+    }
     second.ping().await;
     first.disconnect().await;
     // The place is free again, soon.
     loop {
-        let mut again = Client::open(&server, V5).await;
-        let mut bytes = BytesMut::new();
-        encode(&Packet::Connect(Box::new(connect(V5, "3"))), V5, &mut bytes).unwrap();
-        // The socket may be closed before it is written to.
-        let _ = again.stream.write_all(&bytes).await;
-        if matches!(again.receive_or_end().await, Some(Packet::Connack(_))) {
+        let (_, connack) = Client::try_connect(&server, connect(V5, "3")).await;
+        if connack.reason_code == ReasonCode::SUCCESS {
             break;
         }
     }
-    assert!(server.statistics().connections_refused >= 1);
+    assert!(server.statistics().connections_refused >= 2);
+}
+
+#[tokio::test]
+async fn those_who_are_to_be_told_that_there_is_no_room_are_bounded_too() {
+    let server = start_with(Options { maximum_connections: 1, ..Options::default() }).await;
+    let mut first = Client::connect(&server, connect(V5, "1")).await;
+    // They say nothing, and wait.
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(Client::open(&server, V5).await);
+    }
+    let mut closed = Client::open(&server, V5).await;
+    assert_eq!(closed.last_packet().await, None);
+    first.ping().await;
+    // They do not hold up the end.
+    let begun = std::time::Instant::now();
+    within(server.shutdown()).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
