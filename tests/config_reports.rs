@@ -83,7 +83,15 @@ fn every_value_reaches_its_option() {
         retain-available = false
         maximum-packet-size = "2MiB"
         maximum-connect-size = 4096
+        minimum-keep-alive = "5s"
         maximum-keep-alive = "30m"
+        wildcard-subscription-available = false
+        shared-subscription-available = false
+        subscription-identifiers-available = false
+        outgoing-topic-alias-maximum = 3
+        maximum-topic-length = "1KiB"
+        response-information = "answers/{client-id}"
+        validate-payload-format = true
         maximum-session-expiry = "2h"
         connect-timeout = "1500ms"
         [log]
@@ -99,12 +107,40 @@ fn every_value_reaches_its_option() {
     assert!(!config.broker.retain_available);
     assert_eq!(config.broker.maximum_packet_size, 2 * 1024 * 1024);
     assert_eq!(config.broker.maximum_connect_size, 4096);
-    assert_eq!(config.broker.maximum_keep_alive, 1800);
+    assert_eq!((config.broker.minimum_keep_alive, config.broker.maximum_keep_alive), (5, 1800));
+    assert!(!config.broker.wildcard_subscription_available);
+    assert!(!config.broker.shared_subscription_available);
+    assert!(!config.broker.subscription_identifiers_available);
+    assert_eq!(config.broker.outgoing_topic_alias_maximum, 3);
+    assert_eq!(config.broker.maximum_topic_length, 1024);
+    assert_eq!(config.broker.response_information.as_deref(), Some("answers/{client-id}"));
+    assert!(config.broker.validate_payload_format);
     assert_eq!(config.broker.maximum_session_expiry, 7200);
     assert_eq!(config.broker.connect_timeout, Duration::from_millis(1500));
     assert_eq!((config.log.level, config.log.format), (Level::Debug, LogFormat::Json));
     assert_eq!(config.plugins_options.cache, Some(PathBuf::from("cache")));
     assert!(!config.plugins_options.reload);
+}
+
+#[test]
+fn what_the_broker_cannot_offer_is_explained() {
+    assert_eq!(
+        report(
+            "[broker]\nminimum-keep-alive = \"2m\"\nmaximum-keep-alive = \"1m\"\n\
+             maximum-topic-length = 65_536\noutgoing-topic-alias-maximum = 65_536\n\
+             response-information = \"a\\u0000b\"\nvalidate-payload-format = 1\n"
+        ),
+        "t.toml:2: broker.minimum-keep-alive: must not be longer than `maximum-keep-alive`\n\
+         t.toml:4: broker.maximum-topic-length: must be from 1B to 65535B\n\
+         t.toml:5: broker.outgoing-topic-alias-maximum: must be from 0 to 65535\n\
+         t.toml:6: broker.response-information: must not contain the null character\n\
+         t.toml:7: broker.validate-payload-format: expects `true` or `false`, found a whole number\n\
+         5 problems in the configuration"
+    );
+    let long = format!("[broker]\nresponse-information = \"{}\"\n", "x".repeat(65_536));
+    assert!(report(&long).contains("must have at most 65535 bytes"));
+    // Without a longest keep-alive any is short enough.
+    assert!(parse("[broker]\nminimum-keep-alive = \"2m\"\n").is_ok());
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
+
 use super::SharedStrategy;
-use crate::packet::{QoS, ReasonCode};
+use crate::packet::{PublishProperties, QoS, ReasonCode};
 use crate::session::Overflow;
 use crate::topic::{MAX_TOPIC_BYTES, TopicFilter, TopicName};
 
@@ -62,6 +64,11 @@ pub struct Options {
     pub maximum_sessions: usize,
     /// Network connections in all.
     pub maximum_connections: usize,
+    /// What MQTT 5.0 clients that ask for Response Information get, with their Client Identifier in the place of
+    /// `{client-id}`; at most 65,535 bytes with that.
+    pub response_information: Option<ByteString>,
+    /// Whether a payload that is said to be UTF-8 must be.
+    pub validate_payload_format: bool,
     /// From accept to the end of CONNECT.
     pub connect_timeout: Duration,
     /// How long a client that does not read may hold up the end of its own connection, and how long a
@@ -96,6 +103,8 @@ impl Default for Options {
             maximum_retained_messages: 1_000_000,
             maximum_sessions: 1_000_000,
             maximum_connections: 100_000,
+            response_information: None,
+            validate_payload_format: false,
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
         }
@@ -103,6 +112,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether a payload is what its Payload Format Indicator says, as far as that is to be looked at.
+    pub(crate) fn accepts_payload(&self, payload: &[u8], properties: Option<&PublishProperties>) -> bool {
+        let is_text = || properties.is_some_and(|it| it.payload_format_indicator == Some(true));
+        !self.validate_payload_format || !is_text() || std::str::from_utf8(payload).is_ok()
+    }
+
     /// Why subscriptions of this kind are not available, where they are not.
     pub(crate) fn unavailable(&self, filter: &TopicFilter) -> Option<ReasonCode> {
         if filter.share_name().is_some() && !self.shared_subscription_available {

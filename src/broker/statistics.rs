@@ -50,6 +50,8 @@ counters! {
     retained_refused,
     /// Messages and filters refused because of `maximum-topic-length` or `maximum-topic-levels`.
     topics_refused,
+    /// Messages and Wills whose payload is not the UTF-8 that it is said to be.
+    payloads_refused,
     /// Filters refused, or connections ended, because subscriptions of their kind are not available.
     subscriptions_unavailable,
     /// Subscriptions refused because of `maximum-subscriptions`.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::section::Section;
+use bytestring::ByteString;
+
+use super::section::{Entry, Section};
 use crate::broker::{Options, SharedStrategy};
 use crate::packet::QoS;
 use crate::session::{LARGEST_WINDOW, Overflow};
@@ -63,6 +65,8 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
         .set("maximum-retained-messages", &mut o.maximum_retained_messages, |v| v.integer(0..=MAXIMUM_COUNT));
     section.set("maximum-sessions", &mut o.maximum_sessions, |v| v.integer(1..=MAXIMUM_COUNT));
     section.set("maximum-connections", &mut o.maximum_connections, |v| v.integer(1..=MAXIMUM_COUNT));
+    section.set("response-information", &mut o.response_information, |v| response_information(v).map(Some));
+    section.set("validate-payload-format", &mut o.validate_payload_format, |v| v.boolean());
     section.set("connect-timeout", &mut o.connect_timeout, |v| v.duration(SHORTEST..=LONGEST));
     section.set("write-timeout", &mut o.write_timeout, |v| v.duration(SHORTEST..=LONGEST));
     section.finish();
@@ -71,3 +75,15 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
 
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(3600);
+
+/// What fits into a UTF-8 Encoded String [MQTT-1.5.4-2].
+fn response_information(entry: &Entry<'_, '_>) -> Option<ByteString> {
+    let text = entry.text()?;
+    if text.contains('\0') {
+        return entry.problem("must not contain the null character");
+    }
+    if text.len() > usize::from(u16::MAX) {
+        return entry.problem("must have at most 65535 bytes");
+    }
+    Some(text.to_owned().into())
+}

@@ -211,6 +211,11 @@ fn check_will(connect: &Connect, broker: &Broker) -> Result<(), Refused> {
         broker.statistics().topics_refused.count();
         return refuse(ReasonCode::TOPIC_NAME_INVALID);
     }
+    if !broker.options().accepts_payload(&will.payload, will.properties.as_deref()) {
+        // MQTT 5.0, 3.1.3.2.3
+        broker.statistics().payloads_refused.count();
+        return refuse(ReasonCode::PAYLOAD_FORMAT_INVALID);
+    }
     if will.qos > broker.options().maximum_qos {
         // [MQTT-3.2.2-12]
         return refuse(ReasonCode::QOS_NOT_SUPPORTED);

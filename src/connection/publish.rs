@@ -36,6 +36,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Err(Ended::refused(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
         }
         self.attachment.broker().statistics().messages_received.count();
+        if !self.accepts_payload(&publish) {
+            return self.refuse_payload(publish.qos, id);
+        }
         let (qos, message) = (publish.qos, self.message(topic, publish));
         let client = self.attachment.client();
         let answer = self.attachment.broker().publish(Some(client), message, &mut self.verdicts);
@@ -71,6 +74,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Err(Ended::refused(ReasonCode::RETAIN_NOT_SUPPORTED));
         }
         Ok(())
+    }
+
+    fn accepts_payload(&self, publish: &Publish) -> bool {
+        let options = self.attachment.broker().options();
+        options.accepts_payload(&publish.payload, publish.properties.as_deref())
+    }
+
+    /// In the acknowledgement, or where there is none in DISCONNECT (MQTT 5.0, 3.3.2.3.2).
+    fn refuse_payload(&mut self, qos: QoS, id: Option<PacketIdentifier>) -> Result<(), Ended> {
+        self.attachment.broker().statistics().payloads_refused.count();
+        let reason = ReasonCode::PAYLOAD_FORMAT_INVALID;
+        if qos == QoS::AtMostOnce {
+            return Err(Ended::refused(reason));
+        }
+        self.answer(qos, id, Published { reason, reply: None })
     }
 
     /// The topic, given or by its alias.

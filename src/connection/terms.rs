@@ -126,8 +126,17 @@ pub(super) fn connack(connect: &Connect, terms: &Terms, broker: &Broker) -> Conn
         assigned_client_identifier: terms.assigned.then(|| terms.client.client_identifier.clone()),
         topic_alias_maximum: Some(options.topic_alias_maximum).filter(|&maximum| maximum > 0),
         server_keep_alive: (terms.keep_alive != connect.keep_alive).then_some(terms.keep_alive),
+        response_information: response_information(connect, terms, options),
         reason_string,
         user_properties,
         ..Connack::default()
     }
+}
+
+/// Only for who asked for it [MQTT-3.1.2-28].
+fn response_information(connect: &Connect, terms: &Terms, options: &Options) -> Option<ByteString> {
+    let text = options.response_information.as_ref().filter(|_| connect.request_response_information)?;
+    let text = text.replace("{client-id}", &terms.client.client_identifier);
+    // A Client Identifier can be as long as a string can.
+    (text.len() <= usize::from(u16::MAX)).then(|| text.into())
 }

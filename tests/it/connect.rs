@@ -279,4 +279,43 @@ async fn as_many_sessions_as_allowed_and_no_more() {
         assert_eq!(connack.reason_code, told, "{version}");
     }
     let _again = Client::connect(&server, connect(V5, "1")).await;
+    assert_eq!(server.statistics().sessions_refused, 2);
+}
+
+#[tokio::test]
+async fn response_information_is_told_to_who_asks_for_it() {
+    // [MQTT-3.1.2-28]
+    let text = |text: &'static str| Some(bytestring::ByteString::from_static(text));
+    for (option, name, expected) in [
+        (None, "a", None),
+        (text("answers"), "a", text("answers")),
+        (text("{client-id}/{client-id}/"), "a", text("a/a/")),
+    ] {
+        let server = start_with(Options { response_information: option, ..Options::default() }).await;
+        for (version, asks) in [(V5, true), (V5, false), (V311, true)] {
+            let request = Connect { request_response_information: asks, ..connect(version, name) };
+            let (_, connack) = Client::try_connect(&server, request).await;
+            let expected = expected.clone().filter(|_| asks && version == V5);
+            assert_eq!(connack.response_information, expected, "{version} {asks}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn response_information_has_the_name_that_a_client_was_given() {
+    let response_information = Some("answers/{client-id}".into());
+    let server = start_with(Options { response_information, ..Options::default() }).await;
+    let asks = |name: &str| Connect { request_response_information: true, ..connect(V5, name) };
+    let (_, connack) = Client::try_connect(&server, asks("")).await;
+    let name = connack.assigned_client_identifier.unwrap();
+    assert_eq!(connack.response_information, Some(format!("answers/{name}").into()));
+    // With a name that long it would not fit into a string: it is left out, and the client is let in.
+    let options = Options {
+        response_information: Some("{client-id}{client-id}".into()),
+        maximum_connect_size: 100_000,
+        ..Options::default()
+    };
+    let server = start_with(options).await;
+    let (_, connack) = Client::try_connect(&server, asks(&"n".repeat(40_000))).await;
+    assert_eq!((connack.reason_code, connack.response_information), (ReasonCode::SUCCESS, None));
 }

@@ -27,6 +27,7 @@ mod known_faults;
 mod malformed;
 mod outgoing_alias;
 mod packet_size;
+mod payload_format;
 mod problem_information;
 mod qos;
 mod real_clients;
