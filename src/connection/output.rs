@@ -381,9 +381,7 @@ fn give_back(mut buffer: BytesMut) {
 /// A Reason Code that we may send in the packet: a hook can answer with any.
 pub(super) fn legal(reason: ReasonCode, packet: PacketType) -> ReasonCode {
     match reason {
-        // Normal disconnection is the client's to say [MQTT-3.14.2-1].
-        reason if !reason.is_error() && packet == PacketType::Disconnect => ReasonCode::ADMINISTRATIVE_ACTION,
-        reason if reason.is_allowed_in(packet) => reason,
+        reason if reason.is_allowed_in(packet) && !reason.is_only_for_clients_in(packet) => reason,
         reason if reason.is_error() => ReasonCode::UNSPECIFIED_ERROR,
         _ => ReasonCode::SUCCESS,
     }

@@ -124,8 +124,7 @@ impl ReasonCode {
         }
     }
 
-    /// The same for a Client. That a Normal disconnection is one too is only asked of what we send: some Servers
-    /// say it.
+    /// The same for a Client.
     pub fn is_only_for_clients_in(self, packet: PacketType) -> bool {
         packet == PacketType::Disconnect && self == ReasonCode::DISCONNECT_WITH_WILL_MESSAGE
     }
