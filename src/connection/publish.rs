@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if qos == QoS::AtMostOnce {
             return Err(Ended::refused(reason));
         }
-        self.answer(qos, id, Published { reason, reply: None })
+        self.answer(qos, id, Published { reason, reply: None, failed: false })
     }
 
     /// The topic, given or by its alias.
