@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Numbered statements of Appendix B of each version.
 const STATEMENTS: [(&str, usize); 2] = [("## MQTT 5.0", 251), ("## MQTT 3.1.1", 141)];
-const FAULTS: &str = "## Known faults of other brokers";
+/// The other tables: three columns, the last with tests.
+const LISTS: [&str; 2] = ["## Known faults of other brokers", "## Reason Codes that end a connection"];
 
 /// Where tests live.
 const FOLDERS: [&str; 3] = ["src", "tests", "plugins"];
@@ -150,7 +151,7 @@ fn every_numbered_statement_of_both_versions_has_a_row() {
 fn every_test_that_is_named_exists() {
     let tests: BTreeSet<String> = tests().into_iter().map(|test| test.path).collect();
     let document = document();
-    let headings = STATEMENTS.iter().map(|(heading, _)| *heading).chain([FAULTS]);
+    let headings = STATEMENTS.iter().map(|(heading, _)| *heading).chain(LISTS);
     let named = headings.flat_map(|heading| rows(&document, heading));
     let mut missing = BTreeSet::new();
     for row in named {
@@ -173,11 +174,13 @@ fn every_statement_that_binds_the_server_has_a_test_or_a_reason() {
 }
 
 #[test]
-fn every_known_fault_has_a_test() {
-    let faults = rows(&document(), FAULTS);
-    assert!(faults.len() > 10);
-    for row in faults {
-        assert!(row.len() == 3 && !paths(&row[2]).is_empty(), "{row:?}");
+fn every_known_fault_and_every_reason_code_has_a_test() {
+    for heading in LISTS {
+        let rows = rows(&document(), heading);
+        assert!(rows.len() > 10, "{heading}");
+        for row in rows {
+            assert!(row.len() == 3 && !paths(&row[2]).is_empty(), "{row:?}");
+        }
     }
 }
 
