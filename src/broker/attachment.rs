@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::Broker;
 use super::registry::DueWill;
 use super::session_entry::{EntryState, SessionEntry};
+use super::statistics::Count;
 use crate::hook::{ClientInfo, DisconnectCause, DropCause, What};
 use crate::message::Timestamp;
 use crate::packet::{PacketIdentifier, ReasonCode};
@@ -131,15 +132,19 @@ impl Attachment {
         mut send: impl FnMut(Outgoing<'_>) -> bool,
     ) {
         let mut dropped = Vec::new();
-        self.with_session(|session| {
+        let begins_to_wait = self.with_state(|state| {
             while let Some(outgoing) =
-                session.next_outgoing(now, &fits, |delivery, why| dropped.push((delivery, why)))
+                state.session.next_outgoing(now, &fits, |delivery, why| dropped.push((delivery, why)))
             {
                 if !send(outgoing) {
                     break;
                 }
             }
+            state.begins_to_wait()
         });
+        if begins_to_wait == Some(true) {
+            self.broker.counters.count(Count::LimitInflight);
+        }
         for (delivery, why) in dropped {
             self.broker.dropped(&self.entry.client_identifier, &delivery, why);
         }
@@ -243,12 +248,12 @@ impl Broker {
     /// Counts a message that did not reach its receiver, and tells the observers.
     pub(super) fn dropped(&self, client_identifier: &ByteString, delivery: &Delivery, why: Dropped) {
         let (counter, cause) = match why {
-            Dropped::QueueFull => (&self.statistics.dropped_queue_full, DropCause::QueueFull),
-            Dropped::Expired => (&self.statistics.dropped_expired, DropCause::Expired),
-            Dropped::TooLarge => (&self.statistics.dropped_too_large, DropCause::TooLarge),
-            Dropped::Offline => (&self.statistics.dropped_offline, DropCause::SessionGone),
+            Dropped::QueueFull => (Count::DroppedQueueFull, DropCause::QueueFull),
+            Dropped::Expired => (Count::DroppedExpired, DropCause::Expired),
+            Dropped::TooLarge => (Count::DroppedTooLarge, DropCause::TooLarge),
+            Dropped::Offline => (Count::DroppedOffline, DropCause::SessionGone),
         };
-        counter.count();
+        self.counters.count(counter);
         if why == Dropped::QueueFull {
             self.warn_of_full_queue(client_identifier);
         }
@@ -269,7 +274,7 @@ impl Broker {
         {
             return;
         }
-        let dropped = self.statistics.dropped_queue_full.get();
+        let dropped = self.counters.get(Count::DroppedQueueFull);
         tracing::warn!(client = %client_identifier, dropped, "a queue is full, messages are dropped; `dropped` counts all since the start");
     }
 }

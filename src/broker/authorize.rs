@@ -6,6 +6,7 @@ use std::time::Duration;
 use hashbrown::{Equivalent, HashMap};
 
 use super::Broker;
+use super::statistics::Count;
 use crate::hook::{Action, Authorization, AuthorizationVerdict, AuthorizeContext, ClientInfo, HookSet};
 use crate::message::Timestamp;
 use crate::packet::{QoS, ReasonCode};
@@ -106,7 +107,7 @@ impl Broker {
 
     fn refusal(&self, verdict: Result<(), ReasonCode>) -> Result<(), ReasonCode> {
         if verdict.is_err() {
-            self.statistics.not_authorized.count();
+            self.counters.count(Count::NotAuthorized);
         }
         verdict
     }

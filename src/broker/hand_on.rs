@@ -14,6 +14,7 @@ use bytestring::ByteString;
 use super::fan_out::identifiers;
 use super::session_entry::{Detached, EntryState, SessionEntry};
 use super::shared::{Pick, Readiness, shared};
+use super::statistics::Count;
 use super::{Broker, Options, lock, read};
 use crate::message::ClientKey;
 use crate::session::{Delivery, Dropped, Queue, Shared};
@@ -122,7 +123,7 @@ impl Broker {
             self.dropped(&client_identifier, &delivery, Dropped::Offline);
             return;
         };
-        self.statistics.handed_on.count();
+        self.counters.count(Count::HandedOn);
         if self.asks_before_delivery() {
             let message = next.message.clone();
             self.deliver_after_asking(None, &message, vec![(entry, next)], None, self.now()).await;

@@ -33,7 +33,8 @@ pub use options::Options;
 pub use publish::Published;
 pub use registry::{ClientStatus, DueWill, OpenError, OpenRequest, Opened};
 pub use shared::SharedStrategy;
-pub use statistics::{Statistics, StatisticsSnapshot};
+pub use statistics::Statistics;
+pub(crate) use statistics::{Count, Counters};
 pub use subscribe::{Subscribed, Unsubscribed};
 
 use crate::cluster::Cluster;
@@ -63,7 +64,7 @@ pub struct Broker {
     schedule: Schedule,
     /// On their way from one member of a Shared Subscription to another.
     handed_on: HandedOn,
-    statistics: Statistics,
+    counters: Arc<Counters>,
     /// Whether connections are to end.
     shutdown: watch::Sender<bool>,
     /// When the log was last told of a full queue, in milliseconds as a [`Timestamp`].
@@ -89,7 +90,7 @@ impl Broker {
             retained,
             schedule: Schedule::default(),
             handed_on: HandedOn::default(),
-            statistics: Statistics::default(),
+            counters: Arc::new(Counters::new()),
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),
             warned_at: AtomicU64::new(0),
@@ -106,10 +107,6 @@ impl Broker {
 
     pub fn hooks(&self) -> &dyn Hooks {
         self.hooks.as_ref()
-    }
-
-    pub fn statistics(&self) -> &Statistics {
-        &self.statistics
     }
 
     pub fn now(&self) -> Timestamp {

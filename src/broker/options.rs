@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
-use super::SharedStrategy;
+use super::{Count, SharedStrategy};
 use crate::packet::{PublishProperties, QoS, ReasonCode};
 use crate::session::Overflow;
 use crate::topic::{MAX_TOPIC_BYTES, TopicFilter, TopicName};
@@ -127,14 +127,21 @@ impl Options {
         unavailable.then_some(ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED)
     }
 
-    /// Whether a Topic Name is neither too long nor too deep.
-    pub(crate) fn accepts_name(&self, name: &TopicName) -> bool {
-        name.as_str().len() <= self.maximum_topic_length && name.levels().count() <= self.maximum_topic_levels
+    /// The limit that a Topic Name is beyond.
+    pub(crate) fn limit_of_name(&self, name: &TopicName) -> Option<Count> {
+        self.limit_of_topic(name.as_str().len(), name.levels().count())
     }
 
     /// The same for a Topic Filter.
-    pub(crate) fn accepts_filter(&self, filter: &TopicFilter) -> bool {
-        filter.as_str().len() <= self.maximum_topic_length
-            && filter.levels().count() <= self.maximum_topic_levels
+    pub(crate) fn limit_of_filter(&self, filter: &TopicFilter) -> Option<Count> {
+        self.limit_of_topic(filter.as_str().len(), filter.levels().count())
+    }
+
+    fn limit_of_topic(&self, length: usize, levels: usize) -> Option<Count> {
+        if length > self.maximum_topic_length {
+            Some(Count::LimitTopicLength)
+        } else {
+            (levels > self.maximum_topic_levels).then_some(Count::LimitTopicLevels)
+        }
     }
 }

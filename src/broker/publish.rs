@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::authorize::AuthorizationCache;
 use super::fan_out::FannedOut;
 use super::retained::NotRetained;
+use super::statistics::Count;
 use super::{Broker, DueWill};
 use crate::hook::{
     Action, AuthorizeContext, ClientInfo, HookSet, NotConsumedContext, NotConsumedOutcome, PublishContext,
@@ -36,13 +37,13 @@ impl Broker {
         let (message, reply) = match self.intercept(client, message, now).await {
             Ok(passed) => passed,
             Err(stopped) => {
-                self.statistics.stopped_by_hook.count();
+                self.counters.count(Count::StoppedByHook);
                 return stopped;
             }
         };
         let refused = |reason| Published { reason, reply: None, failed: false };
-        if !self.options.accepts_name(&message.topic) {
-            self.statistics.topics_refused.count();
+        if let Some(limit) = self.options.limit_of_name(&message.topic) {
+            self.counters.count(limit);
             return Published { reply, ..refused(ReasonCode::TOPIC_NAME_INVALID) };
         }
         if let Err(reason) = self.authorize_publish(client, &message, cache, now).await {
@@ -140,7 +141,7 @@ impl Broker {
         why: WhyNotConsumed,
         now: Timestamp,
     ) -> ReasonCode {
-        self.statistics.not_consumed.count();
+        self.counters.count(Count::NotConsumed);
         let nobody = match why {
             WhyNotConsumed::NoSubscriber => ReasonCode::NO_MATCHING_SUBSCRIBERS,
             WhyNotConsumed::AllVetoed => ReasonCode::SUCCESS,

@@ -14,6 +14,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::attachment::{Attachment, Blocked, Closing, End, Former};
 use super::authorize::AuthorizationCache;
 use super::session_entry::{EntryState, Link, SessionEntry, SessionKey};
+use super::statistics::Count;
 use super::{Broker, read, write};
 use crate::hook::{ClientInfo, DisconnectCause, SessionEnd, What};
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
@@ -139,6 +140,7 @@ impl Broker {
             self.dropped_offline(&old, dropped);
             self.forget(&old, end.unwrap_or(SessionEnd::CleanStart));
         }
+        self.counters.count(Count::SessionsCreated);
         self.event(|| What::SessionCreated { client_identifier: entry.client_identifier.clone() });
         let attachment = Attachment::new(self.clone(), entry, client, has_former, done);
         Ok(Opened { attachment, session_present: false, due_will })
@@ -176,7 +178,7 @@ impl Broker {
 
     /// How many sessions a connection holds now.
     pub fn connected_count(&self) -> usize {
-        self.registry.all().iter().filter(|entry| entry.connected() != ClientKey::default()).count()
+        self.counters.connected_now() as usize
     }
 
     pub fn session_count(&self) -> usize {
@@ -283,6 +285,9 @@ impl Broker {
             state.session.give_up_shared()
         };
         self.hand_on(entry, given_up);
+        if cause == SessionEnd::Expired {
+            self.counters.count(Count::SessionsExpired);
+        }
         self.event(|| What::SessionDeleted { client_identifier: entry.client_identifier.clone(), cause });
     }
 
@@ -311,7 +316,7 @@ impl Broker {
         };
         let number = self.registry.last_session.fetch_add(1, Ordering::Relaxed) + 1;
         let session = Session::new(request.client.client_identifier.clone(), limits);
-        let entry = SessionEntry::new(number, session, request.client.clone());
+        let entry = SessionEntry::new(number, session, request.client.clone(), self.counters.clone());
         let done = attach(&entry, &mut entry.lock(), &request);
         (Arc::new(entry), done)
     }
@@ -340,7 +345,7 @@ impl Broker {
         let mut taken =
             TakenOver { due_will, dropped: Vec::new(), formers: std::mem::take(&mut state.formers) };
         if let Some(link) = link {
-            self.statistics.takeovers.count();
+            self.counters.count(Count::Takeovers);
             taken.dropped = state.session.hand_over();
             taken.formers.push(link.done);
             if let Some(waker) = link.waker {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use super::attachment::Attachment;
 use super::session_entry::{EntryState, SessionEntry};
+use super::statistics::Count;
 use super::{Broker, lock, read, write};
 use crate::hook::{RetainedChange, What};
 use crate::message::{ApplicationMessage, Origin, Timestamp};
@@ -130,7 +131,8 @@ impl Broker {
         if has_room() {
             return Ok(());
         }
-        self.statistics.retained_refused.count();
+        self.counters.count(Count::RetainedRefused);
+        self.counters.count(Count::LimitRetainedMessages);
         Err(NotRetained::TooMany)
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bytestring::ByteString;
@@ -13,10 +14,11 @@ use super::authorize::AuthorizationCache;
 use super::lock;
 use super::retained::Replay;
 use super::shared::{AtomicLoad, Load};
+use super::statistics::{Count, Counters, Held};
 use crate::hook::ClientInfo;
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::QoS;
-use crate::session::{Delivery, Dropped, Session};
+use crate::session::{Delivery, Dropped, FullBy, Session};
 
 /// Messages that wait longer than this many others share no memory with read buffers any more.
 const DETACH_BEHIND: usize = 32;
@@ -29,6 +31,7 @@ pub(super) struct SessionEntry {
     /// The same of its load, kept up where it has Shared Subscriptions.
     load: AtomicLoad,
     state: Mutex<EntryState>,
+    counters: Arc<Counters>,
 }
 
 /// Guarded by the entry's lock, which is held for a few lines and never across an await or a hook.
@@ -49,6 +52,16 @@ pub(super) struct EntryState {
     pub formers: Vec<Former>,
     /// Verdicts about deliveries, where an authorizer asked for these.
     pub delivery_verdicts: AuthorizationCache,
+    /// Messages wait because as many are in flight as may be.
+    held_back: bool,
+    /// What the counters were told.
+    told: Held,
+}
+
+/// The state of an entry, for as long as it is locked. What it then holds is told to the counters.
+pub(super) struct Locked<'a> {
+    state: MutexGuard<'a, EntryState>,
+    counters: &'a Counters,
 }
 
 /// The connection that holds a session.
@@ -89,7 +102,12 @@ impl Hash for SessionKey {
 }
 
 impl SessionEntry {
-    pub fn new(number: u64, session: Session, client: Arc<ClientInfo>) -> SessionEntry {
+    pub fn new(
+        number: u64,
+        session: Session,
+        client: Arc<ClientInfo>,
+        counters: Arc<Counters>,
+    ) -> SessionEntry {
         SessionEntry {
             number,
             client_identifier: session.client_identifier.clone(),
@@ -106,12 +124,15 @@ impl SessionEntry {
                 gone: false,
                 formers: Vec::new(),
                 delivery_verdicts: AuthorizationCache::default(),
+                held_back: false,
+                told: Held::default(),
             }),
+            counters,
         }
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, EntryState> {
-        lock(&self.state)
+    pub fn lock(&self) -> Locked<'_> {
+        Locked { state: lock(&self.state), counters: &self.counters }
     }
 
     /// The connection that holds it, or zero; it may change at any time.
@@ -140,8 +161,12 @@ impl SessionEntry {
     pub fn set_link(&self, state: &mut EntryState, link: Option<Link>) -> Option<Link> {
         let key = link.as_ref().map_or(0, |link| link.client.key.0);
         self.connected.store(key, Ordering::Relaxed);
+        if state.link.is_some() {
+            self.counters.disconnected();
+        }
         if let Some(link) = &link {
             state.last_client = link.client.clone();
+            self.counters.connected();
         }
         std::mem::replace(&mut state.link, link)
     }
@@ -162,14 +187,63 @@ impl SessionEntry {
             if !wanted() {
                 return Ok(Vec::new());
             }
-            let displaced = state.enqueue(delivery, detached)?;
+            let enqueued = state.enqueue(delivery, detached);
+            self.count_full(&state, &enqueued);
             self.note_load(&state);
-            (displaced, state.waker_for_work())
+            (enqueued?, state.waker_for_work())
         };
         if let Some(waker) = waker {
             waker.wake();
         }
         Ok(displaced)
+    }
+
+    /// Counts what gave way under the limit that was reached.
+    fn count_full(&self, state: &EntryState, enqueued: &Result<Vec<Delivery>, (Delivery, Dropped)>) {
+        let dropped = match enqueued {
+            Ok(displaced) => displaced.len(),
+            Err((_, why)) => usize::from(*why == Dropped::QueueFull),
+        };
+        if dropped > 0 {
+            let limit = match state.session.full_by() {
+                FullBy::Messages => Count::LimitQueuedMessages,
+                FullBy::Bytes => Count::LimitQueuedBytes,
+            };
+            self.counters.add(limit, dropped);
+        }
+    }
+}
+
+impl Drop for SessionEntry {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.counters.held(state.told, Held::default());
+        let lost = state.session.queued() + state.session.unacknowledged();
+        self.counters.add(Count::DroppedSessionEnded, lost);
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = EntryState;
+
+    fn deref(&self) -> &EntryState {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut EntryState {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let now = self.state.held();
+        if now != self.state.told {
+            self.counters.held(self.state.told, now);
+            self.state.told = now;
+        }
     }
 }
 
@@ -196,6 +270,22 @@ impl EntryState {
     /// The link of this connection, if it still holds the session.
     pub fn link_of(&mut self, key: ClientKey) -> Option<&mut Link> {
         self.link.as_mut().filter(|link| link.client.key == key)
+    }
+
+    /// Whether messages wait for the window now, and did not before.
+    pub fn begins_to_wait(&mut self) -> bool {
+        let held_back = self.session.is_held_back();
+        let before = std::mem::replace(&mut self.held_back, held_back);
+        held_back && !before
+    }
+
+    fn held(&self) -> Held {
+        Held {
+            queued: self.session.queued(),
+            queued_bytes: self.session.queued_bytes(),
+            in_flight: self.session.in_flight(),
+            in_flight_bytes: self.session.in_flight_bytes(),
+        }
     }
 
     /// When the session is to be looked at next.

@@ -233,6 +233,7 @@ fn round<T>(list: &[T], from: usize) -> impl Iterator<Item = usize> + use<T> {
 mod tests {
     use super::*;
     use crate::broker::session_entry::SessionEntry;
+    use crate::broker::statistics::Counters;
     use crate::hook::{ClientInfo, ListenerPolicy};
     use crate::message::ClientKey;
     use crate::packet::{ProtocolVersion, RetainHandling};
@@ -257,7 +258,8 @@ mod tests {
             user_properties: Vec::new(),
         };
         let limits = QueueLimits { messages: 10, bytes: 1000, overflow: Overflow::DropNewest };
-        Arc::new(SessionEntry::new(number, Session::new("a".into(), limits), Arc::new(client)))
+        let session = Session::new("a".into(), limits);
+        Arc::new(SessionEntry::new(number, session, Arc::new(client), Arc::new(Counters::new())))
     }
 
     fn group(readiness: &[Readiness]) -> Fixture {

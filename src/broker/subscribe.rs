@@ -7,6 +7,7 @@ use super::attachment::Attachment;
 use super::authorize::AuthorizationCache;
 use super::retained::Replay;
 use super::session_entry::{EntryState, SessionKey};
+use super::statistics::Count;
 use super::write;
 use crate::hook::{
     AuthorizeContext, HookSet, Reply, SubscribeContext, SubscribeOutcome, SubscribeVerdict,
@@ -107,7 +108,7 @@ impl Attachment {
         now: Timestamp,
     ) -> ReasonCode {
         if let Some(reason) = self.broker.options.unavailable(&request.filter) {
-            self.broker.statistics.subscriptions_unavailable.count();
+            self.broker.counters.count(Count::SubscriptionsUnavailable);
             return reason;
         }
         let asked = request.filter.clone();
@@ -121,14 +122,17 @@ impl Attachment {
                 request.filter = filter.unwrap_or(request.filter);
             }
         }
-        request.maximum_qos = request.maximum_qos.min(self.broker.options.maximum_qos);
+        if request.maximum_qos > self.broker.options.maximum_qos {
+            request.maximum_qos = self.broker.options.maximum_qos;
+            self.broker.counters.count(Count::LimitQos);
+        }
         let context =
             AuthorizeContext::subscribe(self.client(), request.filter.as_str(), request.maximum_qos);
         if let Err(reason) = self.broker.authorize(context, cache, now).await {
             return failure(reason);
         }
-        if !self.broker.options.accepts_filter(&request.filter) {
-            self.broker.statistics.topics_refused.count();
+        if let Some(limit) = self.broker.options.limit_of_filter(&request.filter) {
+            self.broker.counters.count(limit);
             return ReasonCode::TOPIC_FILTER_INVALID;
         }
         let granted = ReasonCode::from(request.maximum_qos);
@@ -159,7 +163,7 @@ impl Attachment {
             }
             let known = state.session.subscriptions.get(&asked).is_some();
             if !known && state.session.subscriptions.len() >= maximum {
-                self.broker.statistics.subscriptions_refused.count();
+                self.broker.counters.count(Count::LimitSubscriptions);
                 return Err(ReasonCode::QUOTA_EXCEEDED);
             }
             let replaced = state.session.subscriptions.insert(asked, filter.clone(), subscription);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Connection;
 use super::output::{legal, texts};
-use crate::broker::{Closing, End};
+use crate::broker::{Closing, Count, End};
 use crate::hook::{DisconnectCause, Reply};
 use crate::packet::{DecodeError, Disconnect, Packet, PacketType, ProtocolVersion, ReasonCode};
 
@@ -27,6 +27,8 @@ pub(super) struct Ended {
     reply: Option<Box<Reply>>,
     /// From the client's DISCONNECT, in seconds.
     expiry_interval: Option<u32>,
+    /// The limit that was reached, where one was.
+    limit: Option<Count>,
     why: ByteString,
 }
 
@@ -46,12 +48,17 @@ impl Ended {
             reason,
             reply: None,
             expiry_interval: None,
+            limit: None,
             why: why.into(),
         }
     }
 
     pub(super) fn decode_error(error: &DecodeError) -> Ended {
-        Ended::new(DisconnectCause::ProtocolError, Some(error.reason_code()), error.to_string())
+        let too_large = matches!(error, DecodeError::PacketTooLarge { .. });
+        Ended {
+            limit: too_large.then_some(Count::LimitPacketSize),
+            ..Ended::new(DisconnectCause::ProtocolError, Some(error.reason_code()), error.to_string())
+        }
     }
 
     pub(super) fn malformed(why: String) -> Ended {
@@ -64,11 +71,23 @@ impl Ended {
 
     /// The client did what CONNACK told it not to do.
     pub(super) fn refused(reason: ReasonCode) -> Ended {
-        Ended::new(DisconnectCause::ProtocolError, Some(reason), reason.name())
+        let limit = match reason {
+            ReasonCode::QOS_NOT_SUPPORTED => Some(Count::LimitQos),
+            ReasonCode::RETAIN_NOT_SUPPORTED => Some(Count::LimitRetain),
+            ReasonCode::RECEIVE_MAXIMUM_EXCEEDED => Some(Count::LimitReceiveMaximum),
+            ReasonCode::TOPIC_ALIAS_INVALID => Some(Count::LimitTopicAlias),
+            _ => None,
+        };
+        Ended { limit, ..Ended::new(DisconnectCause::ProtocolError, Some(reason), reason.name()) }
     }
 
     pub(super) fn network(why: &'static str) -> Ended {
         Ended::new(DisconnectCause::Network, None, why)
+    }
+
+    /// A write has made no progress for too long.
+    pub(super) fn stalled() -> Ended {
+        Ended { limit: Some(Count::LimitWriteTimeout), ..Ended::network("the client does not read") }
     }
 
     pub(super) fn keep_alive() -> Ended {
@@ -153,12 +172,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     fn count(&self, ended: &Ended) {
-        let statistics = self.attachment.broker().statistics();
-        match ended.cause {
-            DisconnectCause::ProtocolError => statistics.protocol_errors.count(),
-            DisconnectCause::KeepAlive => statistics.keep_alive_timeouts.count(),
-            _ => {}
-        }
+        let cause = match ended.cause {
+            DisconnectCause::Client => Some(Count::EndedByClient),
+            DisconnectCause::Network => Some(Count::EndedByNetwork),
+            DisconnectCause::KeepAlive => Some(Count::KeepAliveTimeouts),
+            // Who took the session has counted it.
+            DisconnectCause::Takeover => None,
+            DisconnectCause::Kicked => Some(Count::EndedByRequest),
+            DisconnectCause::ProtocolError => Some(Count::ProtocolErrors),
+            DisconnectCause::AuthenticationExpired => Some(Count::EndedByExpiry),
+            DisconnectCause::Shutdown => Some(Count::EndedByShutdown),
+            DisconnectCause::Hook => Some(Count::EndedByHook),
+        };
+        let counters = self.attachment.broker().counters();
+        cause.into_iter().chain(ended.limit).for_each(|count| counters.count(count));
     }
 }
 

@@ -16,7 +16,7 @@ use super::disconnect::{FAREWELL, linger};
 use super::input::Input;
 use super::output::{Output, texts};
 use super::terms::{asked_expiry, connack, outbound_window, settle};
-use crate::broker::{Attachment, Broker, DueWill, OpenError, OpenRequest, Opened};
+use crate::broker::{Attachment, Broker, Count, DueWill, OpenError, OpenRequest, Opened};
 use crate::hook::{ClientInfo, ConnectContext, ConnectOutcome, ConnectVerdict, HookSet, Reply, What};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{
@@ -50,6 +50,8 @@ struct Refused {
     reply: Option<Box<Reply>>,
     /// The client's.
     maximum_packet_size: Option<u32>,
+    /// What it is counted as.
+    count: Count,
     why: String,
 }
 
@@ -67,6 +69,8 @@ where
         Ok(accepted) => Some(accepted),
         Err(refused) => {
             tracing::debug!(peer = ?peer.address, reason = ?refused.reason, why = %refused.why, "client refused");
+            broker.counters().count(Count::ConnectionsRefused);
+            broker.counters().count(refused.count);
             // One that does not read is not told.
             let _ = timeout(FAREWELL, refuse(stream, refused, broker)).await;
             None
@@ -107,10 +111,12 @@ async fn receive_connect<S>(stream: &mut S, broker: &Broker) -> Result<(Connect,
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut input = Input::new(broker.options().maximum_connect_size);
-    let connect = timeout(broker.options().connect_timeout, read_connect(stream, &mut input))
-        .await
-        .unwrap_or_else(|_| Err(Refused::silently("no CONNECT in time")))?;
+    let mut input = Input::new(broker.options().maximum_connect_size, broker.counters().clone());
+    let connect =
+        timeout(broker.options().connect_timeout, read_connect(stream, &mut input)).await.unwrap_or_else(
+            |_| Err(Refused::silently("no CONNECT in time").counted(Count::LimitConnectTimeout)),
+        )?;
+    broker.counters().count(Count::ConnectsReceived);
     Ok((connect, input))
 }
 
@@ -152,8 +158,7 @@ async fn admit(
     };
     let Opened { attachment, session_present, due_will } = broker.open(request).map_err(|error| {
         let OpenError::TooManySessions = error;
-        broker.statistics().sessions_refused.count();
-        refuse(ReasonCode::QUOTA_EXCEEDED, &error.to_string())
+        refuse(ReasonCode::QUOTA_EXCEEDED, &error.to_string()).counted(Count::LimitSessions)
     })?;
     connack.session_present = session_present;
     output.packet(&Packet::Connack(connack));
@@ -182,11 +187,15 @@ where
     loop {
         match input.next_packet() {
             Ok(Some(Packet::Connect(connect))) => return Ok(*connect),
-            Ok(Some(_)) => return Err(Refused::silently("the first packet is not CONNECT")),
+            Ok(Some(_)) => {
+                let refused = Refused::silently("the first packet is not CONNECT");
+                return Err(refused.counted(Count::RefusedMalformed));
+            }
             Err(error) => return Err(Refused::decode_error(&error, input)),
             Ok(None) => {}
         }
-        std::future::poll_fn(|cx| input.poll_read(cx, stream)).await.map_err(Refused::silently)?;
+        let gone = |why| Refused::silently(why).counted(Count::RefusedGone);
+        std::future::poll_fn(|cx| input.poll_read(cx, stream)).await.map_err(gone)?;
     }
 }
 
@@ -206,22 +215,26 @@ fn check_client_identifier(connect: &Connect) -> Result<(), Refused> {
 fn check_will(connect: &Connect, broker: &Broker) -> Result<(), Refused> {
     let Some(will) = &connect.will else { return Ok(()) };
     let refuse = |reason: ReasonCode| Err(Refused::with(connect.protocol_version, reason, reason.name()));
-    let topic = TopicName::try_from(will.topic.clone());
-    if !topic.is_ok_and(|topic| broker.options().accepts_name(&topic)) {
-        broker.statistics().topics_refused.count();
+    let Ok(topic) = TopicName::try_from(will.topic.clone()) else {
+        return refuse(ReasonCode::TOPIC_NAME_INVALID);
+    };
+    if let Some(limit) = broker.options().limit_of_name(&topic) {
+        broker.counters().count(limit);
         return refuse(ReasonCode::TOPIC_NAME_INVALID);
     }
     if !broker.options().accepts_payload(&will.payload, will.properties.as_deref()) {
         // MQTT 5.0, 3.1.3.2.3
-        broker.statistics().payloads_refused.count();
+        broker.counters().count(Count::PayloadsRefused);
         return refuse(ReasonCode::PAYLOAD_FORMAT_INVALID);
     }
     if will.qos > broker.options().maximum_qos {
         // [MQTT-3.2.2-12]
+        broker.counters().count(Count::LimitQos);
         return refuse(ReasonCode::QOS_NOT_SUPPORTED);
     }
     if will.retain && !broker.options().retain_available {
         // [MQTT-3.2.2-13]
+        broker.counters().count(Count::LimitRetain);
         return refuse(ReasonCode::RETAIN_NOT_SUPPORTED);
     }
     Ok(())
@@ -254,7 +267,8 @@ async fn validate(
         ConnectOutcome::default()
     };
     let refuse = |reason, reply, why: &str| {
-        Err(Refused { reply, ..Refused::with(connect.protocol_version, reason, why) })
+        let refused = Refused::with(connect.protocol_version, reason, why);
+        Err(Refused { reply, ..refused.counted(Count::RefusedNotAuthorized) })
     };
     match outcome.verdict {
         ConnectVerdict::Allow => Ok(outcome),
@@ -296,8 +310,13 @@ impl Refused {
             reason: None,
             reply: None,
             maximum_packet_size: None,
+            count: Count::RefusedOther,
             why: why.to_string(),
         }
+    }
+
+    fn counted(self, count: Count) -> Refused {
+        Refused { count, ..self }
     }
 
     /// Only CONNECT can be answered, and MQTT 3.1.1 has no answer to a malformed one [MQTT-3.1.4-1].
@@ -306,12 +325,17 @@ impl Refused {
             DecodeError::UnsupportedProtocolVersion { answer, .. } => Some(*answer),
             _ => input.decoder().version().filter(|&version| version == ProtocolVersion::V5),
         };
-        match version {
+        let refused = match version {
             Some(version) if error.packet_type() == PacketType::Connect => {
                 Refused::with(version, error.reason_code(), &error.to_string())
             }
             _ => Refused::silently(&error.to_string()),
-        }
+        };
+        refused.counted(match error {
+            DecodeError::PacketTooLarge { .. } => Count::LimitConnectSize,
+            DecodeError::UnsupportedProtocolVersion { .. } => Count::RefusedOther,
+            _ => Count::RefusedMalformed,
+        })
     }
 }
 

@@ -6,11 +6,13 @@
 
 use std::cell::RefCell;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::broker::{Count, Counters};
 use crate::packet::{DecodeError, Decoder, Packet};
 
 /// Bytes that one read takes at most.
@@ -28,11 +30,13 @@ pub(super) struct Input {
     chunk: Bytes,
     /// The beginning of a packet; what is read next belongs behind it.
     partial: BytesMut,
+    counters: Arc<Counters>,
 }
 
 impl Input {
-    pub(super) fn new(maximum_packet_size: u32) -> Input {
-        Input { decoder: Decoder::server(maximum_packet_size), chunk: Bytes::new(), partial: BytesMut::new() }
+    pub(super) fn new(maximum_packet_size: u32, counters: Arc<Counters>) -> Input {
+        let decoder = Decoder::server(maximum_packet_size);
+        Input { decoder, chunk: Bytes::new(), partial: BytesMut::new(), counters }
     }
 
     pub(super) fn decoder(&mut self) -> &mut Decoder {
@@ -41,19 +45,11 @@ impl Input {
 
     /// The next packet of those that have been read.
     pub(super) fn next_packet(&mut self) -> Result<Option<Packet>, DecodeError> {
-        if self.partial.is_empty() {
-            let packet = self.decoder.decode(&mut self.chunk)?;
-            if packet.is_none() && !self.chunk.is_empty() {
-                self.partial.extend_from_slice(&self.chunk);
-                self.chunk = Bytes::new();
-            }
-            return Ok(packet);
+        let packet = self.decode();
+        if matches!(packet, Ok(Some(_))) {
+            self.counters.count(Count::PacketsReceived);
         }
-        let packet = self.decoder.decode(&mut self.partial)?;
-        if self.partial.is_empty() {
-            self.partial = BytesMut::new();
-        }
-        Ok(packet)
+        packet
     }
 
     /// Reads once. To be called when [`next_packet`](Input::next_packet) has nothing more.
@@ -79,9 +75,28 @@ impl Input {
         };
         read.map(|read| match read {
             Ok(0) => Err("the client closed the connection without DISCONNECT"),
-            Ok(_) => Ok(()),
+            Ok(bytes) => {
+                self.counters.add(Count::BytesReceived, bytes);
+                Ok(())
+            }
             Err(_) => Err("the connection broke"),
         })
+    }
+
+    fn decode(&mut self) -> Result<Option<Packet>, DecodeError> {
+        if self.partial.is_empty() {
+            let packet = self.decoder.decode(&mut self.chunk)?;
+            if packet.is_none() && !self.chunk.is_empty() {
+                self.partial.extend_from_slice(&self.chunk);
+                self.chunk = Bytes::new();
+            }
+            return Ok(packet);
+        }
+        let packet = self.decoder.decode(&mut self.partial)?;
+        if self.partial.is_empty() {
+            self.partial = BytesMut::new();
+        }
+        Ok(packet)
     }
 
     /// Makes room for the packet that has begun, in steps: what a packet claims to be long is not yet

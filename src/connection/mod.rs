@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, DueWill, End, Polled};
+use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, Count, DueWill, End, Polled};
 use crate::hook::{DisconnectCause, ListenerPolicy};
 use crate::message::Timestamp;
 use crate::packet::{Ack, Packet, ReasonCode};
@@ -56,12 +56,9 @@ pub async fn serve<S>(mut stream: S, peer: Peer, broker: Arc<Broker>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    broker.statistics().connections_accepted.count();
+    broker.counters().count(Count::ConnectionsAccepted);
     let shaken = Box::pin(handshake::shake_hands(&mut stream, peer, &broker)).await;
-    let Some(accepted) = shaken else {
-        broker.statistics().connections_refused.count();
-        return;
-    };
+    let Some(accepted) = shaken else { return };
     let connection = Connection {
         io: Io {
             timers: Timers::new(accepted.keep_alive, accepted.expires_at, broker.options().write_timeout),
@@ -263,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
             Err(match timer {
                 Timer::KeepAlive => Ended::keep_alive(),
                 Timer::Expired => Ended::expired(),
-                Timer::WriteStalled => Ended::network("the client does not read"),
+                Timer::WriteStalled => Ended::stalled(),
             })
         })
     }
@@ -294,18 +291,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         }
         let (now, output) = (self.now, &mut self.output);
         let size = output.size();
-        let mut sent = 0;
         attachment.take_outgoing(
             now,
             |delivery, now| size.fits(delivery, now),
             |outgoing| {
-                sent += output.outgoing(outgoing, now);
+                output.outgoing(outgoing, now);
                 output.len() < HIGH_WATER
             },
         );
-        if sent > 0 {
-            attachment.broker().statistics().messages_sent.add(sent);
-        }
     }
 }
 

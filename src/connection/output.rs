@@ -17,7 +17,7 @@ use bytestring::ByteString;
 use tokio::io::AsyncWrite;
 
 use super::outgoing_alias::{Alias, OutgoingAliases};
-use crate::broker::Broker;
+use crate::broker::{Broker, Count};
 use crate::hook::Reply;
 use crate::message::{Origin, Timestamp};
 use crate::packet::{
@@ -134,11 +134,11 @@ impl Output {
         match self.allowed(packet) {
             Some(Cow::Borrowed(packet)) => self.write(packet),
             Some(Cow::Owned(packet)) => {
-                self.broker.statistics().answers_shortened.count();
+                self.broker.counters().count(Count::AnswersShortened);
                 self.write(&packet);
             }
             None => {
-                self.broker.statistics().answers_too_large.count();
+                self.broker.counters().count(Count::AnswersTooLarge);
                 self.unanswerable = true;
             }
         }
@@ -168,7 +168,10 @@ impl Output {
     pub(super) fn puback(&mut self, id: PacketIdentifier, reason: ReasonCode, reply: Option<Box<Reply>>) {
         let reason = legal(reason, PacketType::Puback);
         match self.properties(reply) {
-            None => encode_puback(id, reason, self.version, self.buffer()),
+            None => {
+                self.broker.counters().count(Count::PacketsSent);
+                encode_puback(id, reason, self.version, self.buffer());
+            }
             properties => {
                 self.packet(&Packet::Puback(Ack { packet_identifier: id, reason_code: reason, properties }))
             }
@@ -179,7 +182,10 @@ impl Output {
     pub(super) fn pubrec(&mut self, id: PacketIdentifier, reason: ReasonCode, reply: Option<Box<Reply>>) {
         let reason = legal(reason, PacketType::Pubrec);
         match self.properties(reply) {
-            None => encode_pubrec(id, reason, self.version, self.buffer()),
+            None => {
+                self.broker.counters().count(Count::PacketsSent);
+                encode_pubrec(id, reason, self.version, self.buffer());
+            }
             properties => {
                 self.packet(&Packet::Pubrec(Ack { packet_identifier: id, reason_code: reason, properties }))
             }
@@ -195,24 +201,23 @@ impl Output {
     }
 
     pub(super) fn pubrel(&mut self, id: PacketIdentifier, reason: ReasonCode) {
+        self.broker.counters().count(Count::PacketsSent);
         encode_pubrel(id, reason, self.version, self.buffer());
     }
 
     pub(super) fn pubcomp(&mut self, id: PacketIdentifier, reason: ReasonCode) {
+        self.broker.counters().count(Count::PacketsSent);
         encode_pubcomp(id, reason, self.version, self.buffer());
     }
 
-    /// Adds what a session sends. Returns how many messages that were.
-    pub(super) fn outgoing(&mut self, outgoing: Outgoing<'_>, now: Timestamp) -> u64 {
+    /// Adds what a session sends.
+    pub(super) fn outgoing(&mut self, outgoing: Outgoing<'_>, now: Timestamp) {
         match outgoing {
             Outgoing::AtMostOnce(delivery) => self.publish(&delivery, None, false, now),
             Outgoing::Acknowledged { delivery, packet_identifier, dup } => {
                 self.publish(delivery, Some(packet_identifier), dup, now)
             }
-            Outgoing::Pubrel(id) => {
-                self.pubrel(id, ReasonCode::SUCCESS);
-                0
-            }
+            Outgoing::Pubrel(id) => self.pubrel(id, ReasonCode::SUCCESS),
         }
     }
 
@@ -244,17 +249,12 @@ impl Output {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.broker.counters().add(Count::BytesSent, written);
         self.advance(written);
         Poll::Ready(Ok(()))
     }
 
-    fn publish(
-        &mut self,
-        delivery: &Delivery,
-        id: Option<PacketIdentifier>,
-        dup: bool,
-        now: Timestamp,
-    ) -> u64 {
+    fn publish(&mut self, delivery: &Delivery, id: Option<PacketIdentifier>, dup: bool, now: Timestamp) {
         let message = &delivery.message;
         let mut header = PublishHeader { packet_identifier: id, dup, ..header(delivery, self.version, now) };
         if self.aliases.is_some() && !dup {
@@ -271,12 +271,19 @@ impl Output {
             }
             encoded
         };
-        if let Err(error) = encoded {
-            tracing::error!(%error, "a message could not be encoded");
-            // The client has not heard of an alias that this message would have set.
-            self.aliases.iter_mut().for_each(|aliases| aliases.forget());
+        match encoded {
+            Ok(()) => {
+                let counters = self.broker.counters();
+                counters.count(Count::PacketsSent);
+                counters.count(Count::MessagesSent);
+                counters.add(Count::PayloadBytesSent, message.payload.len());
+            }
+            Err(error) => {
+                tracing::error!(%error, "a message could not be encoded");
+                // The client has not heard of an alias that this message would have set.
+                self.aliases.iter_mut().for_each(|aliases| aliases.forget());
+            }
         }
-        u64::from(encoded.is_ok())
     }
 
     /// Puts an alias beside the topic or in its place. A message that is sent again says its topic in full:
@@ -299,8 +306,9 @@ impl Output {
     }
 
     fn write(&mut self, packet: &Packet) {
-        if let Err(error) = encode(packet, self.version, self.buffer()) {
-            tracing::error!(%error, "a packet could not be encoded");
+        match encode(packet, self.version, self.buffer()) {
+            Ok(_) => self.broker.counters().count(Count::PacketsSent),
+            Err(error) => tracing::error!(%error, "a packet could not be encoded"),
         }
     }
 

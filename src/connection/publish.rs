@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::disconnect::Ended;
 use super::{Connection, wait};
-use crate::broker::{End, Published};
+use crate::broker::{Count, End, Published};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode};
 use crate::session::Received;
@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn publish(&mut self, publish: Publish) -> Result<(), Ended> {
+        let counters = self.attachment.broker().counters();
+        counters.count(Count::PublishesReceived);
+        counters.add(Count::PayloadBytesReceived, publish.payload.len());
         self.check_limits(&publish)?;
         let topic = self.topic_of(&publish)?;
         let id = publish.packet_identifier;
@@ -35,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             // Messages of QoS 2 and of QoS 1 share the quota [MQTT-3.3.4-7].
             return Err(Ended::refused(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
         }
-        self.attachment.broker().statistics().messages_received.count();
+        self.attachment.broker().counters().count(Count::MessagesReceived);
         if !self.accepts_payload(&publish) {
             return self.refuse_payload(publish.qos, id);
         }
@@ -83,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// In the acknowledgement, or where there is none in DISCONNECT (MQTT 5.0, 3.3.2.3.2).
     fn refuse_payload(&mut self, qos: QoS, id: Option<PacketIdentifier>) -> Result<(), Ended> {
-        self.attachment.broker().statistics().payloads_refused.count();
+        self.attachment.broker().counters().count(Count::PayloadsRefused);
         let reason = ReasonCode::PAYLOAD_FORMAT_INVALID;
         if qos == QoS::AtMostOnce {
             return Err(Ended::refused(reason));

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::disconnect::Ended;
 use super::output::legal;
 use super::{Connection, wait};
-use crate::broker::{Subscribed, Unsubscribed};
+use crate::broker::{Count, Subscribed, Unsubscribed};
 use crate::hook::SubscriptionRequest;
 use crate::packet::{
     Packet, PacketType, ProtocolVersion, ReasonCode, Suback, Subscribe, Unsuback, Unsubscribe,
@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     fn unavailable(&self, reason: ReasonCode) -> Ended {
-        self.attachment.broker().statistics().subscriptions_unavailable.count();
+        self.attachment.broker().counters().count(Count::SubscriptionsUnavailable);
         Ended::refused(reason)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::output::texts;
-use crate::broker::{Broker, Options};
+use crate::broker::{Broker, Count, Options};
 use crate::hook::{ClientInfo, ConnectOutcome, ConnectOverrides, Reply};
 use crate::packet::{Connack, Connect, ProtocolVersion, QoS, ReasonCode};
 use crate::session::NEVER_EXPIRES;
@@ -37,6 +37,7 @@ pub(super) fn settle(
     let ConnectOutcome { overrides, reply, .. } = outcome;
     let (client, assigned) = named(client, &overrides);
     let cap = overrides.session_expiry_cap.unwrap_or(NEVER_EXPIRES).min(options.maximum_session_expiry);
+    count_limited(connect, overrides.server_keep_alive, broker);
     let ours = match connect.protocol_version {
         ProtocolVersion::V5 => NonZeroU16::new(options.receive_maximum).unwrap_or(NonZeroU16::MIN),
         // It has no Receive Maximum, and cannot be told of one.
@@ -54,6 +55,20 @@ pub(super) fn settle(
         client,
         assigned,
         reply,
+    }
+}
+
+/// Counts where a limit gives an MQTT 5.0 client something else than it asked for. MQTT 3.1.1 knows no expiry to ask for.
+fn count_limited(connect: &Connect, keep_alive_set: Option<u16>, broker: &Broker) {
+    let options = broker.options();
+    if connect.protocol_version == ProtocolVersion::V5 {
+        if asked_expiry(connect) > options.maximum_session_expiry {
+            broker.counters().count(Count::LimitSessionExpiry);
+        }
+        let keep_alive = keep_alive(connect, None, options);
+        if keep_alive_set.is_none() && keep_alive != connect.keep_alive {
+            broker.counters().count(Count::LimitKeepAlive);
+        }
     }
 }
 

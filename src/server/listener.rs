@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::workers::Spawner;
-use crate::broker::Broker;
+use crate::broker::{Broker, Count};
 use crate::connection::{Peer, serve, turn_away};
 use crate::hook::ListenerPolicy;
 use crate::transport::tcp::TcpListener;
@@ -94,7 +94,8 @@ pub(super) async fn accept(
         };
         let maximum = broker.options().maximum_connections;
         let Some(counted) = Counted::within(maximum, &connections) else {
-            broker.statistics().connections_refused.count();
+            broker.counters().count(Count::ConnectionsRefused);
+            broker.counters().count(Count::LimitConnections);
             tracing::debug!(listener = %options.name, peer = %address, "refused: as many connections as `maximum-connections` allows");
             if let Some(counted) = Counted::within(TURNED_AWAY, &turned_away) {
                 let broker = broker.clone();

@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::broker::{AuthorizationCache, Broker, ClientStatus, Options, Published, StatisticsSnapshot};
+use crate::broker::{AuthorizationCache, Broker, ClientStatus, Options, Published, Statistics};
 use crate::cluster::standalone::Standalone;
 use crate::hook::{Hooks, NoHooks, Requests, What};
 use crate::message::ApplicationMessage;
@@ -103,8 +103,9 @@ impl Server {
         self.broker.clients()
     }
 
-    pub fn statistics(&self) -> StatisticsSnapshot {
-        self.broker.statistics().snapshot()
+    /// What was counted since the start, and how much there is now.
+    pub fn statistics(&self) -> Statistics {
+        self.broker.statistics()
     }
 
     /// Stops listening, tells every client (MQTT 5.0: DISCONNECT 0x8B), publishes Wills, and waits up to

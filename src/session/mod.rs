@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 pub use inbound::{Inbound, Received};
-pub use queue::{Delivery, Overflow, Queue, QueueLimits, QueueRoom, Shared};
+pub use queue::{Delivery, FullBy, Overflow, Queue, QueueLimits, QueueRoom, Shared};
 pub use subscription::{Subscription, Subscriptions, Unrouted};
 pub use window::{Acknowledged, LARGEST_WINDOW, Window};
 
@@ -191,6 +191,21 @@ impl Session {
         self.queue.len()
     }
 
+    /// Bytes that they cost.
+    pub fn queued_bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+
+    /// Which limit the queue has reached, where it has just dropped something.
+    pub fn full_by(&self) -> FullBy {
+        self.queue.full_by()
+    }
+
+    /// Whether messages wait that are sent only once others are acknowledged.
+    pub fn is_held_back(&self) -> bool {
+        !self.window.has_room() && self.queue.holds_acknowledged()
+    }
+
     /// How much more the queue takes of what can wait.
     pub fn room(&self) -> QueueRoom {
         self.queue.room()
@@ -199,6 +214,16 @@ impl Session {
     /// Messages in flight to the client.
     pub fn in_flight(&self) -> usize {
         self.window.len()
+    }
+
+    /// Bytes of those that the client has not got yet.
+    pub fn in_flight_bytes(&self) -> usize {
+        self.window.bytes()
+    }
+
+    /// Messages in flight that the client has not got yet, as far as it has said.
+    pub fn unacknowledged(&self) -> usize {
+        self.window.unacknowledged()
     }
 }
 

@@ -55,6 +55,13 @@ pub struct QueueLimits {
     pub overflow: Overflow,
 }
 
+/// Which limit a queue has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullBy {
+    Messages,
+    Bytes,
+}
+
 /// What a queue takes of messages that can as well wait, such as retained ones: half of what is left,
 /// so that there is room for those that cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +120,11 @@ impl Queue {
         self.at_most_once.len() > 0 || window_has_room && self.acknowledged.len() > 0
     }
 
+    /// Whether something of QoS 1 or 2 waits.
+    pub fn holds_acknowledged(&self) -> bool {
+        self.acknowledged.len() > 0
+    }
+
     /// Replaces what shares memory with a read buffer by copies.
     pub fn detach(&mut self) {
         let lanes = [&mut self.at_most_once, &mut self.acknowledged];
@@ -164,7 +176,13 @@ impl Queue {
         message.size() + size_of::<Delivery>() + size_of::<ApplicationMessage>()
     }
 
-    fn bytes(&self) -> usize {
+    /// Which limit it has reached, where it has just dropped something.
+    pub fn full_by(&self) -> FullBy {
+        if self.len() >= self.limits.messages { FullBy::Messages } else { FullBy::Bytes }
+    }
+
+    /// What all that waits costs.
+    pub fn bytes(&self) -> usize {
         self.at_most_once.bytes + self.acknowledged.bytes
     }
 

@@ -81,6 +81,16 @@ impl Window {
         self.entries.is_empty()
     }
 
+    /// What the messages cost that are held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many messages are held.
+    pub fn unacknowledged(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry.state, State::Publish(_))).count()
+    }
+
     /// Whether a further message may be sent [MQTT-3.3.4-9], and held until it is acknowledged. One always
     /// may, however large the messages are.
     pub fn has_room(&self) -> bool {

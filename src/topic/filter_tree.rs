@@ -38,6 +38,7 @@ use super::{TopicFilter, TopicName};
 pub struct FilterTree<K, V, G = ()> {
     tree: PathTree<Subscriptions<K, V, G>>,
     length: usize,
+    shared_length: usize,
 }
 
 /// What a Topic Name found.
@@ -59,12 +60,17 @@ pub struct SharedGroup<K, V, G = ()> {
 impl<K: Eq + Hash, V, G: Default> FilterTree<K, V, G> {
     /// An empty tree. The seed should be random and secret: clients choose the strings that are hashed with it.
     pub fn new(seed: u64) -> Self {
-        Self { tree: PathTree::new(seed), length: 0 }
+        Self { tree: PathTree::new(seed), length: 0, shared_length: 0 }
     }
 
     /// The number of subscriptions, shared ones included: pairs of filter and subscriber.
     pub fn len(&self) -> usize {
         self.length
+    }
+
+    /// The number of shared subscriptions among them.
+    pub fn shared_len(&self) -> usize {
+        self.shared_length
     }
 
     /// Whether there is no subscription.
@@ -80,7 +86,9 @@ impl<K: Eq + Hash, V, G: Default> FilterTree<K, V, G> {
             None => subscriptions.plain.insert(key, value, seed),
             Some(_) => subscriptions.insert_shared(filter, key, value, seed),
         };
-        self.length += usize::from(former.is_none());
+        let added = usize::from(former.is_none());
+        self.length += added;
+        self.shared_length += if filter.share_name().is_some() { added } else { 0 };
         former
     }
 
@@ -92,7 +100,9 @@ impl<K: Eq + Hash, V, G: Default> FilterTree<K, V, G> {
             Some(share_name) => subscriptions.remove_shared(share_name, key, seed),
         });
         let former = former.flatten();
-        self.length -= usize::from(former.is_some());
+        let removed = usize::from(former.is_some());
+        self.length -= removed;
+        self.shared_length -= if filter.share_name().is_some() { removed } else { 0 };
         former
     }
 

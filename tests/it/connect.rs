@@ -279,7 +279,7 @@ async fn as_many_sessions_as_allowed_and_no_more() {
         assert_eq!(connack.reason_code, told, "{version}");
     }
     let _again = Client::connect(&server, connect(V5, "1")).await;
-    assert_eq!(server.statistics().sessions_refused, 2);
+    assert_eq!(server.statistics().limit_sessions, 2);
 }
 
 #[tokio::test]

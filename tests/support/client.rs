@@ -282,6 +282,17 @@ impl Client {
         assert_eq!(answer, Packet::Pingresp);
     }
 
+    /// Pings, and keeps what comes before the answer for later: so far the broker has acted on what was sent.
+    pub async fn ping_while_messages_come(&mut self) {
+        self.send(Packet::Pingreq).await;
+        loop {
+            match within(self.read_new_packet()).await.expect("the connection ended") {
+                Packet::Pingresp => return,
+                other => self.early.push_back(other),
+            }
+        }
+    }
+
     /// Nothing waits for this client. What was queued before the first PINGREQ may stand behind its
     /// answer, but not behind the second.
     pub async fn assert_silent(&mut self) {

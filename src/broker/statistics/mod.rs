@@ -1,0 +1,299 @@
+//! What a broker counts: packets, messages, connections, sessions, and how often each limit was reached.
+//!
+//! [`Counters`] is what the parts of the broker add to; [`Statistics`] is what all of it comes to at one moment.
+//! Whoever shows them (`$SYS`, an embedder, a metrics endpoint) takes that; nothing here knows of names on the
+//! outside.
+
+mod shards;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Broker, read};
+use shards::Sharded;
+
+macro_rules! statistics {
+    (
+        counts { $($(#[$count_doc:meta])* $count:ident $counted:ident,)* }
+        gauges { $($(#[$gauge_doc:meta])* $gauge:ident,)* }
+    ) => {
+        /// What is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Count { $($(#[$count_doc])* $count,)* }
+
+        const COUNTS: usize = [$(Count::$count,)*].len();
+
+        /// What a broker has counted since it started, and how much of what there is now.
+        ///
+        /// Nothing stands still while it is put together: numbers that belong together may differ by what
+        /// happened meanwhile.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Statistics {
+            $($(#[$count_doc])* pub $counted: u64,)*
+            $($(#[$gauge_doc])* pub $gauge: u64,)*
+        }
+
+        impl Counters {
+            fn sums(&self) -> Statistics {
+                Statistics { $($counted: self.get(Count::$count),)* ..Statistics::default() }
+            }
+        }
+    };
+}
+
+statistics! {
+    counts {
+        /// Control Packets of any type from clients.
+        PacketsReceived packets_received,
+        /// Control Packets of any type to clients.
+        PacketsSent packets_sent,
+        /// Bytes from clients.
+        BytesReceived bytes_received,
+        /// Bytes to clients.
+        BytesSent bytes_sent,
+        /// PUBLISH packets from clients, duplicates included.
+        PublishesReceived publishes_received,
+        /// PUBLISH packets from clients, duplicates left out.
+        MessagesReceived messages_received,
+        /// PUBLISH packets to clients.
+        MessagesSent messages_sent,
+        /// Bytes of the payloads of PUBLISH packets from clients.
+        PayloadBytesReceived payload_bytes_received,
+        /// Bytes of the payloads of PUBLISH packets to clients.
+        PayloadBytesSent payload_bytes_sent,
+
+        /// Deliveries that a full queue dropped.
+        DroppedQueueFull dropped_queue_full,
+        /// Deliveries that expired in the queue.
+        DroppedExpired dropped_expired,
+        /// Deliveries larger than the receiver's Maximum Packet Size.
+        DroppedTooLarge dropped_too_large,
+        /// Answers that lost a Reason String or User Properties to the client's Maximum Packet Size.
+        AnswersShortened answers_shortened,
+        /// Answers that were not sent because even then they exceeded it; the connection ended.
+        AnswersTooLarge answers_too_large,
+        /// QoS 0 deliveries to sessions without a connection, and messages of Shared Subscriptions that nobody was
+        /// left to get.
+        DroppedOffline dropped_offline,
+        /// Messages of Shared Subscriptions that went from one member on to another.
+        HandedOn handed_on,
+        /// Deliveries that waited, or were not acknowledged, when their session ended.
+        DroppedSessionEnded dropped_session_ended,
+        /// Messages for which nobody was to be found.
+        NotConsumed not_consumed,
+        /// Messages and filters that were not authorised.
+        NotAuthorized not_authorized,
+        /// Messages that a hook rejected or swallowed.
+        StoppedByHook stopped_by_hook,
+        /// Messages that were not retained because of a limit.
+        RetainedRefused retained_refused,
+
+        /// Connections that were accepted.
+        ConnectionsAccepted connections_accepted,
+        /// CONNECT packets.
+        ConnectsReceived connects_received,
+        /// Connections closed before any session was opened. The causes that follow, and `limit_connections`,
+        /// `limit_sessions`, `limit_connect_size` and `limit_connect_timeout`, come to as many.
+        ConnectionsRefused connections_refused,
+        /// Refused: what came was malformed or not CONNECT.
+        RefusedMalformed refused_malformed,
+        /// Refused: by a hook, or by none where anonymous clients are not let in.
+        RefusedNotAuthorized refused_not_authorized,
+        /// Refused: the client was gone before its CONNECT was complete.
+        RefusedGone refused_gone,
+        /// Refused: for another reason, such as a Client Identifier or a Will that is not accepted.
+        RefusedOther refused_other,
+        /// Connections that the client ended with DISCONNECT.
+        EndedByClient ended_by_client,
+        /// Connections that broke, or that the client closed without DISCONNECT.
+        EndedByNetwork ended_by_network,
+        /// Connections that an operator, an embedder or a plugin ended.
+        EndedByRequest ended_by_request,
+        /// Connections that a hook's verdict ended.
+        EndedByHook ended_by_hook,
+        /// Connections whose credentials expired.
+        EndedByExpiry ended_by_expiry,
+        /// Connections that ended with the broker.
+        EndedByShutdown ended_by_shutdown,
+        /// Connections closed because of malformed packets or protocol errors.
+        ProtocolErrors protocol_errors,
+        /// Connections closed because nothing came within one and a half keep-alive times.
+        KeepAliveTimeouts keep_alive_timeouts,
+        /// Sessions taken over by a new connection.
+        Takeovers takeovers,
+        /// Sessions that began.
+        SessionsCreated sessions_created,
+        /// Sessions that expired.
+        SessionsExpired sessions_expired,
+
+        /// `maximum-qos`: messages and Wills refused, subscriptions granted with less.
+        LimitQos limit_qos,
+        /// `retain-available`: messages and Wills refused.
+        LimitRetain limit_retain,
+        /// `wildcard-subscription-available` and the like: filters refused, or connections ended, because there are
+        /// no subscriptions of their kind.
+        SubscriptionsUnavailable subscriptions_unavailable,
+        /// `validate-payload-format`: messages and Wills whose payload is not the UTF-8 that it is said to be.
+        PayloadsRefused payloads_refused,
+        /// `maximum-packet-size`: connections closed.
+        LimitPacketSize limit_packet_size,
+        /// `maximum-connect-size`: connections refused.
+        LimitConnectSize limit_connect_size,
+        /// `receive-maximum`: connections closed.
+        LimitReceiveMaximum limit_receive_maximum,
+        /// `topic-alias-maximum`: connections closed, also for an alias that was never set.
+        LimitTopicAlias limit_topic_alias,
+        /// `minimum-keep-alive`, `maximum-keep-alive`: clients that got another one than they asked for.
+        LimitKeepAlive limit_keep_alive,
+        /// `maximum-session-expiry`: clients that got a shorter one than they asked for.
+        LimitSessionExpiry limit_session_expiry,
+        /// `maximum-queued-messages`: deliveries dropped.
+        LimitQueuedMessages limit_queued_messages,
+        /// `maximum-queued-bytes`: deliveries dropped.
+        LimitQueuedBytes limit_queued_bytes,
+        /// `maximum-inflight`, or the client's Receive Maximum: how often messages began to wait because as many
+        /// were in flight.
+        LimitInflight limit_inflight,
+        /// `maximum-subscriptions`: subscriptions refused.
+        LimitSubscriptions limit_subscriptions,
+        /// `maximum-topic-length`: messages, Wills and subscriptions refused.
+        LimitTopicLength limit_topic_length,
+        /// `maximum-topic-levels`: messages, Wills and subscriptions refused.
+        LimitTopicLevels limit_topic_levels,
+        /// `maximum-retained-messages`: messages not retained.
+        LimitRetainedMessages limit_retained_messages,
+        /// `maximum-sessions`: connections refused.
+        LimitSessions limit_sessions,
+        /// `maximum-connections`: connections refused.
+        LimitConnections limit_connections,
+        /// `connect-timeout`: connections refused.
+        LimitConnectTimeout limit_connect_timeout,
+        /// `write-timeout`: connections closed.
+        LimitWriteTimeout limit_write_timeout,
+    }
+    gauges {
+        /// Sessions that a connection holds now.
+        connected,
+        /// The most that [`connected`](Statistics::connected) has been.
+        connected_maximum,
+        /// Sessions now, with a connection or without.
+        sessions,
+        /// Subscriptions now, over all sessions, shared ones included.
+        subscriptions,
+        /// Shared ones among them.
+        shared_subscriptions,
+        /// Messages that are retained now.
+        retained_messages,
+        /// Deliveries that wait now, over all sessions.
+        queued_messages,
+        /// Bytes of their topics, payloads and properties, and of their places in the queues. Of a message that
+        /// waits for several sessions each of them counts all bytes.
+        queued_bytes,
+        /// QoS 1 and 2 deliveries in flight now, over all sessions.
+        in_flight_messages,
+        /// Their bytes, as for `queued_bytes`; those of a QoS 2 message until the client has it.
+        in_flight_bytes,
+    }
+}
+
+/// What sessions hold, as far as [`Counters`] were told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub queued: usize,
+    pub queued_bytes: usize,
+    pub in_flight: usize,
+    pub in_flight_bytes: usize,
+}
+
+/// Places of [`Held`] behind the counts.
+const QUEUED: usize = COUNTS;
+const QUEUED_BYTES: usize = COUNTS + 1;
+const IN_FLIGHT: usize = COUNTS + 2;
+const IN_FLIGHT_BYTES: usize = COUNTS + 3;
+const NUMBERS: usize = COUNTS + 4;
+
+/// What the parts of a broker add to.
+pub(crate) struct Counters {
+    numbers: Sharded<NUMBERS>,
+    /// These change with connections, not with messages, and the highest has to be exact.
+    connected: AtomicU64,
+    connected_maximum: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn new() -> Counters {
+        Counters {
+            numbers: Sharded::new(),
+            connected: AtomicU64::new(0),
+            connected_maximum: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn count(&self, what: Count) {
+        self.add(what, 1);
+    }
+
+    pub(crate) fn add(&self, what: Count, amount: usize) {
+        self.numbers.add(what as usize, amount as u64);
+    }
+
+    pub(crate) fn get(&self, what: Count) -> u64 {
+        self.numbers.sum(what as usize)
+    }
+
+    /// A connection holds a session from now on.
+    pub(super) fn connected(&self) {
+        let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
+        self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
+    }
+
+    pub(super) fn connected_now(&self) -> u64 {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn disconnected(&self) {
+        self.connected.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A session holds something else than before.
+    pub(super) fn held(&self, before: Held, now: Held) {
+        let change = |index, before: usize, now: usize| {
+            if before != now {
+                self.numbers.add(index, now.wrapping_sub(before) as u64);
+            }
+        };
+        change(QUEUED, before.queued, now.queued);
+        change(QUEUED_BYTES, before.queued_bytes, now.queued_bytes);
+        change(IN_FLIGHT, before.in_flight, now.in_flight);
+        change(IN_FLIGHT_BYTES, before.in_flight_bytes, now.in_flight_bytes);
+    }
+}
+
+impl Broker {
+    /// What was counted since the start, and how much there is now.
+    pub fn statistics(&self) -> Statistics {
+        let counters = &self.counters;
+        let (subscriptions, shared_subscriptions) = {
+            let index = read(&self.index);
+            (index.len(), index.shared_len())
+        };
+        Statistics {
+            connected: counters.connected_now(),
+            connected_maximum: counters.connected_maximum.load(Ordering::Relaxed),
+            sessions: self.session_count() as u64,
+            subscriptions: subscriptions as u64,
+            shared_subscriptions: shared_subscriptions as u64,
+            retained_messages: self.retained_count() as u64,
+            queued_messages: counters.numbers.sum(QUEUED),
+            queued_bytes: counters.numbers.sum(QUEUED_BYTES),
+            in_flight_messages: counters.numbers.sum(IN_FLIGHT),
+            in_flight_bytes: counters.numbers.sum(IN_FLIGHT_BYTES),
+            ..counters.sums()
+        }
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+}
