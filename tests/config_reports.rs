@@ -94,6 +94,7 @@ fn every_value_reaches_its_option() {
         validate-payload-format = true
         maximum-session-expiry = "2h"
         connect-timeout = "1500ms"
+        maximum-retained-bytes = "0B"
         [log]
         level = "debug"
         format = "json"
@@ -116,6 +117,7 @@ fn every_value_reaches_its_option() {
     assert_eq!(config.broker.response_information.as_deref(), Some("answers/{client-id}"));
     assert!(config.broker.validate_payload_format);
     assert_eq!(config.broker.maximum_session_expiry, 7200);
+    assert_eq!(config.broker.maximum_retained_bytes, 0);
     assert_eq!(config.broker.connect_timeout, Duration::from_millis(1500));
     assert_eq!((config.log.level, config.log.format), (Level::Debug, LogFormat::Json));
     assert_eq!(config.plugins_options.cache, Some(PathBuf::from("cache")));

@@ -58,8 +58,11 @@ pub struct Options {
     pub maximum_topic_levels: usize,
     /// Which member of a Shared Subscription gets a message.
     pub shared_subscription_strategy: SharedStrategy,
-    /// Retained messages in all.
+    /// Retained messages in all. A message that cannot be retained is routed all the same, and its publisher
+    /// told so where it can be (MQTT 5.0: Quota exceeded).
     pub maximum_retained_messages: usize,
+    /// Bytes of topics, payloads and properties of all retained messages.
+    pub maximum_retained_bytes: usize,
     /// Sessions in all, connected or not.
     pub maximum_sessions: usize,
     /// Network connections in all.
@@ -101,6 +104,7 @@ impl Default for Options {
             maximum_topic_levels: 128,
             shared_subscription_strategy: SharedStrategy::RoundRobin,
             maximum_retained_messages: 1_000_000,
+            maximum_retained_bytes: 1024 * 1024 * 1024,
             maximum_sessions: 1_000_000,
             maximum_connections: 100_000,
             response_information: None,

@@ -49,13 +49,19 @@ impl Broker {
         if let Err(reason) = self.authorize_publish(client, &message, cache, now).await {
             return Published { reply, ..refused(reason) };
         }
-        if message.retain
-            && self.options.retain_available
-            && let Err(why) = self.retain(&message)
-        {
-            return Published { reason: why.reason(), reply, failed: why == NotRetained::Failed };
+        let mut retained = Ok(());
+        if message.retain && self.options.retain_available {
+            retained = self.retain(&message);
         }
-        let reason = self.route(client, message, now).await;
+        if retained == Err(NotRetained::Failed) {
+            return Published { reason: NotRetained::Failed.reason(), reply, failed: true };
+        }
+        // Those who subscribe now get it also where no more can be retained.
+        let routed = self.route(client, message, now).await;
+        let reason = match retained {
+            Err(why) if !routed.is_error() => why.reason(),
+            _ => routed,
+        };
         Published { reason, reply, failed: false }
     }
 

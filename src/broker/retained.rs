@@ -4,7 +4,8 @@
 //! remembered as a place in the tree, and the connection takes further messages as its queue empties.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use super::attachment::Attachment;
 use super::session_entry::{EntryState, SessionEntry};
@@ -27,7 +28,11 @@ pub(super) struct Retained {
     /// When which message expires. Held while a change is committed and applied, so that storage and tree
     /// see the changes of a topic in one order.
     expiring: Mutex<BTreeSet<(Timestamp, TopicName)>>,
+    /// Of topics, payloads and properties; changed only while `expiring` is locked.
+    bytes: AtomicUsize,
 }
+
+type Expiring<'a> = MutexGuard<'a, BTreeSet<(Timestamp, TopicName)>>;
 
 /// Retained messages that a new subscription is still to get.
 pub(super) struct Replay {
@@ -41,6 +46,7 @@ pub(super) struct Replay {
 /// Why a message was not retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotRetained {
+    /// Too many, or too many bytes.
     TooMany,
     /// The storage did not take it.
     Failed,
@@ -64,15 +70,26 @@ impl Replay {
 impl Retained {
     pub(super) fn load(storage: &dyn Storage) -> Result<Retained, StorageError> {
         let (mut messages, mut expiring) = (RetainedTree::new(fastrand::u64(..)), BTreeSet::new());
+        let mut bytes = 0;
         storage.load_retained(&mut |message: Arc<ApplicationMessage>| {
             expiring.extend(message.expires_at.map(|at| (at, message.topic.clone())));
+            bytes += message.size();
             messages.insert(message.topic.clone(), message);
         })?;
-        Ok(Retained { messages: RwLock::new(messages), expiring: Mutex::new(expiring) })
+        Ok(Retained {
+            messages: RwLock::new(messages),
+            expiring: Mutex::new(expiring),
+            bytes: AtomicUsize::new(bytes),
+        })
     }
 
     pub(super) fn len(&self) -> usize {
         read(&self.messages).len()
+    }
+
+    /// Of topics, payloads and properties.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -86,30 +103,30 @@ impl Broker {
     /// Stores what is published with RETAIN; an empty payload clears [MQTT-3.3.1-6].
     ///
     /// # Errors
-    /// Where there are too many, or the storage does not take it.
+    /// Why it is not retained. Where that is a limit, what the topic had before is gone all the same: who
+    /// subscribes is not to take it for what was published last ([MQTT-3.3.1-7] of 3.1.1).
     pub(super) fn retain(&self, message: &ApplicationMessage) -> Result<(), NotRetained> {
         let topic = &message.topic;
-        let (op, change) = if message.payload.is_empty() {
-            (Op::DeleteRetained(topic.clone()), RetainedChange::Cleared)
-        } else {
-            self.room_for(topic)?;
-            let kept = ApplicationMessage { origin: Origin::Retained, ..message.to_detached() };
-            (Op::SetRetained(Arc::new(kept)), RetainedChange::Set)
-        };
+        if message.payload.is_empty() {
+            return self.clear_retained(topic, lock(&self.retained.expiring));
+        }
         let mut expiring = lock(&self.retained.expiring);
-        if let Err(error) = self.storage.commit(std::slice::from_ref(&op)) {
-            tracing::error!(%error, "could not retain a message");
-            return Err(NotRetained::Failed);
+        if self.has_no_room_for(message).is_some() {
+            // Some of those that are there may only wait to be removed.
+            drop(expiring);
+            self.forget_expired_retained(self.now());
+            expiring = lock(&self.retained.expiring);
         }
-        let changed = self.apply(op, &mut expiring);
+        if let Some(limit) = self.has_no_room_for(message) {
+            self.counters.count(Count::RetainedRefused);
+            self.counters.count(limit);
+            self.clear_retained(topic, expiring)?;
+            return Err(NotRetained::TooMany);
+        }
+        let kept = ApplicationMessage { origin: Origin::Retained, ..message.to_detached() };
+        self.change_retained(Op::SetRetained(Arc::new(kept)), &mut expiring)?;
         drop(expiring);
-        if changed {
-            self.event(|| What::RetainedMessageChanged {
-                topic: topic.clone(),
-                change,
-                payload_length: message.payload.len(),
-            });
-        }
+        self.retained_changed(topic, RetainedChange::Set, message.payload.len());
         Ok(())
     }
 
@@ -118,45 +135,58 @@ impl Broker {
         read(&self.retained.messages).get(&message.topic).is_some_and(|found| Arc::ptr_eq(found, message))
     }
 
-    fn room_for(&self, topic: &TopicName) -> Result<(), NotRetained> {
-        let has_room = || {
-            let messages = read(&self.retained.messages);
-            messages.len() < self.options.maximum_retained_messages || messages.get(topic).is_some()
-        };
-        if has_room() {
-            return Ok(());
+    fn clear_retained(&self, topic: &TopicName, mut expiring: Expiring<'_>) -> Result<(), NotRetained> {
+        let changed = self.change_retained(Op::DeleteRetained(topic.clone()), &mut expiring)?;
+        drop(expiring);
+        if changed {
+            self.retained_changed(topic, RetainedChange::Cleared, 0);
         }
-        // Some of those that are there may only wait to be removed.
-        self.forget_expired_retained(self.now());
-        if has_room() {
-            return Ok(());
-        }
-        self.counters.count(Count::RetainedRefused);
-        self.counters.count(Count::LimitRetainedMessages);
-        Err(NotRetained::TooMany)
+        Ok(())
     }
 
-    /// Says whether there was something to change.
-    fn apply(&self, op: Op, expiring: &mut BTreeSet<(Timestamp, TopicName)>) -> bool {
+    /// Which limit does not let a message in.
+    fn has_no_room_for(&self, message: &ApplicationMessage) -> Option<Count> {
+        let messages = read(&self.retained.messages);
+        let former = messages.get(&message.topic);
+        let bytes = self.retained.bytes() - former.map_or(0, |former| former.size());
+        if former.is_none() && messages.len() >= self.options.maximum_retained_messages {
+            Some(Count::LimitRetainedMessages)
+        } else if bytes + message.size() > self.options.maximum_retained_bytes {
+            Some(Count::LimitRetainedBytes)
+        } else {
+            None
+        }
+    }
+
+    /// Puts a change into the storage, then into the tree. Says whether there was something to change.
+    fn change_retained(&self, op: Op, expiring: &mut Expiring<'_>) -> Result<bool, NotRetained> {
+        if let Err(error) = self.storage.commit(std::slice::from_ref(&op)) {
+            tracing::error!(%error, "could not change a retained message");
+            return Err(NotRetained::Failed);
+        }
+        Ok(self.apply(op, expiring))
+    }
+
+    fn apply(&self, op: Op, expiring: &mut Expiring<'_>) -> bool {
         let mut messages = write(&self.retained.messages);
-        let (changed, former) = match op {
+        let (kept, former) = match op {
             Op::SetRetained(message) => {
-                expiring.extend(message.expires_at.map(|at| (at, message.topic.clone())));
-                let same_time = message.expires_at;
-                let former = messages.insert(message.topic.clone(), message);
-                (true, former.filter(|former| former.expires_at != same_time))
+                (Some(message.clone()), messages.insert(message.topic.clone(), message))
             }
-            Op::DeleteRetained(topic) => {
-                let former = messages.remove(&topic);
-                (former.is_some(), former)
-            }
+            Op::DeleteRetained(topic) => (None, messages.remove(&topic)),
         };
         drop(messages);
-        if let Some(former) = former
-            && let Some(at) = former.expires_at
-        {
-            expiring.remove(&(at, former.topic.clone()));
+        let changed = kept.is_some() || former.is_some();
+        let mut bytes = self.retained.bytes();
+        if let Some(former) = former {
+            bytes -= former.size();
+            former.expires_at.map(|at| expiring.remove(&(at, former.topic.clone())));
         }
+        if let Some(kept) = kept {
+            bytes += kept.size();
+            expiring.extend(kept.expires_at.map(|at| (at, kept.topic.clone())));
+        }
+        self.retained.bytes.store(bytes, Ordering::Relaxed);
         changed
     }
 
@@ -168,20 +198,17 @@ impl Broker {
             else {
                 return false;
             };
-            let op = Op::DeleteRetained(topic.clone());
-            if let Err(error) = self.storage.commit(std::slice::from_ref(&op)) {
-                tracing::warn!(%error, "could not delete an expired retained message");
+            if self.change_retained(Op::DeleteRetained(topic.clone()), &mut expiring).is_err() {
                 return false;
             }
-            self.apply(op, &mut expiring);
             drop(expiring);
-            self.event(|| What::RetainedMessageChanged {
-                topic,
-                change: RetainedChange::Expired,
-                payload_length: 0,
-            });
+            self.retained_changed(&topic, RetainedChange::Expired, 0);
         }
         true
+    }
+
+    fn retained_changed(&self, topic: &TopicName, change: RetainedChange, payload_length: usize) {
+        self.event(|| What::RetainedMessageChanged { topic: topic.clone(), change, payload_length });
     }
 
     /// The next retained messages of a replay, as many as the queue takes; what is found expired is

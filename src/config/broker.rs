@@ -13,6 +13,7 @@ use crate::topic::MAX_TOPIC_BYTES;
 /// The fixed header and the largest remaining length that MQTT can express [MQTT-1.5.5].
 const LARGEST_PACKET: u64 = 268_435_455 + 5;
 const MAXIMUM_COUNT: u64 = 1 << 32;
+const LARGEST_SIZE: u64 = 1 << 40;
 
 const SHARED: [(&str, SharedStrategy); 4] = [
     ("round-robin", SharedStrategy::RoundRobin),
@@ -52,7 +53,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section
         .set("maximum-session-expiry", &mut o.maximum_session_expiry, |v| v.seconds(0..=u64::from(u32::MAX)));
     section.set("maximum-queued-messages", &mut o.maximum_queued_messages, |v| v.integer(1..=MAXIMUM_COUNT));
-    section.set("maximum-queued-bytes", &mut o.maximum_queued_bytes, |v| v.size(1024..=1 << 40));
+    section.set("maximum-queued-bytes", &mut o.maximum_queued_bytes, |v| v.size(1024..=LARGEST_SIZE));
     section.set("overflow", &mut o.overflow, |v| {
         v.choice(&[("drop-newest", Overflow::DropNewest), ("drop-oldest", Overflow::DropOldest)])
     });
@@ -63,6 +64,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section.set("shared-subscription-strategy", &mut o.shared_subscription_strategy, |v| v.choice(&SHARED));
     section
         .set("maximum-retained-messages", &mut o.maximum_retained_messages, |v| v.integer(0..=MAXIMUM_COUNT));
+    section.set("maximum-retained-bytes", &mut o.maximum_retained_bytes, |v| v.size(0..=LARGEST_SIZE));
     section.set("maximum-sessions", &mut o.maximum_sessions, |v| v.integer(1..=MAXIMUM_COUNT));
     section.set("maximum-connections", &mut o.maximum_connections, |v| v.integer(1..=MAXIMUM_COUNT));
     section.set("response-information", &mut o.response_information, |v| response_information(v).map(Some));

@@ -232,6 +232,113 @@ async fn only_so_many_messages_are_retained() {
     assert_eq!(server.statistics().retained_refused, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_can_be_retained_no_more_still_reaches_those_who_subscribe() {
+    // A message that was one too many to be retained was not routed either: one client that filled the limit
+    // cut all others off, and those of MQTT 3.1.1, or with QoS 0, were not even told.
+    for options in [
+        Options { maximum_retained_messages: 1, ..Options::default() },
+        // The topic counts too.
+        Options { maximum_retained_bytes: 10, ..Options::default() },
+    ] {
+        let local = Local::with(options);
+        for version in VERSIONS {
+            let mut sender = local.connect(connect(version, "sender")).await;
+            sender.publish_retained("a", "123456789", QOS0).await;
+            let mut receiver = local.connect(connect(version, "receiver")).await;
+            receiver.subscribe("t", QOS2).await;
+            for qos in ALL_QOS {
+                let told = sender.publish_retained("t", "x", qos).await;
+                let expected = match (version, qos) {
+                    (V5, QOS1 | QOS2) => ReasonCode::QUOTA_EXCEEDED,
+                    _ => ReasonCode::SUCCESS,
+                };
+                assert_eq!(told, expected, "{version} {qos:?}");
+                let got = receiver.message().await;
+                assert_eq!((text(&got), got.qos, got.retain), ("x", qos, false));
+            }
+            let mut late = local.connect(connect(version, "late")).await;
+            late.subscribe("#", QOS2).await;
+            assert_eq!(late.payloads(1).await, ["123456789"]);
+            late.assert_silent().await;
+        }
+        let s = local.broker.statistics();
+        assert_eq!((s.retained_messages, s.retained_bytes, s.retained_refused), (1, 10, 6));
+        assert_eq!(s.limit_retained_messages + s.limit_retained_bytes, 6);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_to_be_retained_leaves_nothing_older_behind() {
+    // [MQTT-3.3.1-5]; in 3.1.1 [MQTT-3.3.1-7]: else who subscribes later took the older message for the last.
+    let script = Script::default().shared();
+    let options = Options { maximum_retained_bytes: 100, ..Options::default() };
+    let local = Local::hooked(options, script.clone());
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    assert!(!sender.publish_retained("t", "old", QOS1).await.is_error());
+    assert_eq!(sender.publish_retained("t", &"x".repeat(100), QOS1).await, ReasonCode::QUOTA_EXCEEDED);
+    let mut late = local.connect(connect(V5, "late")).await;
+    late.subscribe("t", QOS1).await;
+    late.assert_silent().await;
+    let s = local.broker.statistics();
+    assert_eq!((s.retained_messages, s.retained_bytes, s.limit_retained_bytes), (0, 0, 1));
+    let cleared =
+        |what: &What| matches!(what, What::RetainedMessageChanged { change: RetainedChange::Cleared, .. });
+    assert_eq!(script.count(cleared), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_of_retained_messages_are_those_that_are_there_now() {
+    let options = Options { maximum_retained_bytes: 30, ..Options::default() };
+    let local = Local::with(options);
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    let bytes = || local.broker.statistics().retained_bytes;
+    // A topic of one byte and a payload of nine.
+    for (topic, payload, expected) in
+        [("a", "123456789", 10), ("b", "123456789", 20), ("a", "1", 12), ("b", "", 2), ("b", "", 2)]
+    {
+        assert!(!sender.publish_retained(topic, payload, QOS1).await.is_error());
+        assert_eq!(bytes(), expected);
+    }
+    // Properties count too: what expires makes room.
+    let properties = PublishProperties {
+        message_expiry_interval: Some(10),
+        content_type: Some("text/plain".into()),
+        ..Default::default()
+    };
+    let properties = Some(Box::new(properties));
+    sender.publish_packet(Publish { qos: QOS1, retain: true, properties, ..publish("c", "12345") }).await;
+    assert_eq!(bytes(), 2 + 16);
+    assert_eq!(sender.publish_retained("d", "123456789012", QOS1).await, ReasonCode::QUOTA_EXCEEDED);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert!(!sender.publish_retained("d", "123456789012", QOS1).await.is_error());
+    assert_eq!(bytes(), 2 + 13);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_messages_that_expire_at_once_hold_up_nobody() {
+    // They are removed some at a time, and clients get their turn in between.
+    const MESSAGES: usize = 20_000;
+    let local = Local::start();
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for n in 0..MESSAGES {
+        let packet = Publish { retain: true, ..expiring(&format!("many/{n}"), "x", 30) };
+        sender.send(Packet::Publish(Publish { qos: QOS0, packet_identifier: None, ..packet })).await;
+    }
+    sender.ping().await;
+    assert_eq!(local.broker.retained_count(), MESSAGES);
+    // The broker looks after a minute.
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    while local.broker.retained_count() == MESSAGES {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        sender.ping().await;
+    }
+    let left = local.broker.retained_count();
+    assert!(left > 0, "all of them were removed before the client was heard");
+    until(|| local.broker.retained_count() == 0).await;
+    assert_eq!(local.broker.statistics().retained_bytes, 0);
+}
+
 #[tokio::test]
 async fn a_broker_started_on_the_same_storage_finds_what_was_retained() {
     use std::sync::Arc;
@@ -252,4 +359,5 @@ async fn a_broker_started_on_the_same_storage_finds_what_was_retained() {
     let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
     receiver.subscribe("t", QOS1).await;
     assert_eq!(receiver.payloads(1).await, ["kept"]);
+    assert_eq!(server.statistics().retained_bytes, 5);
 }

@@ -163,6 +163,8 @@ statistics! {
         LimitTopicLevels limit_topic_levels,
         /// `maximum-retained-messages`: messages not retained.
         LimitRetainedMessages limit_retained_messages,
+        /// `maximum-retained-bytes`: messages not retained.
+        LimitRetainedBytes limit_retained_bytes,
         /// `maximum-sessions`: connections refused.
         LimitSessions limit_sessions,
         /// `maximum-connections`: connections refused.
@@ -185,6 +187,8 @@ statistics! {
         shared_subscriptions,
         /// Messages that are retained now.
         retained_messages,
+        /// Bytes of their topics, payloads and properties.
+        retained_bytes,
         /// Deliveries that wait now, over all sessions.
         queued_messages,
         /// Bytes of their topics, payloads and properties, and of their places in the queues. Of a message that
@@ -285,6 +289,7 @@ impl Broker {
             subscriptions: subscriptions as u64,
             shared_subscriptions: shared_subscriptions as u64,
             retained_messages: self.retained_count() as u64,
+            retained_bytes: self.retained.bytes() as u64,
             queued_messages: counters.numbers.sum(QUEUED),
             queued_bytes: counters.numbers.sum(QUEUED_BYTES),
             in_flight_messages: counters.numbers.sum(IN_FLIGHT),
