@@ -105,8 +105,9 @@ impl Attachment {
     /// Whether there is something to do; else `waker` is called when there is. A connection that is
     /// `blocked`, because its client does not read, is woken only when it is to end.
     pub fn poll_work(&self, waker: &Waker, blocked: Blocked) -> Polled {
+        let growth = self.broker.counters.growth();
         let mut state = self.entry.lock();
-        let has_work = state.session.has_outgoing() || state.wants_replay();
+        let has_work = state.session.has_outgoing() || state.wants_replay(growth);
         let Some(link) = state.link_of(self.client.key) else { return Polled::End(End::Takeover) };
         if let Some(end) = &link.end {
             return Polled::End(end.clone());

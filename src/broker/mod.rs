@@ -90,7 +90,7 @@ impl Broker {
             retained,
             schedule: Schedule::default(),
             handed_on: HandedOn::default(),
-            counters: Arc::new(Counters::new()),
+            counters: Arc::new(Counters::new(&options)),
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),
             warned_at: AtomicU64::new(0),

@@ -45,6 +45,10 @@ pub struct Options {
     /// Bytes of topics, payloads and properties in the queue of a session, and again of those that were sent
     /// to it and are not acknowledged. One message alone may be larger.
     pub maximum_queued_bytes: usize,
+    /// The same bytes, waiting or not acknowledged, of all sessions together. Once there are as many, a session
+    /// that holds messages takes a further one only in place of others, and one that holds none takes one. A
+    /// message that waits for several sessions counts for each of them.
+    pub maximum_total_queued_bytes: usize,
     /// What gives way where a queue is full.
     pub overflow: Overflow,
     /// QoS 1 and 2 messages in flight towards a client, or as many as its Receive Maximum says where that is
@@ -97,6 +101,7 @@ impl Default for Options {
             maximum_session_expiry: 7 * 24 * 3600,
             maximum_queued_messages: 10_000,
             maximum_queued_bytes: 16 * 1024 * 1024,
+            maximum_total_queued_bytes: 1024 * 1024 * 1024,
             overflow: Overflow::DropNewest,
             maximum_inflight: 256,
             maximum_subscriptions: 10_000,

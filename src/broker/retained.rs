@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use super::attachment::Attachment;
 use super::session_entry::{EntryState, SessionEntry};
-use super::statistics::Count;
+use super::statistics::{Count, Growth};
 use super::{Broker, lock, read, write};
 use crate::hook::{RetainedChange, What};
 use crate::message::{ApplicationMessage, Origin, Timestamp};
@@ -256,12 +256,22 @@ impl Batch {
 }
 
 impl EntryState {
-    pub(super) fn wants_replay(&self) -> bool {
-        let room = self.session.room();
+    pub(super) fn wants_replay(&self, growth: Growth) -> bool {
+        let room = self.room(growth);
         match self.replays.front() {
             None => false,
+            Some(_) if growth == Growth::Stopped => room.is_empty && self.session.in_flight_bytes() == 0,
             Some(replay) if replay.alone => room.is_empty,
             Some(_) => room.is_empty || room.is_half && self.session.queued() < BATCH,
+        }
+    }
+
+    /// Where sessions are not to hold more, messages are replayed one by one.
+    fn room(&self, growth: Growth) -> QueueRoom {
+        let room = self.session.room();
+        match growth {
+            Growth::Free => room,
+            Growth::Stopped => QueueRoom { messages: 1, ..room },
         }
     }
 }
@@ -271,9 +281,10 @@ impl Attachment {
     /// and the queue has become short. To be called once in a turn: a filter may look at many messages and
     /// find few.
     pub async fn replay_retained(&self, now: Timestamp) {
+        let growth = self.broker.counters.growth();
         let next = |state: &mut EntryState| {
-            let replay = if state.wants_replay() { state.replays.pop_front() } else { None };
-            replay.map(|replay| (replay, state.session.room()))
+            let replay = if state.wants_replay(growth) { state.replays.pop_front() } else { None };
+            replay.map(|replay| (replay, state.room(growth)))
         };
         if let Some((mut replay, room)) = self.with_state(next).flatten() {
             let (messages, more) = self.broker.next_retained(&mut replay, room, now);
@@ -309,6 +320,7 @@ impl Attachment {
 
     /// Whether [`replay_retained`](Attachment::replay_retained) has something to do.
     pub fn wants_replay(&self) -> bool {
-        self.with_state(|state| state.wants_replay()).unwrap_or(false)
+        let growth = self.broker.counters.growth();
+        self.with_state(|state| state.wants_replay(growth)).unwrap_or(false)
     }
 }

@@ -14,7 +14,7 @@ use super::authorize::AuthorizationCache;
 use super::lock;
 use super::retained::Replay;
 use super::shared::{AtomicLoad, Load};
-use super::statistics::{Count, Counters, Held};
+use super::statistics::{Count, Counters, Growth, Held};
 use crate::hook::ClientInfo;
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::QoS;
@@ -187,8 +187,9 @@ impl SessionEntry {
             if !wanted() {
                 return Ok(Vec::new());
             }
-            let enqueued = state.enqueue(delivery, detached);
-            self.count_full(&state, &enqueued);
+            let growth = self.counters.growth();
+            let enqueued = state.enqueue(delivery, detached, growth);
+            self.count_full(&state, &enqueued, growth);
             self.note_load(&state);
             (enqueued?, state.waker_for_work())
         };
@@ -199,15 +200,21 @@ impl SessionEntry {
     }
 
     /// Counts what gave way under the limit that was reached.
-    fn count_full(&self, state: &EntryState, enqueued: &Result<Vec<Delivery>, (Delivery, Dropped)>) {
+    fn count_full(
+        &self,
+        state: &EntryState,
+        enqueued: &Result<Vec<Delivery>, (Delivery, Dropped)>,
+        growth: Growth,
+    ) {
         let dropped = match enqueued {
             Ok(displaced) => displaced.len(),
             Err((_, why)) => usize::from(*why == Dropped::QueueFull),
         };
         if dropped > 0 {
-            let limit = match state.session.full_by() {
-                FullBy::Messages => Count::LimitQueuedMessages,
-                FullBy::Bytes => Count::LimitQueuedBytes,
+            let limit = match (state.session.full_by(), growth) {
+                (FullBy::Messages, _) => Count::LimitQueuedMessages,
+                (FullBy::Bytes, Growth::Free) => Count::LimitQueuedBytes,
+                (FullBy::Bytes, Growth::Stopped) => Count::LimitTotalQueuedBytes,
             };
             self.counters.add(limit, dropped);
         }
@@ -252,6 +259,7 @@ impl EntryState {
         &mut self,
         mut delivery: Delivery,
         detached: &mut Detached,
+        growth: Growth,
     ) -> Result<Vec<Delivery>, (Delivery, Dropped)> {
         if self.gone || self.link.is_none() && delivery.qos == QoS::AtMostOnce {
             return Err((delivery, Dropped::Offline));
@@ -259,7 +267,11 @@ impl EntryState {
         if self.link.is_none() || self.session.queued() >= DETACH_BEHIND {
             detached.detach(&mut delivery);
         }
-        self.session.enqueue(delivery).map_err(|refused| (refused, Dropped::QueueFull))
+        let enqueued = match growth {
+            Growth::Free => self.session.enqueue(delivery),
+            Growth::Stopped => self.session.enqueue_without_growth(delivery),
+        };
+        enqueued.map_err(|refused| (refused, Dropped::QueueFull))
     }
 
     /// The waker of the connection that waits for something to send, if one does and its client reads.

@@ -232,6 +232,7 @@ fn round<T>(list: &[T], from: usize) -> impl Iterator<Item = usize> + use<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::Options;
     use crate::broker::session_entry::SessionEntry;
     use crate::broker::statistics::Counters;
     use crate::hook::{ClientInfo, ListenerPolicy};
@@ -259,7 +260,12 @@ mod tests {
         };
         let limits = QueueLimits { messages: 10, bytes: 1000, overflow: Overflow::DropNewest };
         let session = Session::new("a".into(), limits);
-        Arc::new(SessionEntry::new(number, session, Arc::new(client), Arc::new(Counters::new())))
+        Arc::new(SessionEntry::new(
+            number,
+            session,
+            Arc::new(client),
+            Arc::new(Counters::new(&Options::default())),
+        ))
     }
 
     fn group(readiness: &[Readiness]) -> Fixture {

@@ -54,6 +54,9 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
         .set("maximum-session-expiry", &mut o.maximum_session_expiry, |v| v.seconds(0..=u64::from(u32::MAX)));
     section.set("maximum-queued-messages", &mut o.maximum_queued_messages, |v| v.integer(1..=MAXIMUM_COUNT));
     section.set("maximum-queued-bytes", &mut o.maximum_queued_bytes, |v| v.size(1024..=LARGEST_SIZE));
+    section.set("maximum-total-queued-bytes", &mut o.maximum_total_queued_bytes, |v| {
+        v.size(1024..=LARGEST_SIZE)
+    });
     section.set("overflow", &mut o.overflow, |v| {
         v.choice(&[("drop-newest", Overflow::DropNewest), ("drop-oldest", Overflow::DropOldest)])
     });

@@ -89,6 +89,18 @@ impl Session {
         self.queue.push(delivery)
     }
 
+    /// The same where the session is to hold no more bytes than it does: others have to give way, or it is the
+    /// only one.
+    ///
+    /// # Errors
+    /// The delivery itself, where it had to give way.
+    pub fn enqueue_without_growth(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
+        if self.queue.is_empty() && self.window.bytes() > 0 {
+            return Err(delivery);
+        }
+        self.queue.push_without_growth(delivery)
+    }
+
     /// What the writer sends next, if anything can be sent now. A message that expired in the queue, or
     /// that `fits` refuses, goes to `dropped` instead.
     pub fn next_outgoing(

@@ -99,15 +99,15 @@ impl Queue {
     /// # Errors
     /// The delivery itself, where nothing that may give way makes enough room.
     pub fn push(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
-        if !self.may_fit(&delivery) {
-            return Err(delivery);
-        }
-        let mut displaced = Vec::new();
-        while !self.fits(&delivery, self.len(), self.bytes()) {
-            displaced.extend(self.displace(delivery.qos));
-        }
-        self.lane(delivery.qos).push(delivery);
-        Ok(displaced)
+        self.push_within(delivery, self.limits.bytes)
+    }
+
+    /// The same, but the queue grows no longer in bytes: as many have to give way. An empty one takes one.
+    ///
+    /// # Errors
+    /// The delivery itself, where nothing that may give way makes enough room.
+    pub fn push_without_growth(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
+        self.push_within(delivery, self.bytes().min(self.limits.bytes))
     }
 
     /// Takes the next: QoS 1 and 2 where the window has room, which bounds how long QoS 0 waits for them.
@@ -186,8 +186,20 @@ impl Queue {
         self.at_most_once.bytes + self.acknowledged.bytes
     }
 
+    fn push_within(&mut self, delivery: Delivery, limit: usize) -> Result<Vec<Delivery>, Delivery> {
+        if !self.may_fit(&delivery, limit) {
+            return Err(delivery);
+        }
+        let mut displaced = Vec::new();
+        while !self.fits(&delivery, self.len(), self.bytes(), limit) {
+            displaced.extend(self.displace(delivery.qos));
+        }
+        self.lane(delivery.qos).push(delivery);
+        Ok(displaced)
+    }
+
     /// Whether it fits beside what cannot give way to it.
-    fn may_fit(&self, delivery: &Delivery) -> bool {
+    fn may_fit(&self, delivery: &Delivery, limit: usize) -> bool {
         let drops_oldest = self.limits.overflow == Overflow::DropOldest;
         let is_qos0 = delivery.qos == QoS::AtMostOnce;
         let (mut len, mut bytes) = (0, 0);
@@ -199,13 +211,12 @@ impl Queue {
             len += self.acknowledged.len();
             bytes += self.acknowledged.bytes;
         }
-        self.fits(delivery, len, bytes)
+        self.fits(delivery, len, bytes, limit)
     }
 
     /// Whether it fits beside this many messages of so many bytes.
-    fn fits(&self, delivery: &Delivery, len: usize, bytes: usize) -> bool {
-        len < self.limits.messages
-            && (len == 0 || bytes + Queue::cost(&delivery.message) <= self.limits.bytes)
+    fn fits(&self, delivery: &Delivery, len: usize, bytes: usize, limit: usize) -> bool {
+        len < self.limits.messages && (len == 0 || bytes + Queue::cost(&delivery.message) <= limit)
     }
 
     /// Takes out the next that gives way to a message that [may fit](Queue::may_fit).

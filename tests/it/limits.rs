@@ -173,6 +173,81 @@ async fn a_full_queue_counts_the_limit_that_filled_it() {
     }
 }
 
+/// A session without a connection that is subscribed to its own name.
+async fn absent(local: &Local, name: &str) {
+    let mut client = local.connect(persistent(V5, name)).await;
+    client.subscribe(name, QOS1).await;
+    client.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_all_queues_together_are_full_those_that_hold_messages_take_no_more() {
+    // One that holds none takes one, so that who reads what it gets goes on getting it.
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let options = Options { maximum_total_queued_bytes: 10_000, overflow, ..Options::default() };
+        let local = Local::with(options);
+        let mut sender = local.connect(connect(V5, "sender")).await;
+        for name in ["a", "b", "empty"] {
+            absent(&local, name).await;
+        }
+        let mut reading = local.connect(connect(V5, "reading")).await;
+        reading.subscribe("reading", QOS1).await;
+        for n in 0..20 {
+            let payload = format!("{n}{}", " ".repeat(1000));
+            for topic in ["a", "b", "reading"] {
+                assert!(!sender.publish(topic, &payload, QOS1).await.is_error());
+            }
+            assert_eq!(text(&reading.message().await).trim(), n.to_string());
+            reading.ping().await;
+        }
+        let full = local.broker.statistics();
+        assert!((10_000..12_000).contains(&full.queued_bytes), "{}", full.queued_bytes);
+        assert_eq!(full.limit_total_queued_bytes + full.queued_messages, 40);
+        assert_eq!(full.dropped_queue_full, full.limit_total_queued_bytes);
+        sender.publish("empty", "first", QOS1).await;
+        sender.publish("empty", "second", QOS1).await;
+        let mut empty = local.connect(persistent(V5, "empty")).await;
+        let (kept, oldest) = match overflow {
+            Overflow::DropNewest => ("first", true),
+            Overflow::DropOldest => ("second", false),
+        };
+        assert_eq!(text(&empty.message().await), kept);
+        let mut a = local.connect(persistent(V5, "a")).await;
+        assert_eq!(text(&a.message().await).trim() == "0", oldest);
+        // With one of them gone there is room again.
+        let before = local.broker.statistics().limit_total_queued_bytes;
+        assert!(before > full.limit_total_queued_bytes);
+        drop(a);
+        assert!(local.broker.delete_session("a"));
+        until(|| local.broker.statistics().queued_bytes < 9_000).await;
+        for _ in 0..2 {
+            sender.publish("b", "x", QOS1).await;
+        }
+        assert_eq!(local.broker.statistics().limit_total_queued_bytes, before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retained_messages_are_replayed_one_by_one_while_all_queues_are_full() {
+    let options = Options { maximum_total_queued_bytes: 10_000, ..Options::default() };
+    let local = Local::with(options);
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for n in 0..100 {
+        sender.publish_retained(&format!("r/{n}"), &n.to_string(), QOS1).await;
+    }
+    absent(&local, "a").await;
+    for _ in 0..20 {
+        sender.publish("a", &"x".repeat(1000), QOS1).await;
+    }
+    assert!(local.broker.statistics().limit_total_queued_bytes > 0);
+    for qos in ALL_QOS {
+        let mut client = local.connect(connect(V5, "new")).await;
+        client.subscribe("r/#", qos).await;
+        assert_eq!(client.payloads(100).await.len(), 100);
+        client.assert_silent().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_full_window_is_counted_once_until_it_has_room_again() {
     // [MQTT-3.3.4-9]

@@ -9,7 +9,7 @@ mod shards;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Broker, read};
+use super::{Broker, Options, read};
 use shards::Sharded;
 
 macro_rules! statistics {
@@ -152,6 +152,8 @@ statistics! {
         LimitQueuedMessages limit_queued_messages,
         /// `maximum-queued-bytes`: deliveries dropped.
         LimitQueuedBytes limit_queued_bytes,
+        /// `maximum-total-queued-bytes`: deliveries dropped.
+        LimitTotalQueuedBytes limit_total_queued_bytes,
         /// `maximum-inflight`, or the client's Receive Maximum: how often messages began to wait because as many
         /// were in flight.
         LimitInflight limit_inflight,
@@ -210,25 +212,51 @@ pub(super) struct Held {
     pub in_flight_bytes: usize,
 }
 
-/// Places of [`Held`] behind the counts.
+/// Whether sessions may hold more than they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Growth {
+    Free,
+    Stopped,
+}
+
+impl Held {
+    fn bytes(self) -> usize {
+        self.queued_bytes + self.in_flight_bytes
+    }
+}
+
+/// Places of [`Held`] behind the counts, and of the bytes that were not yet added to the total.
 const QUEUED: usize = COUNTS;
 const QUEUED_BYTES: usize = COUNTS + 1;
 const IN_FLIGHT: usize = COUNTS + 2;
 const IN_FLIGHT_BYTES: usize = COUNTS + 3;
-const NUMBERS: usize = COUNTS + 4;
+const GATHERED_BYTES: usize = COUNTS + 4;
+const NUMBERS: usize = COUNTS + 5;
+
+/// Bytes that a thread gathers at most before it adds them to the total.
+const LARGEST_BATCH: u64 = 64 * 1024;
 
 /// What the parts of a broker add to.
 pub(crate) struct Counters {
     numbers: Sharded<NUMBERS>,
+    /// Bytes that all sessions hold, up to a batch per thread: it is asked for every message, and the sum over the
+    /// shards would take too long.
+    held_bytes: AtomicU64,
+    maximum_held_bytes: u64,
+    batch: u64,
     /// These change with connections, not with messages, and the highest has to be exact.
     connected: AtomicU64,
     connected_maximum: AtomicU64,
 }
 
 impl Counters {
-    pub(super) fn new() -> Counters {
+    pub(super) fn new(options: &Options) -> Counters {
+        let maximum = options.maximum_total_queued_bytes as u64;
         Counters {
             numbers: Sharded::new(),
+            held_bytes: AtomicU64::new(0),
+            maximum_held_bytes: maximum,
+            batch: (maximum / 1024).min(LARGEST_BATCH),
             connected: AtomicU64::new(0),
             connected_maximum: AtomicU64::new(0),
         }
@@ -271,6 +299,17 @@ impl Counters {
         change(QUEUED_BYTES, before.queued_bytes, now.queued_bytes);
         change(IN_FLIGHT, before.in_flight, now.in_flight);
         change(IN_FLIGHT_BYTES, before.in_flight_bytes, now.in_flight_bytes);
+        if before.bytes() != now.bytes() {
+            let more = now.bytes().wrapping_sub(before.bytes()) as i64;
+            self.numbers.add_in_batches(GATHERED_BYTES, more, self.batch, &self.held_bytes);
+        }
+    }
+
+    /// Whether all sessions together hold as much as they may.
+    pub(super) fn growth(&self) -> Growth {
+        // Below zero where the thread that took something out was faster.
+        let held = self.held_bytes.load(Ordering::Relaxed).cast_signed().max(0).cast_unsigned();
+        if held >= self.maximum_held_bytes { Growth::Stopped } else { Growth::Free }
     }
 }
 

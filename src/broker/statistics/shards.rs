@@ -42,6 +42,21 @@ impl<const N: usize> Sharded<N> {
         }
     }
 
+    /// Adds, and moves what this thread has gathered to `total` where it is `batch` or more to either side. Then
+    /// `total` is known without looking at every shard, up to a batch per shard.
+    pub(super) fn add_in_batches(&self, index: usize, amount: i64, batch: u64, total: &AtomicU64) {
+        let Some(Shard(own)) = self.own.get(place()) else {
+            total.fetch_add(amount.cast_unsigned(), Ordering::Relaxed);
+            return;
+        };
+        let gathered = own[index].load(Ordering::Relaxed).cast_signed().wrapping_add(amount);
+        let moves = gathered.unsigned_abs() >= batch;
+        if moves {
+            total.fetch_add(gathered.cast_unsigned(), Ordering::Relaxed);
+        }
+        own[index].store(if moves { 0 } else { gathered.cast_unsigned() }, Ordering::Relaxed);
+    }
+
     /// The sum of a number. Where one thread has subtracted what another is seen to have added only in the
     /// next moment, it is 0.
     pub(super) fn sum(&self, index: usize) -> u64 {
@@ -140,5 +155,19 @@ mod tests {
         assert_eq!(sharded.sum(0), 3);
         sharded.add(0, 5_u64.wrapping_neg());
         assert_eq!(sharded.sum(0), 0);
+    }
+
+    #[test]
+    fn a_total_is_off_by_less_than_a_batch_per_thread() {
+        let (sharded, total) = (Sharded::<1>::new(), AtomicU64::new(0));
+        let add = |amount| sharded.add_in_batches(0, amount, 100, &total);
+        add(99);
+        assert_eq!(total.load(Ordering::Relaxed), 0);
+        add(1);
+        assert_eq!(total.load(Ordering::Relaxed), 100);
+        add(-99);
+        assert_eq!(total.load(Ordering::Relaxed), 100);
+        add(-1);
+        assert_eq!(total.load(Ordering::Relaxed), 0);
     }
 }
