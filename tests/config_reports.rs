@@ -95,6 +95,7 @@ fn every_value_reaches_its_option() {
         maximum-session-expiry = "2h"
         connect-timeout = "1500ms"
         maximum-retained-bytes = "0B"
+        sys-interval = "0s"
         maximum-total-queued-bytes = "64MiB"
         [log]
         level = "debug"
@@ -119,6 +120,7 @@ fn every_value_reaches_its_option() {
     assert!(config.broker.validate_payload_format);
     assert_eq!(config.broker.maximum_session_expiry, 7200);
     assert_eq!(config.broker.maximum_retained_bytes, 0);
+    assert_eq!(config.broker.sys_interval, Duration::ZERO);
     assert_eq!(config.broker.maximum_total_queued_bytes, 64 * 1024 * 1024);
     assert_eq!(config.broker.connect_timeout, Duration::from_millis(1500));
     assert_eq!((config.log.level, config.log.format), (Level::Debug, LogFormat::Json));

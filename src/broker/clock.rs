@@ -19,6 +19,10 @@ impl Clock {
         Clock { wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX), start: Instant::now() }
     }
 
+    pub fn started(&self) -> Instant {
+        self.start
+    }
+
     pub fn now(&self) -> Timestamp {
         Timestamp(self.wall).after(self.start.elapsed())
     }

@@ -47,6 +47,19 @@ impl Broker {
         now: Timestamp,
     ) -> FannedOut {
         let forwarded = self.cluster.forward(&message);
+        match self.fan_out_here(sender, message, now).await {
+            FannedOut::NotConsumed(_) if forwarded > 0 => FannedOut::Consumed,
+            fanned_out => fanned_out,
+        }
+    }
+
+    /// To receivers on this node alone.
+    pub(super) async fn fan_out_here(
+        &self,
+        sender: Option<&Arc<ClientInfo>>,
+        message: Arc<ApplicationMessage>,
+        now: Timestamp,
+    ) -> FannedOut {
         let mut matches = self.find_matches(sender, &message);
         let found = !matches.is_empty();
         let delivered = if found && self.asks_before_delivery() {
@@ -61,7 +74,7 @@ impl Broker {
         };
         matches.clear();
         MATCHES.set(matches);
-        if delivered || forwarded > 0 {
+        if delivered {
             FannedOut::Consumed
         } else if found {
             FannedOut::NotConsumed(WhyNotConsumed::AllVetoed)

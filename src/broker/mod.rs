@@ -20,9 +20,11 @@ mod session_entry;
 mod shared;
 mod statistics;
 mod subscribe;
+mod system;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -36,6 +38,7 @@ pub use shared::SharedStrategy;
 pub use statistics::Statistics;
 pub(crate) use statistics::{Count, Counters};
 pub use subscribe::{Subscribed, Unsubscribed};
+pub(crate) use system::is_system_topic;
 
 use crate::cluster::Cluster;
 use crate::hook::{Event, HookSet, Hooks, What};
@@ -111,6 +114,11 @@ impl Broker {
 
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Since the broker was made.
+    pub fn uptime(&self) -> Duration {
+        self.clock.started().elapsed()
     }
 
     /// A name for a new connection.

@@ -76,6 +76,8 @@ pub struct Options {
     pub response_information: Option<ByteString>,
     /// Whether a payload that is said to be UTF-8 must be.
     pub validate_payload_format: bool,
+    /// How often the broker publishes what it says about itself below `$SYS`; zero: never.
+    pub sys_interval: Duration,
     /// From accept to the end of CONNECT.
     pub connect_timeout: Duration,
     /// How long a client that does not read may hold up the end of its own connection, and how long a
@@ -114,6 +116,7 @@ impl Default for Options {
             maximum_connections: 100_000,
             response_information: None,
             validate_payload_format: false,
+            sys_interval: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
         }

@@ -6,7 +6,7 @@ use super::authorize::AuthorizationCache;
 use super::fan_out::FannedOut;
 use super::retained::NotRetained;
 use super::statistics::Count;
-use super::{Broker, DueWill};
+use super::{Broker, DueWill, is_system_topic};
 use crate::hook::{
     Action, AuthorizeContext, ClientInfo, HookSet, NotConsumedContext, NotConsumedOutcome, PublishContext,
     PublishOutcome, PublishVerdict, Reply, WhyNotConsumed,
@@ -42,6 +42,10 @@ impl Broker {
             }
         };
         let refused = |reason| Published { reason, reply: None, failed: false };
+        if is_system_topic(message.topic.as_str()) {
+            self.counters.count(Count::SystemTopicsRefused);
+            return Published { reply, ..refused(ReasonCode::TOPIC_NAME_INVALID) };
+        }
         if let Some(limit) = self.options.limit_of_name(&message.topic) {
             self.counters.count(limit);
             return Published { reply, ..refused(ReasonCode::TOPIC_NAME_INVALID) };
@@ -159,6 +163,7 @@ impl Broker {
         match self.hooks.application_message_not_consumed(context).get().await {
             NotConsumedOutcome::Observe => nobody,
             NotConsumedOutcome::Answer(reason) => reason,
+            NotConsumedOutcome::Redirect(topic) if is_system_topic(topic.as_str()) => nobody,
             NotConsumedOutcome::Redirect(topic) => {
                 let redirected = Arc::new(ApplicationMessage { topic, ..message.as_ref().clone() });
                 match self.fan_out(client, redirected, now).await {

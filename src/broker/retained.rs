@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use super::attachment::Attachment;
 use super::session_entry::{EntryState, SessionEntry};
 use super::statistics::{Count, Growth};
-use super::{Broker, lock, read, write};
+use super::{Broker, is_system_topic, lock, read, write};
 use crate::hook::{RetainedChange, What};
 use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::ReasonCode;
@@ -24,7 +24,9 @@ const BATCH: usize = 64;
 const SWEEP: usize = 1000;
 
 pub(super) struct Retained {
-    messages: RwLock<RetainedTree<Arc<ApplicationMessage>>>,
+    messages: Tree,
+    /// What the broker says about itself, apart from what is published: no limit and no storage knows of it.
+    pub(super) system: Tree,
     /// When which message expires. Held while a change is committed and applied, so that storage and tree
     /// see the changes of a topic in one order.
     expiring: Mutex<BTreeSet<(Timestamp, TopicName)>>,
@@ -32,6 +34,7 @@ pub(super) struct Retained {
     bytes: AtomicUsize,
 }
 
+type Tree = RwLock<RetainedTree<Arc<ApplicationMessage>>>;
 type Expiring<'a> = MutexGuard<'a, BTreeSet<(Timestamp, TopicName)>>;
 
 /// Retained messages that a new subscription is still to get.
@@ -78,9 +81,15 @@ impl Retained {
         })?;
         Ok(Retained {
             messages: RwLock::new(messages),
+            system: RwLock::new(RetainedTree::new(fastrand::u64(..))),
             expiring: Mutex::new(expiring),
             bytes: AtomicUsize::new(bytes),
         })
+    }
+
+    /// Where a message of this topic is, or those are that this filter selects: no filter selects of both.
+    fn tree(&self, topic: &str) -> &Tree {
+        if is_system_topic(topic) { &self.system } else { &self.messages }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -97,7 +106,8 @@ impl Broker {
     /// The retained message of a topic.
     pub fn retained_message(&self, topic: &TopicName) -> Option<Arc<ApplicationMessage>> {
         let now = self.now();
-        read(&self.retained.messages).get(topic).filter(|message| !message.is_expired(now)).cloned()
+        let tree = self.retained.tree(topic.as_str());
+        read(tree).get(topic).filter(|message| !message.is_expired(now)).cloned()
     }
 
     /// Stores what is published with RETAIN; an empty payload clears [MQTT-3.3.1-6].
@@ -132,7 +142,8 @@ impl Broker {
 
     /// Whether this message is what its topic has retained.
     pub(super) fn is_retained(&self, message: &Arc<ApplicationMessage>) -> bool {
-        read(&self.retained.messages).get(&message.topic).is_some_and(|found| Arc::ptr_eq(found, message))
+        let tree = self.retained.tree(message.topic.as_str());
+        read(tree).get(&message.topic).is_some_and(|found| Arc::ptr_eq(found, message))
     }
 
     fn clear_retained(&self, topic: &TopicName, mut expiring: Expiring<'_>) -> Result<(), NotRetained> {
@@ -238,7 +249,7 @@ impl Broker {
     }
 
     fn look_for_retained(&self, replay: &Replay, limit: usize) -> Batch {
-        let messages = read(&self.retained.messages);
+        let messages = read(self.retained.tree(replay.filter.filter()));
         let (found, next) = messages.matches_after(&replay.filter, replay.cursor.as_ref(), limit);
         Batch { messages: found.into_iter().map(|(_, message)| message).collect(), next }
     }

@@ -72,6 +72,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section.set("maximum-connections", &mut o.maximum_connections, |v| v.integer(1..=MAXIMUM_COUNT));
     section.set("response-information", &mut o.response_information, |v| response_information(v).map(Some));
     section.set("validate-payload-format", &mut o.validate_payload_format, |v| v.boolean());
+    section.set("sys-interval", &mut o.sys_interval, |v| v.seconds(0..=3600).map(Duration::from_secs));
     section.set("connect-timeout", &mut o.connect_timeout, |v| v.duration(SHORTEST..=LONGEST));
     section.set("write-timeout", &mut o.write_timeout, |v| v.duration(SHORTEST..=LONGEST));
     section.finish();

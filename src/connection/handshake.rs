@@ -16,7 +16,7 @@ use super::disconnect::{FAREWELL, linger};
 use super::input::Input;
 use super::output::{Output, texts};
 use super::terms::{asked_expiry, connack, outbound_window, settle};
-use crate::broker::{Attachment, Broker, Count, DueWill, OpenError, OpenRequest, Opened};
+use crate::broker::{Attachment, Broker, Count, DueWill, OpenError, OpenRequest, Opened, is_system_topic};
 use crate::hook::{ClientInfo, ConnectContext, ConnectOutcome, ConnectVerdict, HookSet, Reply, What};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{
@@ -215,6 +215,13 @@ fn check_client_identifier(connect: &Connect) -> Result<(), Refused> {
 fn check_will(connect: &Connect, broker: &Broker) -> Result<(), Refused> {
     let Some(will) = &connect.will else { return Ok(()) };
     let refuse = |reason: ReasonCode| Err(Refused::with(connect.protocol_version, reason, reason.name()));
+    if is_system_topic(&will.topic) {
+        // Well formed and not accepted here (MQTT 5.0, 4.7.2); MQTT 3.1.1 has no better word for it.
+        return refuse(match connect.protocol_version {
+            ProtocolVersion::V5 => ReasonCode::TOPIC_NAME_INVALID,
+            ProtocolVersion::V311 => ReasonCode::NOT_AUTHORIZED,
+        });
+    }
     let Ok(topic) = TopicName::try_from(will.topic.clone()) else {
         return refuse(ReasonCode::TOPIC_NAME_INVALID);
     };

@@ -177,8 +177,8 @@ impl Builder {
         let broker = Broker::new(self.options, self.hooks, self.storage, Arc::new(Standalone))?;
         let workers = Workers::start(self.workers).map_err(StartError::Worker)?;
         let connections = Arc::new(AtomicUsize::new(0));
-        let house = broker.clone();
-        workers.spawn(keep_house(house));
+        workers.spawn(keep_house(broker.clone()));
+        workers.spawn(publish_system_topics(broker.clone()));
         if let Some(requests) = self.requests {
             workers.spawn(requests::carry_out(requests, broker.clone()));
         }
@@ -202,6 +202,19 @@ async fn keep_house(broker: Arc<Broker>) {
         let house = broker.clone();
         match tokio::spawn(async move { house.keep_house().await }).await {
             Err(error) if error.is_panic() => tracing::error!(%error, "a hook panicked; a Will is lost"),
+            _ => return,
+        }
+    }
+}
+
+/// Publishes `$SYS` for as long as it is polled, also after a hook that panicked.
+async fn publish_system_topics(broker: Arc<Broker>) {
+    loop {
+        let broker = broker.clone();
+        match tokio::spawn(async move { broker.publish_system_topics().await }).await {
+            Err(error) if error.is_panic() => {
+                tracing::error!(%error, "a hook panicked; the averages below `$SYS` begin again");
+            }
             _ => return,
         }
     }

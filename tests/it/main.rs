@@ -44,6 +44,7 @@ mod slow_reader;
 mod statistics;
 mod subscribe;
 mod subscribe_again;
+mod system_topics;
 mod takeover;
 mod unsubscribe;
 #[cfg(feature = "wasm")]

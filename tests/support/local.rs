@@ -32,8 +32,9 @@ impl Local {
     pub fn hooked(options: Options, hooks: Arc<dyn Hooks>) -> Local {
         let storage = Arc::new(MemoryStorage::default());
         let broker = Broker::new(options, hooks, storage, Arc::new(Standalone)).unwrap();
-        let house = broker.clone();
+        let (house, system) = (broker.clone(), broker.clone());
         tokio::spawn(async move { house.keep_house().await });
+        tokio::spawn(async move { system.publish_system_topics().await });
         Local { broker }
     }
 

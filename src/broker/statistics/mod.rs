@@ -86,6 +86,8 @@ statistics! {
         NotAuthorized not_authorized,
         /// Messages that a hook rejected or swallowed.
         StoppedByHook stopped_by_hook,
+        /// Messages that were refused because only the broker publishes below `$SYS`.
+        SystemTopicsRefused system_topics_refused,
         /// Messages that were not retained because of a limit.
         RetainedRefused retained_refused,
 
