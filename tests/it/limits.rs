@@ -106,8 +106,8 @@ async fn a_limit_that_refuses_a_connection_counts_it() {
 async fn a_connection_beyond_the_maximum_is_counted() {
     let server = start_with(Options { maximum_connections: 1, ..Options::default() }).await;
     let _first = Client::connect(&server, connect(V5, "1")).await;
-    let mut second = Client::open(&server, V5).await;
-    assert_eq!(second.last_packet().await, None);
+    let (_second, connack) = Client::try_connect(&server, connect(V5, "2")).await;
+    assert_eq!(connack.reason_code, ReasonCode::QUOTA_EXCEEDED);
     let statistics = server.statistics();
     assert_eq!((statistics.limit_connections, statistics.connections_refused), (1, 1));
 }
