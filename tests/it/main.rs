@@ -30,6 +30,7 @@ mod outgoing_alias;
 mod packet_size;
 mod payload_format;
 mod problem_information;
+mod properties;
 mod qos;
 mod real_clients;
 mod reason_codes;
