@@ -156,10 +156,10 @@ impl Attachment {
         self.with_session(|session| session.inbound.contains(packet_identifier)).unwrap_or(false)
     }
 
-    /// A QoS 2 PUBLISH came; what is it? None where another connection holds the session by now: then
+    /// A QoS 2 PUBLISH came, and `quota` is how many the client may still send; what is it? None where another connection holds the session by now: then
     /// nothing may be acknowledged, as the client will send it again there.
-    pub fn receive(&self, packet_identifier: PacketIdentifier, receive_maximum: u16) -> Option<Received> {
-        self.with_session(|session| session.inbound.receive(packet_identifier, receive_maximum))
+    pub fn receive(&self, packet_identifier: PacketIdentifier, quota: u16) -> Option<Received> {
+        self.with_session(|session| session.inbound.receive(packet_identifier, quota))
     }
 
     /// PUBREL came, or the message was refused. Says whether the identifier was known; None as for

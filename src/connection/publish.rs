@@ -34,7 +34,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         {
             return Ok(());
         }
-        if publish.qos == QoS::AtLeastOnce && self.unreleased >= self.receive_maximum.get() {
+        if publish.qos == QoS::AtLeastOnce && self.quota() == 0 {
             // Messages of QoS 2 and of QoS 1 share the quota [MQTT-3.3.4-7].
             return Err(Ended::refused(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
         }
@@ -113,9 +113,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
+    /// How many messages of QoS 1 and 2 the client may still send before one of them is finished.
+    fn quota(&self) -> u16 {
+        self.receive_maximum.get().saturating_sub(self.unreleased)
+    }
+
     /// Whether a QoS 2 message is to be routed; a duplicate is answered here.
     fn is_fresh(&mut self, id: PacketIdentifier) -> Result<bool, Ended> {
-        match self.attachment.receive(id, self.receive_maximum.get()) {
+        match self.attachment.receive(id, self.quota()) {
             None => Err(Ended::by_broker(&End::Takeover)),
             Some(Received::Fresh) => {
                 self.unreleased = self.unreleased.saturating_add(1);

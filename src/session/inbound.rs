@@ -7,8 +7,8 @@
 //!                              +------+ PUBLISH (duplicate): answered again, not routed again
 //! ```
 //!
-//! Identifiers outlive the connection, the client's quota does not: what was left unreleased before uses up
-//! nothing of the next connection's Receive Maximum (MQTT 5.0, 4.9).
+//! Identifiers outlive the connection, the client's quota does not (MQTT 5.0, 4.9): it is the connection that counts,
+//! and what was left unreleased before uses up nothing of the next one's Receive Maximum.
 
 use hashbrown::HashSet;
 
@@ -17,8 +17,6 @@ use crate::packet::PacketIdentifier;
 #[derive(Debug, Default)]
 pub struct Inbound {
     received: HashSet<PacketIdentifier>,
-    /// Of the client's quota on its present connection.
-    used: u16,
 }
 
 /// What a QoS 2 PUBLISH is.
@@ -32,15 +30,15 @@ pub enum Received {
 }
 
 impl Inbound {
-    /// A QoS 2 PUBLISH came. DUP is not asked: only the identifier says whether it is known.
-    pub fn receive(&mut self, packet_identifier: PacketIdentifier, receive_maximum: u16) -> Received {
+    /// A QoS 2 PUBLISH came, and `quota` is how many the client may still send. DUP is not asked: only the identifier
+    /// says whether it is known.
+    pub fn receive(&mut self, packet_identifier: PacketIdentifier, quota: u16) -> Received {
         if self.received.contains(&packet_identifier) {
             return Received::Duplicate;
         }
-        if self.used >= receive_maximum {
+        if quota == 0 {
             return Received::QuotaExceeded;
         }
-        self.used += 1;
         self.received.insert(packet_identifier);
         Received::Fresh
     }
@@ -52,17 +50,10 @@ impl Inbound {
     /// PUBREL came, or the message was refused. Says whether the identifier was known.
     pub fn release(&mut self, packet_identifier: PacketIdentifier) -> bool {
         let known = self.received.remove(&packet_identifier);
-        // Whichever connection the message came on: the client counts the same way.
-        self.used = self.used.saturating_sub(u16::from(known));
         if self.received.is_empty() && self.received.capacity() > 16 {
             self.received = HashSet::new();
         }
         known
-    }
-
-    /// A connection took the session up: its quota is whole.
-    pub fn resume(&mut self) {
-        self.used = 0;
     }
 
     pub fn len(&self) -> usize {
@@ -93,29 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn more_identifiers_than_the_receive_maximum_exceed_the_quota() {
-        let mut inbound = Inbound::default();
-        assert_eq!(inbound.receive(id(1), 2), Received::Fresh);
-        assert_eq!(inbound.receive(id(2), 2), Received::Fresh);
-        assert_eq!(inbound.receive(id(3), 2), Received::QuotaExceeded);
-        assert_eq!(inbound.receive(id(2), 2), Received::Duplicate);
-        inbound.release(id(1));
-        assert_eq!(inbound.receive(id(3), 2), Received::Fresh);
-    }
-
-    #[test]
-    fn a_new_connection_has_its_whole_quota_and_the_old_identifiers() {
+    fn a_message_beyond_the_quota_is_not_taken_unless_it_is_known() {
         let mut inbound = Inbound::default();
         assert_eq!(inbound.receive(id(1), 1), Received::Fresh);
-        inbound.resume();
-        assert_eq!(inbound.receive(id(1), 1), Received::Duplicate);
-        assert_eq!(inbound.receive(id(2), 1), Received::Fresh);
-        assert_eq!(inbound.receive(id(3), 1), Received::QuotaExceeded);
-        assert!(inbound.release(id(1)) && !inbound.release(id(9)));
-        assert_eq!(inbound.receive(id(3), 1), Received::Fresh);
-        assert_eq!(inbound.receive(id(4), 1), Received::QuotaExceeded);
-        inbound.release(id(2));
-        inbound.release(id(3));
+        assert_eq!(inbound.receive(id(2), 0), Received::QuotaExceeded);
+        assert_eq!(inbound.receive(id(1), 0), Received::Duplicate);
+        assert!(!inbound.release(id(2)) && inbound.release(id(1)));
         assert!(inbound.is_empty());
     }
 }

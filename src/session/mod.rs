@@ -154,7 +154,6 @@ impl Session {
     /// [`LARGEST_WINDOW`].
     pub fn resume(&mut self, receive_maximum: u16) {
         self.window.resume(receive_maximum);
-        self.inbound.resume();
     }
 
     /// The connection is gone. QoS 0 messages that wait are dropped: they are not kept for a session
