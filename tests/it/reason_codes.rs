@@ -61,7 +61,7 @@ async fn a_reason_code_that_disconnect_cannot_carry_becomes_one_that_it_can() {
     for (asked, told) in [
         (ReasonCode::BAD_USER_NAME_OR_PASSWORD, ReasonCode::UNSPECIFIED_ERROR),
         (ReasonCode::PACKET_IDENTIFIER_IN_USE, ReasonCode::UNSPECIFIED_ERROR),
-        (ReasonCode::GRANTED_QOS_1, ReasonCode::ADMINISTRATIVE_ACTION),
+        (ReasonCode::GRANTED_QOS_1, ReasonCode::SUCCESS),
         (ReasonCode::SERVER_MOVED, ReasonCode::SERVER_MOVED),
     ] {
         let mut client = Client::connect(&server, connect(V5, "a")).await;
