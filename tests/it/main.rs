@@ -18,6 +18,7 @@ mod events;
 mod examples;
 mod fairness;
 mod flow_control;
+mod histories;
 mod hook_connect;
 mod hook_publish;
 mod hook_subscribe;
