@@ -34,6 +34,8 @@ pub enum ConnectVerdict {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectOverrides {
     pub client_identifier: Option<ByteString>,
+    /// What authorizers and observers see, where it is not User Name that says who the client is.
+    pub user_name: Option<ByteString>,
     /// Seconds, at most.
     pub session_expiry_cap: Option<u32>,
     /// Seconds.
@@ -44,4 +46,45 @@ pub struct ConnectOverrides {
     pub maximum_packet_size: Option<u32>,
     /// The connection ends then.
     pub expires_at: Option<Timestamp>,
+}
+
+impl ConnectOverrides {
+    /// Adds what is said later. The later word holds, but nobody lifts what was limited before.
+    pub fn merge(&mut self, later: ConnectOverrides) {
+        fn lower<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+            match (a, b) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            }
+        }
+        self.client_identifier = later.client_identifier.or(self.client_identifier.take());
+        self.user_name = later.user_name.or(self.user_name.take());
+        self.server_keep_alive = later.server_keep_alive.or(self.server_keep_alive);
+        self.session_expiry_cap = lower(self.session_expiry_cap, later.session_expiry_cap);
+        self.receive_maximum = lower(self.receive_maximum, later.receive_maximum);
+        self.maximum_packet_size = lower(self.maximum_packet_size, later.maximum_packet_size);
+        self.expires_at = lower(self.expires_at, later.expires_at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_lifts_what_another_one_limited() {
+        let mut overrides = ConnectOverrides {
+            client_identifier: Some("first".into()),
+            session_expiry_cap: Some(10),
+            ..ConnectOverrides::default()
+        };
+        overrides.merge(ConnectOverrides {
+            client_identifier: Some("second".into()),
+            session_expiry_cap: Some(99),
+            receive_maximum: Some(5),
+            ..ConnectOverrides::default()
+        });
+        assert_eq!(overrides.client_identifier, Some("second".into()));
+        assert_eq!((overrides.session_expiry_cap, overrides.receive_maximum), (Some(10), Some(5)));
+    }
 }

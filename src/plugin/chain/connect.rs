@@ -9,7 +9,7 @@ use super::super::host::Call;
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use super::merge_reply;
-use crate::hook::{ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict};
+use crate::hook::{ConnectContext, ConnectOutcome, ConnectVerdict};
 use crate::packet::{PacketType, ReasonCode};
 
 const HOOK: Hook = Hook::ValidatingConnection;
@@ -73,46 +73,7 @@ fn ask(
     })?;
     merge_reply(&mut outcome.reply, effects.as_deref_mut());
     if let Some(overrides) = effects.and_then(|effects| effects.overrides) {
-        merge_overrides(&mut outcome.overrides, *overrides);
+        outcome.overrides.merge(*overrides);
     }
     Ok(verdict)
-}
-
-/// The later word holds, but no plugin lifts what another one limited.
-fn merge_overrides(into: &mut ConnectOverrides, from: ConnectOverrides) {
-    fn lower<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
-        match (a, b) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-    into.client_identifier = from.client_identifier.or(into.client_identifier.take());
-    into.server_keep_alive = from.server_keep_alive.or(into.server_keep_alive);
-    into.session_expiry_cap = lower(into.session_expiry_cap, from.session_expiry_cap);
-    into.receive_maximum = lower(into.receive_maximum, from.receive_maximum);
-    into.maximum_packet_size = lower(into.maximum_packet_size, from.maximum_packet_size);
-    into.expires_at = lower(into.expires_at, from.expires_at);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_plugin_lifts_what_another_one_limited() {
-        let mut overrides = ConnectOverrides {
-            client_identifier: Some("first".into()),
-            session_expiry_cap: Some(10),
-            ..ConnectOverrides::default()
-        };
-        let later = ConnectOverrides {
-            client_identifier: Some("second".into()),
-            session_expiry_cap: Some(99),
-            receive_maximum: Some(5),
-            ..ConnectOverrides::default()
-        };
-        merge_overrides(&mut overrides, later);
-        assert_eq!(overrides.client_identifier, Some("second".into()));
-        assert_eq!((overrides.session_expiry_cap, overrides.receive_maximum), (Some(10), Some(5)));
-    }
 }
