@@ -4,6 +4,7 @@
 //! embedder's own code, or [`NoHooks`]. One file per hook holds what it is asked and what it may answer.
 //! Which verdict wins among several plugins is not decided here but by who implements the trait.
 
+mod authenticate;
 mod authorize;
 mod client;
 mod connect;
@@ -17,6 +18,7 @@ mod subscribe;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use authenticate::{AuthenticateContext, AuthenticateOutcome, AuthenticateVerdict, Challenge, Exchange};
 pub use authorize::{Action, Authorization, AuthorizationVerdict, AuthorizeContext};
 pub use client::{ClientInfo, ListenerPolicy, Reply};
 pub use connect::{ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict};
@@ -93,8 +95,15 @@ pub trait Hooks: Send + Sync + 'static {
         0
     }
 
+    /// Asked for a CONNECT without an Authentication Method.
     fn validating_connection(&self, _context: ConnectContext<'_>) -> Answer<ConnectOutcome> {
         Answer::Ready(ConnectOutcome::default())
+    }
+
+    /// Asked in place of [`validating_connection`](Hooks::validating_connection) for a CONNECT with an
+    /// Authentication Method, and for each AUTH; wanted with it.
+    fn authenticate(&self, _context: AuthenticateContext<'_>) -> Answer<AuthenticateOutcome> {
+        Answer::Ready(AuthenticateOutcome::default())
     }
 
     fn authorize(&self, _context: AuthorizeContext<'_>) -> Answer<Authorization> {
