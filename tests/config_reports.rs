@@ -93,6 +93,7 @@ fn every_value_reaches_its_option() {
         response-information = "answers/{client-id}"
         validate-payload-format = true
         maximum-session-expiry = "2h"
+        maximum-authentication-rounds = 3
         connect-timeout = "1500ms"
         maximum-retained-bytes = "0B"
         sys-interval = "0s"
@@ -122,6 +123,7 @@ fn every_value_reaches_its_option() {
     assert_eq!(config.broker.maximum_retained_bytes, 0);
     assert_eq!(config.broker.sys_interval, Duration::ZERO);
     assert_eq!(config.broker.maximum_total_queued_bytes, 64 * 1024 * 1024);
+    assert_eq!(config.broker.maximum_authentication_rounds, 3);
     assert_eq!(config.broker.connect_timeout, Duration::from_millis(1500));
     assert_eq!((config.log.level, config.log.format), (Level::Debug, LogFormat::Json));
     assert_eq!(config.plugins_options.cache, Some(PathBuf::from("cache")));

@@ -78,7 +78,10 @@ pub struct Options {
     pub validate_payload_format: bool,
     /// How often the broker publishes what it says about itself below `$SYS`; zero: never.
     pub sys_interval: Duration,
-    /// From accept to the end of CONNECT.
+    /// Challenges of one enhanced authentication.
+    pub maximum_authentication_rounds: u32,
+    /// From accept to the end of CONNECT, together with the client's part of an enhanced authentication. As
+    /// long again for the client's part of each re-authentication.
     pub connect_timeout: Duration,
     /// How long a client that does not read may hold up the end of its own connection, and how long a
     /// write may make no progress.
@@ -117,6 +120,7 @@ impl Default for Options {
             response_information: None,
             validate_payload_format: false,
             sys_interval: Duration::from_secs(10),
+            maximum_authentication_rounds: 8,
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
         }

@@ -73,6 +73,8 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section.set("response-information", &mut o.response_information, |v| response_information(v).map(Some));
     section.set("validate-payload-format", &mut o.validate_payload_format, |v| v.boolean());
     section.set("sys-interval", &mut o.sys_interval, |v| v.seconds(0..=3600).map(Duration::from_secs));
+    section
+        .set("maximum-authentication-rounds", &mut o.maximum_authentication_rounds, |v| v.integer(1..=1000));
     section.set("connect-timeout", &mut o.connect_timeout, |v| v.duration(SHORTEST..=LONGEST));
     section.set("write-timeout", &mut o.write_timeout, |v| v.duration(SHORTEST..=LONGEST));
     section.finish();

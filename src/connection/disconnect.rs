@@ -8,7 +8,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::Connection;
+use super::authenticate::Failure;
 use super::output::{legal, texts};
+use super::timers::Timer;
 use crate::broker::{Closing, Count, End};
 use crate::hook::{DisconnectCause, Reply};
 use crate::packet::{DecodeError, Disconnect, Packet, PacketType, ProtocolVersion, ReasonCode};
@@ -86,11 +88,20 @@ impl Ended {
     }
 
     /// A write has made no progress for too long.
-    pub(super) fn stalled() -> Ended {
+    fn stalled() -> Ended {
         Ended { limit: Some(Count::LimitWriteTimeout), ..Ended::network("the client does not read") }
     }
 
-    pub(super) fn keep_alive() -> Ended {
+    pub(super) fn by_timer(timer: Timer) -> Ended {
+        match timer {
+            Timer::KeepAlive => Ended::keep_alive(),
+            Timer::Expired => Ended::expired(),
+            Timer::Authentication => Failure::late().into(),
+            Timer::WriteStalled => Ended::stalled(),
+        }
+    }
+
+    fn keep_alive() -> Ended {
         Ended::new(
             DisconnectCause::KeepAlive,
             Some(ReasonCode::KEEP_ALIVE_TIMEOUT),
@@ -98,7 +109,7 @@ impl Ended {
         )
     }
 
-    pub(super) fn expired() -> Ended {
+    fn expired() -> Ended {
         Ended::new(
             DisconnectCause::AuthenticationExpired,
             Some(ReasonCode::NOT_AUTHORIZED),
@@ -123,6 +134,16 @@ impl Ended {
             }
         };
         Ended::new(cause, Some(reason), why)
+    }
+}
+
+/// A re-authentication failed [MQTT-4.12.1-2].
+impl From<Failure> for Ended {
+    fn from(Failure { cause, reason, reply, why }: Failure) -> Ended {
+        // Several codes that refuse a CONNECT have no place in DISCONNECT.
+        let legal = reason.is_error() && reason.is_allowed_in(PacketType::Disconnect);
+        let reason = if legal { reason } else { ReasonCode::NOT_AUTHORIZED };
+        Ended { reply, ..Ended::new(cause, Some(reason), why) }
     }
 }
 

@@ -7,17 +7,21 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Peer;
+use super::authenticate::{Authentication, Failure, authenticate};
 use super::disconnect::{FAREWELL, linger};
 use super::input::Input;
 use super::output::{Output, texts};
 use super::terms::{asked_expiry, connack, outbound_window, settle};
 use crate::broker::{Attachment, Broker, Count, DueWill, OpenError, OpenRequest, Opened, is_system_topic};
-use crate::hook::{ClientInfo, ConnectContext, ConnectOutcome, ConnectVerdict, HookSet, Reply, What};
+use crate::hook::{
+    ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, HookSet, Reply, What,
+};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{
     Connack, Connect, DecodeError, Packet, PacketType, ProtocolVersion, ReasonCode, Will as WillPacket,
@@ -30,6 +34,7 @@ pub(super) struct Accepted {
     pub input: Input,
     pub output: Output,
     pub attachment: Attachment,
+    pub authentication: Option<Box<Authentication>>,
     /// Seconds; 0 for none.
     pub keep_alive: u16,
     pub expires_at: Option<Duration>,
@@ -42,8 +47,16 @@ pub(super) struct Accepted {
     pub due_will: Option<DueWill>,
 }
 
+/// What the hook grants.
+#[derive(Default)]
+pub(super) struct Admission {
+    pub overrides: ConnectOverrides,
+    pub reply: Option<Box<Reply>>,
+    pub authentication_data: Option<Bytes>,
+}
+
 /// Why a client is not let in.
-struct Refused {
+pub(super) struct Refused {
     version: ProtocolVersion,
     /// None: close without a word, as the specification asks for.
     reason: Option<ReasonCode>,
@@ -100,10 +113,12 @@ async fn greet<S>(stream: &mut S, peer: &Peer, broker: &Arc<Broker>) -> Result<A
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let begun = Instant::now();
     let (connect, input) = receive_connect(stream, broker).await?;
+    let left = broker.options().connect_timeout.saturating_sub(begun.elapsed());
     let maximum_packet_size = connect.maximum_packet_size;
     let refused = |refused| Refused { maximum_packet_size, ..refused };
-    admit(connect, input, peer, broker).await.map_err(refused)
+    admit(stream, connect, input, peer, left, broker).await.map_err(refused)
 }
 
 /// Only the client's part has a time-out: hooks have deadlines of their own.
@@ -120,24 +135,29 @@ where
     Ok((connect, input))
 }
 
-/// Hook, session; CONNACK stands in the output.
-async fn admit(
+/// Hook, session; CONNACK stands in the output. The client has the time that is `left` for its part.
+async fn admit<S>(
+    stream: &mut S,
     connect: Connect,
     mut input: Input,
     peer: &Peer,
+    left: Duration,
     broker: &Arc<Broker>,
-) -> Result<Accepted, Refused> {
+) -> Result<Accepted, Refused>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     let version = connect.protocol_version;
     let refuse = |reason, why: &str| Refused::with(version, reason, why);
-    if connect.authentication_method.is_some() {
-        let why = "no authentication method is supported";
-        return Err(refuse(ReasonCode::BAD_AUTHENTICATION_METHOD, why));
-    }
     check_client_identifier(&connect)?;
     check_will(&connect, broker)?;
     let client = Arc::new(client_info(&connect, peer, broker));
-    let outcome = validate(&client, &connect, broker).await?;
-    let terms = settle(client, &connect, outcome, broker);
+    let method = connect.authentication_method.as_ref();
+    let admission = match method {
+        None => validate(&client, &connect, broker).await?,
+        Some(method) => authenticate(stream, &mut input, &client, &connect, method, left, broker).await?,
+    };
+    let terms = settle(client, &connect, admission, broker);
     let mut output = Output::new(version, broker.clone());
     output.set_limits(connect.maximum_packet_size, connect.request_problem_information);
     output.set_topic_alias_maximum(
@@ -170,6 +190,7 @@ async fn admit(
         input,
         output,
         attachment,
+        authentication: method.map(Authentication::new),
         keep_alive: terms.keep_alive,
         expires_at: terms.expires_at,
         receive_maximum: terms.receive_maximum,
@@ -266,27 +287,25 @@ async fn validate(
     client: &Arc<ClientInfo>,
     connect: &Connect,
     broker: &Broker,
-) -> Result<ConnectOutcome, Refused> {
+) -> Result<Admission, Refused> {
     let hooks = broker.hooks();
     let outcome = if hooks.wanted().contains(HookSet::VALIDATING_CONNECTION) {
         hooks.validating_connection(ConnectContext { client, connect }).get().await
     } else {
         ConnectOutcome::default()
     };
-    let refuse = |reason, reply, why: &str| {
-        let refused = Refused::with(connect.protocol_version, reason, why);
-        Err(Refused { reply, ..refused.counted(Count::RefusedNotAuthorized) })
+    let ConnectOutcome { verdict, overrides, reply } = outcome;
+    let (reason, why) = match verdict {
+        ConnectVerdict::Next if !client.listener.anonymous => {
+            (ReasonCode::NOT_AUTHORIZED, "no hook allowed it, and anonymous clients are not")
+        }
+        ConnectVerdict::Allow | ConnectVerdict::Next => {
+            return Ok(Admission { overrides, reply, authentication_data: None });
+        }
+        ConnectVerdict::Deny(reason) => (reason, "a hook denied it"),
     };
-    match outcome.verdict {
-        ConnectVerdict::Allow => Ok(outcome),
-        ConnectVerdict::Next if client.listener.anonymous => Ok(outcome),
-        ConnectVerdict::Next => refuse(
-            ReasonCode::NOT_AUTHORIZED,
-            outcome.reply,
-            "no hook allowed it, and anonymous clients are not",
-        ),
-        ConnectVerdict::Deny(reason) => refuse(reason, outcome.reply, "a hook denied it"),
-    }
+    Err(Refused { reply, ..Refused::with(connect.protocol_version, reason, why) }
+        .counted(Count::RefusedNotAuthorized))
 }
 
 fn session_will(will: &WillPacket, client: &ClientInfo) -> Option<Box<Will>> {
@@ -311,7 +330,7 @@ impl Refused {
         Refused { reason: Some(reason), version, ..Refused::silently(why) }
     }
 
-    fn silently(why: &str) -> Refused {
+    pub(super) fn silently(why: &str) -> Refused {
         Refused {
             version: ProtocolVersion::V311,
             reason: None,
@@ -324,6 +343,12 @@ impl Refused {
 
     fn counted(self, count: Count) -> Refused {
         Refused { count, ..self }
+    }
+
+    /// In the exchange that CONNECT began, where every packet is answered by CONNACK: DISCONNECT must not
+    /// come before it [MQTT-3.14.0-1].
+    pub(super) fn of_exchange(error: &DecodeError) -> Refused {
+        Refused::with(ProtocolVersion::V5, error.reason_code(), &error.to_string())
     }
 
     /// Only CONNECT can be answered, and MQTT 3.1.1 has no answer to a malformed one [MQTT-3.1.4-1].
@@ -343,6 +368,13 @@ impl Refused {
             DecodeError::UnsupportedProtocolVersion { .. } => Count::RefusedOther,
             _ => Count::RefusedMalformed,
         })
+    }
+}
+
+/// The exchange that CONNECT began fails [MQTT-4.12.0-4].
+impl From<Failure> for Refused {
+    fn from(Failure { reason, reply, why, .. }: Failure) -> Refused {
+        Refused { reply, ..Refused::with(ProtocolVersion::V5, reason, why) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! one read is acted on before anything is written, and what is to be written goes out in one write.
 //! While a hook keeps a packet waiting, the task goes on writing. Start at [`serve`].
 
+mod authenticate;
 mod disconnect;
 mod handshake;
 mod input;
@@ -31,10 +32,11 @@ use crate::hook::{DisconnectCause, ListenerPolicy};
 use crate::message::Timestamp;
 use crate::packet::{Ack, Packet, ReasonCode};
 use crate::session::Acknowledged;
+use authenticate::Authentication;
 use disconnect::Ended;
 use input::Input;
 use output::Output;
-use timers::{Timer, Timers};
+use timers::Timers;
 use topic_alias::TopicAliases;
 
 /// Bytes waiting to be written above which nothing more is taken from the client or the session.
@@ -69,6 +71,7 @@ where
             now: broker.now(),
         },
         attachment: accepted.attachment,
+        authentication: accepted.authentication,
         verdicts: AuthorizationCache::default(),
         aliases: TopicAliases::new(broker.options().topic_alias_maximum),
         receive_maximum: accepted.receive_maximum,
@@ -90,6 +93,8 @@ where
 struct Connection<S> {
     io: Io<S>,
     attachment: Attachment,
+    /// Where CONNECT had an Authentication Method.
+    authentication: Option<Box<Authentication>>,
     verdicts: AuthorizationCache,
     aliases: TopicAliases,
     /// How many QoS 1 and 2 messages the client may have in flight.
@@ -147,8 +152,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Acts on what has been read, for as long as the client takes what it is answered.
     async fn act_on_packets(&mut self) -> Result<(), Ended> {
-        if self.io.timers.is_expired() {
-            return Err(Ended::expired());
+        if let Some(timer) = self.io.timers.overdue() {
+            return Err(Ended::by_timer(timer));
         }
         let mut begun = Instant::now();
         for count in 1_u32.. {
@@ -188,8 +193,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             Packet::Disconnect(disconnect) => return Err(self.disconnected(&disconnect)),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => return Err(Ended::protocol_error("a second CONNECT [MQTT-3.1.0-2]")),
-            // No connection here has an Authentication Method (MQTT 5.0, 4.12).
-            Packet::Auth(_) => return Err(Ended::protocol_error("AUTH without an Authentication Method")),
+            // In a box: it is rare, and each connection would have to hold room for it.
+            Packet::Auth(auth) => Box::pin(self.authenticate(*auth)).await?,
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
                 return Err(Ended::protocol_error("a packet that only a server sends"));
             }
@@ -256,13 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         if matches!(polled, Polled::Work) {
             return Poll::Ready(Ok(()));
         }
-        self.timers.poll(cx).map(|timer| {
-            Err(match timer {
-                Timer::KeepAlive => Ended::keep_alive(),
-                Timer::Expired => Ended::expired(),
-                Timer::WriteStalled => Ended::stalled(),
-            })
-        })
+        self.timers.poll(cx).map(|timer| Err(Ended::by_timer(timer)))
     }
 
     /// Writes until everything is written or the socket takes no more.

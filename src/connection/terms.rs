@@ -6,11 +6,13 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::handshake::Admission;
 use super::output::texts;
 use crate::broker::{Broker, Count, Options};
-use crate::hook::{ClientInfo, ConnectOutcome, ConnectOverrides, Reply};
+use crate::hook::{ClientInfo, ConnectOverrides, Reply};
 use crate::packet::{Connack, Connect, ProtocolVersion, QoS, ReasonCode};
 use crate::session::NEVER_EXPIRES;
 
@@ -25,16 +27,17 @@ pub(super) struct Terms {
     pub expires_at: Option<Duration>,
     pub assigned: bool,
     pub reply: Option<Box<Reply>>,
+    pub authentication_data: Option<Bytes>,
 }
 
 pub(super) fn settle(
     client: Arc<ClientInfo>,
     connect: &Connect,
-    outcome: ConnectOutcome,
+    admission: Admission,
     broker: &Broker,
 ) -> Terms {
     let options = broker.options();
-    let ConnectOutcome { overrides, reply, .. } = outcome;
+    let Admission { overrides, reply, authentication_data } = admission;
     let (client, assigned) = named(client, &overrides);
     let cap = overrides.session_expiry_cap.unwrap_or(NEVER_EXPIRES).min(options.maximum_session_expiry);
     count_limited(connect, overrides.server_keep_alive, broker);
@@ -55,6 +58,7 @@ pub(super) fn settle(
         client,
         assigned,
         reply,
+        authentication_data,
     }
 }
 
@@ -95,17 +99,18 @@ fn keep_alive(connect: &Connect, set: Option<u16>, options: &Options) -> u16 {
     }
 }
 
-/// The client under the name that its session gets, and whether that is not the one it gave.
+/// The client under the names that it has from now on, and whether it had no Client Identifier of its own.
 fn named(client: Arc<ClientInfo>, overrides: &ConnectOverrides) -> (Arc<ClientInfo>, bool) {
+    let assigned = client.client_identifier.is_empty();
     let name = match &overrides.client_identifier {
         Some(name) if !name.is_empty() => name.clone(),
-        _ if client.client_identifier.is_empty() => random_client_identifier(),
-        _ => return (client, false),
+        _ if assigned => random_client_identifier(),
+        _ if overrides.user_name.is_none() => return (client, false),
+        _ => client.client_identifier.clone(),
     };
-    let assigned = client.client_identifier.is_empty();
     let renamed = ClientInfo {
         client_identifier: name,
-        user_name: client.user_name.clone(),
+        user_name: overrides.user_name.clone().or_else(|| client.user_name.clone()),
         listener: client.listener.clone(),
         user_properties: client.user_properties.clone(),
         ..*client
@@ -144,6 +149,9 @@ pub(super) fn connack(connect: &Connect, terms: &Terms, broker: &Broker) -> Conn
         response_information: response_information(connect, terms, options),
         reason_string,
         user_properties,
+        // [MQTT-4.12.0-5], [MQTT-4.12.0-6]
+        authentication_method: connect.authentication_method.clone(),
+        authentication_data: terms.authentication_data.clone(),
         ..Connack::default()
     }
 }

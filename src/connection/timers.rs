@@ -1,4 +1,5 @@
-//! The times of a connection: keep-alive, a client that does not read, credentials that end.
+//! The times of a connection: keep-alive, a client that does not read, credentials that end, a
+//! re-authentication that does not come to its end.
 //!
 //! The timer is not moved with every packet. It is looked at when it fires, and set again where the time
 //! has not come after all.
@@ -14,6 +15,8 @@ pub(super) struct Timers {
     keep_alive: Option<Duration>,
     last_received: Instant,
     expires_at: Option<Instant>,
+    /// When the client must have answered the challenge of its re-authentication.
+    authenticates_until: Option<Instant>,
     write_timeout: Duration,
     /// Since when the socket has taken nothing of what waits.
     write_waits: Option<Instant>,
@@ -24,26 +27,42 @@ pub(super) struct Timers {
 pub(super) enum Timer {
     KeepAlive,
     Expired,
+    Authentication,
     WriteStalled,
 }
 
 impl Timers {
     /// `keep_alive` in seconds, 0 for none.
     pub(super) fn new(keep_alive: u16, expires_in: Option<Duration>, write_timeout: Duration) -> Timers {
-        let now = Instant::now();
         Timers {
             keep_alive: (keep_alive > 0).then(|| Duration::from_secs(keep_alive.into()) * 3 / 2),
-            last_received: now,
-            expires_at: expires_in.and_then(|left| now.checked_add(left)),
+            last_received: Instant::now(),
+            expires_at: expires_in.and_then(after),
+            authenticates_until: None,
             write_timeout,
             write_waits: None,
             sleep: None,
         }
     }
 
-    /// Whether the credentials' time is over. The timer only fires while the connection has nothing to do.
-    pub(super) fn is_expired(&self) -> bool {
-        self.expires_at.is_some_and(|at| at <= Instant::now())
+    /// What ends the connection however busy it is: the timer only fires while it has nothing to do.
+    pub(super) fn overdue(&self) -> Option<Timer> {
+        if self.expires_at.is_none() && self.authenticates_until.is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        let over = |at: Option<Instant>, timer| at.filter(|&at| at <= now).map(|_| timer);
+        over(self.expires_at, Timer::Expired).or(over(self.authenticates_until, Timer::Authentication))
+    }
+
+    /// The credentials are new, and end then.
+    pub(super) fn expire_in(&mut self, left: Duration) {
+        self.expires_at = after(left);
+    }
+
+    /// How long the client may take to answer a challenge; None: there is none to answer.
+    pub(super) fn authenticate_within(&mut self, left: Option<Duration>) {
+        self.authenticates_until = left.and_then(after);
     }
 
     /// A packet came.
@@ -86,10 +105,16 @@ impl Timers {
         [
             keep_alive.map(|at| (at, Timer::KeepAlive)),
             self.expires_at.map(|at| (at, Timer::Expired)),
+            self.authenticates_until.map(|at| (at, Timer::Authentication)),
             stalled.map(|at| (at, Timer::WriteStalled)),
         ]
         .into_iter()
         .flatten()
         .min_by_key(|(at, _)| *at)
     }
+}
+
+/// None for a time that never comes.
+fn after(left: Duration) -> Option<Instant> {
+    Instant::now().checked_add(left)
 }
