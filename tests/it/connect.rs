@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use tidegate::broker::Options;
-use tidegate::packet::{Auth, Connect, Packet, ProtocolVersion, ReasonCode};
+use tidegate::packet::{Connect, Packet, ProtocolVersion, ReasonCode};
 use tokio::io::AsyncReadExt;
 
 use crate::support::*;
@@ -89,28 +89,6 @@ async fn an_empty_identifier_in_3_1_1_needs_a_clean_session() {
     let (mut client, connack) = Client::try_connect(&server, kept).await;
     assert_eq!(connack.reason_code, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
     assert_eq!(client.end().await, None);
-}
-
-#[tokio::test]
-async fn an_authentication_method_is_refused_with_0x8c() {
-    // [MQTT-4.12.0-1]
-    let server = start().await;
-    let asks = Connect { authentication_method: Some("SCRAM-SHA-1".into()), ..connect(V5, "a") };
-    let (mut client, connack) = Client::try_connect(&server, asks).await;
-    assert_eq!(connack.reason_code, ReasonCode::BAD_AUTHENTICATION_METHOD);
-    assert_eq!(client.end().await, None);
-    assert_eq!(server.broker().session_count(), 0);
-}
-
-#[tokio::test]
-async fn auth_without_a_method_is_a_protocol_error() {
-    // MQTT 5.0, 4.12
-    let server = start().await;
-    let mut client = Client::connect(&server, connect(V5, "a")).await;
-    let reason_code = ReasonCode::RE_AUTHENTICATE;
-    let auth = Auth { reason_code, authentication_method: Some("x".into()), ..Auth::default() };
-    client.send(Packet::Auth(Box::new(auth))).await;
-    assert_eq!(client.end().await, Some(ReasonCode::PROTOCOL_ERROR));
 }
 
 #[tokio::test]

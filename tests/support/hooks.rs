@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tidegate::hook::{
-    Answer, Authorization, AuthorizeContext, ConnectContext, ConnectOutcome, EnqueueContext, EnqueueOutcome,
-    Event, HookSet, Hooks, NotConsumedContext, NotConsumedOutcome, PublishContext, PublishOutcome,
-    SubscribeContext, SubscribeOutcome, UnsubscribeContext, UnsubscribeOutcome, What,
+    Answer, AuthenticateContext, AuthenticateOutcome, Authorization, AuthorizeContext, ConnectContext,
+    ConnectOutcome, EnqueueContext, EnqueueOutcome, Event, HookSet, Hooks, NotConsumedContext,
+    NotConsumedOutcome, PublishContext, PublishOutcome, SubscribeContext, SubscribeOutcome,
+    UnsubscribeContext, UnsubscribeOutcome, What,
 };
 use tokio::sync::Notify;
 
@@ -63,6 +64,7 @@ macro_rules! script {
 
 script! {
     on_connect validating_connection ConnectContext ConnectOutcome VALIDATING_CONNECTION;
+    on_authenticate authenticate AuthenticateContext AuthenticateOutcome VALIDATING_CONNECTION;
     on_authorize authorize AuthorizeContext Authorization AUTHORIZER;
     on_publish intercepting_publish PublishContext PublishOutcome INTERCEPTING_PUBLISH;
     on_enqueue intercepting_client_enqueue EnqueueContext EnqueueOutcome INTERCEPTING_CLIENT_ENQUEUE;

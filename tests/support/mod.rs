@@ -3,6 +3,7 @@
 //! Every wait is bounded. Nothing here sleeps: a test waits for a packet, for a PINGRESP, or for a
 //! condition that the broker's own interface shows.
 
+pub mod authentication;
 pub mod client;
 pub mod hooks;
 pub mod local;
