@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use super::PluginHost;
 use super::chain::{
-    authorize, connect, enqueue, must_go_aside, must_go_aside_with, not_consumed, publish, subscribe,
-    unsubscribe,
+    authenticate, authorize, connect, enqueue, must_go_aside, must_go_aside_with, not_consumed, publish,
+    subscribe, unsubscribe,
 };
 use super::options::Hook;
 use super::version::Place;
 use crate::hook::{
-    Action, Answer, Authorization, AuthorizeContext, ClientInfo, ConnectContext, ConnectOutcome,
-    EnqueueContext, EnqueueOutcome, Event, HookSet, Hooks, NotConsumedContext, NotConsumedOutcome,
-    PublishContext, PublishOutcome, Request, Requester, SubscribeContext, SubscribeOutcome,
-    UnsubscribeContext, UnsubscribeOutcome,
+    Action, Answer, AuthenticateContext, AuthenticateOutcome, Authorization, AuthorizeContext, ClientInfo,
+    ConnectContext, ConnectOutcome, EnqueueContext, EnqueueOutcome, Event, HookSet, Hooks,
+    NotConsumedContext, NotConsumedOutcome, PublishContext, PublishOutcome, Request, Requester,
+    SubscribeContext, SubscribeOutcome, UnsubscribeContext, UnsubscribeOutcome,
 };
 use crate::packet::ReasonCode;
 
@@ -42,6 +42,23 @@ impl Hooks for PluginHost {
             connect::run(chain.of(HOOK), &context, place)
         };
         self.aside.answer(job, connect::refused)
+    }
+
+    fn authenticate(&self, context: AuthenticateContext<'_>) -> Answer<AuthenticateOutcome> {
+        const HOOK: Hook = Hook::ValidatingConnection;
+        let chain = self.core.chain();
+        if !must_go_aside(chain.of(HOOK)) {
+            return Answer::Ready(authenticate::run(chain.of(HOOK), &context, Place::Inline));
+        }
+        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let (connect, exchange) = (context.connect.cloned(), context.exchange.cloned());
+        let (method, data) = (context.method.clone(), context.data.cloned());
+        let job = move |place| {
+            let (connect, data, exchange) = (connect.as_ref(), data.as_ref(), exchange.as_ref());
+            let context = AuthenticateContext { client: &client, connect, method: &method, data, exchange };
+            authenticate::run(chain.of(HOOK), &context, place)
+        };
+        self.aside.answer(job, authenticate::refused)
     }
 
     fn authorize(&self, context: AuthorizeContext<'_>) -> Answer<Authorization> {

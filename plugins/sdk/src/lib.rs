@@ -33,6 +33,7 @@
 #[doc(hidden)]
 pub mod bindings;
 
+mod authentication;
 mod authorizer;
 mod client_enqueue;
 mod events;
@@ -63,6 +64,7 @@ use crate::bindings::host::tidegate::plugin as host;
 #[cfg(not(target_family = "wasm"))]
 use crate::testing::host;
 
+pub use crate::authentication::{Authentication, AuthenticationVerdict, Challenge, Purpose};
 pub use crate::authorizer::{Access, Action, Authorizer, AuthorizerVerdict, Denial};
 pub use crate::bindings::host::tidegate::plugin::types::{
     ClientKey, Modification, Origin, Qos, ReasonCode, UserProperty,
@@ -87,18 +89,19 @@ pub use crate::subscription::{
     Grant, InterceptingSubscription, InterceptingUnsubscription, Subscribe, Subscription,
     SubscriptionVerdict, Unsubscribe, UnsubscriptionVerdict,
 };
-pub use crate::validating_connection::{Connect, ConnectVerdict, ValidatingConnection, WillMessage};
+pub use crate::validating_connection::{Connect, ConnectVerdict, Terms, ValidatingConnection, WillMessage};
 
 /// What most plugins need: the hooks' traits, their views and verdicts, and the services.
 pub mod prelude {
     pub use crate::{
-        Access, Action, ApplicationMessageNotConsumed, Authorizer, AuthorizerVerdict, Choices, ClientKey,
-        Connect, ConnectVerdict, Denial, Enqueue, EnqueueVerdict, Event, Events, Grant, Handover,
-        InterceptingClientEnqueue, InterceptingPublish, InterceptingSubscription, InterceptingUnsubscription,
-        Lifecycle, Message, Modification, NoSettings, NotConsumed, NotConsumedVerdict, Origin, Publish,
-        PublishVerdict, Qos, ReasonCode, Receiver, Registration, Reply, Subscribe, Subscription,
-        SubscriptionVerdict, Unsubscribe, UnsubscriptionVerdict, UserProperty, ValidatingConnection, What,
-        broker, client, clock, crypto, log, random, reason, reply, state, topic,
+        Access, Action, ApplicationMessageNotConsumed, Authentication, AuthenticationVerdict, Authorizer,
+        AuthorizerVerdict, Choices, ClientKey, Connect, ConnectVerdict, Denial, Enqueue, EnqueueVerdict,
+        Event, Events, Grant, Handover, InterceptingClientEnqueue, InterceptingPublish,
+        InterceptingSubscription, InterceptingUnsubscription, Lifecycle, Message, Modification, NoSettings,
+        NotConsumed, NotConsumedVerdict, Origin, Publish, PublishVerdict, Purpose, Qos, ReasonCode, Receiver,
+        Registration, Reply, Subscribe, Subscription, SubscriptionVerdict, Terms, Unsubscribe,
+        UnsubscriptionVerdict, UserProperty, ValidatingConnection, What, broker, client, clock, crypto, log,
+        random, reason, reply, state, topic,
     };
 }
 

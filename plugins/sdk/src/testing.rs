@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crate::log::Level;
 use crate::{
-    Access, Action, Connect, Enqueue, Message, Modification, NotConsumed, Origin, Publish, Qos, ReasonCode,
-    Receiver, Subscribe, Subscription, Unsubscribe, UserProperty, Why, WillMessage,
+    Access, Action, Authentication, Connect, Enqueue, Message, Modification, NotConsumed, Origin, Publish,
+    Purpose, Qos, ReasonCode, Receiver, Subscribe, Subscription, Unsubscribe, UserProperty, Why, WillMessage,
 };
 
 /// All that the stand-in knows and was told.
@@ -80,7 +80,9 @@ pub struct Connection {
     pub session_expiry_interval: u32,
     pub will: Option<WillMessage>,
     pub authentication_method: Option<String>,
+    pub password: Option<Vec<u8>>,
 
+    pub assigned_user_name: Option<String>,
     pub assigned_client_identifier: Option<String>,
     pub session_expiry_cap: Option<u32>,
     pub server_keep_alive: Option<u16>,
@@ -158,6 +160,34 @@ pub fn connect(client_identifier: &str, user_name: Option<&str>, password: Optio
         client_identifier: client_identifier.to_owned(),
         user_name: user_name.map(str::to_owned),
         password: password.map(<[u8]>::to_vec),
+    }
+}
+
+/// A CONNECT with an Authentication Method. The current client is that of [`connect`], or nobody.
+pub fn authentication(method: &str, data: &[u8]) -> Authentication {
+    Authentication {
+        client: 1,
+        purpose: Purpose::Connect,
+        method: method.to_owned(),
+        data: Some(data.to_vec()),
+        state: None,
+    }
+}
+
+impl Authentication {
+    /// The same without data.
+    pub fn without_data(self) -> Self {
+        Self { data: None, ..self }
+    }
+
+    /// AUTH that answers the challenge which left this.
+    pub fn answering(self, state: &[u8]) -> Self {
+        Self { state: Some(state.to_vec()), ..self }
+    }
+
+    /// The same for a client that is in.
+    pub fn again(self) -> Self {
+        Self { purpose: Purpose::ReAuthenticate, ..self }
     }
 }
 
@@ -478,6 +508,14 @@ pub(crate) mod host {
 
         pub(crate) fn authentication_method() -> Option<String> {
             with(|host| host.connection.authentication_method.clone())
+        }
+
+        pub(crate) fn password() -> Option<Vec<u8>> {
+            with(|host| host.connection.password.clone())
+        }
+
+        pub(crate) fn assign_user_name(name: &str) {
+            with(|host| host.connection.assigned_user_name = Some(name.to_owned()));
         }
 
         pub(crate) fn assign_client_identifier(identifier: &str) {

@@ -4,16 +4,25 @@ use std::fmt;
 
 use crate::__private::{Exported, Instance, with};
 use crate::bindings::validating_connection::exports::tidegate::plugin::validating_connection as generated;
-use crate::{ClientKey, Reply, host};
+use crate::{Authentication, AuthenticationVerdict, ClientKey, Purpose, Reply, host};
 
 pub use crate::bindings::host::tidegate::plugin::connection::WillMessage;
 /// `Next`, `Allow` or `Deny(ReasonCode)`. What CONNACK carries beside it is added by its methods and by
 /// [`Reply`]; they tell the broker at once, whatever becomes of the value.
 pub use generated::Verdict as ConnectVerdict;
 
-/// Moment: CONNECT is decoded and legal, no session was touched yet.
+/// Moment: CONNECT is decoded and legal, no session was touched yet. With an Authentication Method also each
+/// AUTH, before and after the client was let in.
 pub trait ValidatingConnection {
+    /// Of a CONNECT with an Authentication Method, `Deny` holds, and `Allow` counts as `Next`:
+    /// [`authenticate`](Self::authenticate) decides it.
     fn validate(&mut self, connect: Connect) -> ConnectVerdict;
+
+    /// Enhanced authentication (MQTT 5.0, 4.12): a CONNECT with an Authentication Method, or an AUTH.
+    fn authenticate(&mut self, authentication: Authentication) -> AuthenticationVerdict {
+        let _ = authentication;
+        AuthenticationVerdict::Next
+    }
 }
 
 /// A CONNECT.
@@ -76,41 +85,52 @@ impl fmt::Debug for Connect {
     }
 }
 
-impl ConnectVerdict {
+/// What the client gets in place of what it asked for, as a chain behind a verdict:
+/// `ConnectVerdict::Allow.server_keep_alive(30)`. It is told to the broker at once, whatever becomes of the
+/// value.
+pub trait Terms: Sized {
+    /// A User Name in place of the client's: who it has proved to be.
+    fn assign_user_name(self, name: &str) -> Self {
+        host::connection::assign_user_name(name);
+        self
+    }
+
     /// A Client Identifier in place of the client's.
-    pub fn assign_client_identifier(self, identifier: &str) -> Self {
+    fn assign_client_identifier(self, identifier: &str) -> Self {
         host::connection::assign_client_identifier(identifier);
         self
     }
 
     /// Seconds, at most.
-    pub fn cap_session_expiry(self, seconds: u32) -> Self {
+    fn cap_session_expiry(self, seconds: u32) -> Self {
         host::connection::cap_session_expiry(seconds);
         self
     }
 
     /// Seconds.
-    pub fn server_keep_alive(self, seconds: u16) -> Self {
+    fn server_keep_alive(self, seconds: u16) -> Self {
         host::connection::set_server_keep_alive(seconds);
         self
     }
 
-    pub fn receive_maximum(self, maximum: u16) -> Self {
+    fn receive_maximum(self, maximum: u16) -> Self {
         host::connection::set_receive_maximum(maximum);
         self
     }
 
-    pub fn maximum_packet_size(self, bytes: u32) -> Self {
+    fn maximum_packet_size(self, bytes: u32) -> Self {
         host::connection::set_maximum_packet_size(bytes);
         self
     }
 
     /// The connection ends then, with DISCONNECT 0x87; milliseconds since 1970-01-01T00:00:00Z.
-    pub fn expires_at(self, time_ms: u64) -> Self {
+    fn expires_at(self, time_ms: u64) -> Self {
         host::connection::set_expires_at(time_ms);
         self
     }
 }
+
+impl Terms for ConnectVerdict {}
 
 impl Reply for ConnectVerdict {}
 
@@ -122,5 +142,16 @@ impl<P: Instance + ValidatingConnection> generated::Guest for Exported<P> {
         password: Option<Vec<u8>>,
     ) -> ConnectVerdict {
         with(|plugin: &mut P| plugin.validate(Connect { client, client_identifier, user_name, password }))
+    }
+
+    fn authenticate(
+        client: ClientKey,
+        purpose: Purpose,
+        method: String,
+        data: Option<Vec<u8>>,
+        state: Option<Vec<u8>>,
+    ) -> AuthenticationVerdict {
+        let authentication = Authentication { client, purpose, method, data, state };
+        with(|plugin: &mut P| plugin.authenticate(authentication))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::bindings::exports::tidegate::plugin::validating_connection::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
-use super::super::host::Call;
+use super::super::host::{Call, Effects};
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use super::merge_reply;
@@ -21,17 +21,27 @@ pub(in crate::plugin) fn run(
 ) -> ConnectOutcome {
     let mut outcome = ConnectOutcome::default();
     for plugin in plugins {
-        outcome.verdict = match ask(plugin, context, place, &mut outcome) {
-            Ok(verdict) => verdict,
-            Err(FailurePolicy::Allow) => ConnectVerdict::Allow,
-            Err(FailurePolicy::Next) => ConnectVerdict::Next,
-            Err(_) => refused().verdict,
-        };
+        outcome.verdict = verdict(plugin, context, place, &mut outcome);
         if outcome.verdict != ConnectVerdict::Next {
             break;
         }
     }
     outcome
+}
+
+/// What one plugin says, or its failure policy. What it sets beside that is added to the outcome.
+pub(super) fn verdict(
+    plugin: &Version,
+    context: &ConnectContext<'_>,
+    place: Place,
+    outcome: &mut ConnectOutcome,
+) -> ConnectVerdict {
+    match ask(plugin, context, place, outcome) {
+        Ok(verdict) => verdict,
+        Err(FailurePolicy::Allow) => ConnectVerdict::Allow,
+        Err(FailurePolicy::Next) => ConnectVerdict::Next,
+        Err(_) => refused().verdict,
+    }
 }
 
 /// What is answered where nobody can be asked.
@@ -53,7 +63,7 @@ fn ask(
             call.connect = Some(Box::new(context.connect.clone()));
         }
     };
-    let (verdict, mut effects) = plugin.call(HOOK, place, about, |instance| {
+    let (verdict, effects) = plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.validating_connection else { return Ok(ConnectVerdict::Next) };
         let answer = guest.call_validate(
             &mut instance.store,
@@ -71,9 +81,13 @@ fn ask(
             }
         }
     })?;
+    add(outcome, effects);
+    Ok(verdict)
+}
+
+pub(super) fn add(outcome: &mut ConnectOutcome, mut effects: Option<Box<Effects>>) {
     merge_reply(&mut outcome.reply, effects.as_deref_mut());
     if let Some(overrides) = effects.and_then(|effects| effects.overrides) {
         outcome.overrides.merge(*overrides);
     }
-    Ok(verdict)
 }

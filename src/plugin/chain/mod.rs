@@ -3,6 +3,7 @@
 //! The rules are those of `wit/`: each plugin sees what the one before left, the first refusal ends the
 //! chain, and where a plugin fails its failure policy speaks in its place.
 
+pub(super) mod authenticate;
 pub(super) mod authorize;
 pub(super) mod connect;
 pub(super) mod enqueue;

@@ -35,6 +35,16 @@ impl Host for HostData {
         Ok(method.map(ToString::to_string))
     }
 
+    fn password(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
+        let password = self.connect().and_then(|connect| connect.password.as_ref());
+        Ok(password.map(|password| password.to_vec()))
+    }
+
+    fn assign_user_name(&mut self, name: String) -> wasmtime::Result<()> {
+        self.overrides().user_name = Some(mqtt_string(name)?);
+        Ok(())
+    }
+
     fn assign_client_identifier(&mut self, identifier: String) -> wasmtime::Result<()> {
         if identifier.is_empty() {
             return refuse("an empty Client Identifier cannot be assigned".into());

@@ -1,5 +1,6 @@
 //! The host with real plugins: those of `plugins/` that are made for tests.
 
+mod authentication;
 mod chains;
 mod failures;
 mod loading;

@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 use std::time::Duration;
+use tidegate_plugin::Challenge;
 use tidegate_plugin::prelude::*;
 
 #[derive(Deserialize)]
@@ -62,6 +63,51 @@ impl ValidatingConnection for EveryHook {
             _ => ConnectVerdict::Allow,
         }
     }
+
+    /// The method `every-hook`. Its data say what to do; a challenge is answered with what is to be done
+    /// next.
+    fn authenticate(&mut self, authentication: Authentication) -> AuthenticationVerdict {
+        if authentication.method() != "every-hook" {
+            return AuthenticationVerdict::Next;
+        }
+        let wish = authentication.data().map(String::from_utf8_lossy).unwrap_or_default();
+        match &*wish {
+            "allow" => AuthenticationVerdict::allow(),
+            "welcome" => AuthenticationVerdict::allow_with("welcome"),
+            "renew" => AuthenticationVerdict::allow().expires_at(clock::now_ms() + 1000),
+            "named" => AuthenticationVerdict::allow().assign_user_name("proved").cap_session_expiry(60),
+            "deny" => AuthenticationVerdict::Deny(reason::BAD_USER_NAME_OR_PASSWORD)
+                .reason_string("denied as asked")
+                .user_property("hook", "validating-connection"),
+            "banned" => AuthenticationVerdict::Deny(reason::BANNED),
+            "quiet" => AuthenticationVerdict::Challenge(Challenge { data: None, state: Vec::new() }),
+            "much" => AuthenticationVerdict::challenge("", vec![0; 4097]),
+            "too-much" => AuthenticationVerdict::allow_with(vec![0; 65_536]),
+            "rubbish" => AuthenticationVerdict::Deny(reason::SUCCESS),
+            "panic" => panic!("as asked"),
+            "describe" => describe_authentication(&authentication),
+            "next" => AuthenticationVerdict::Next,
+            // Each challenge tells all that was said so far.
+            _ => {
+                let state = [authentication.state().unwrap_or_default(), wish.as_bytes(), b";"].concat();
+                AuthenticationVerdict::challenge(String::from_utf8_lossy(&state).into_owned(), state)
+            }
+        }
+    }
+}
+
+/// The data of CONNACK say what the plugin saw.
+fn describe_authentication(authentication: &Authentication) -> AuthenticationVerdict {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    AuthenticationVerdict::allow_with(format!(
+        "{:?} client={} user={} method={} password={} state={}",
+        authentication.purpose(),
+        client::identifier(),
+        client::user_name().unwrap_or_default(),
+        authentication.method(),
+        authentication.password().map(|password| text(&password)).unwrap_or_default(),
+        authentication.state().map(text).unwrap_or_default(),
+    ))
 }
 
 /// CONNACK's Reason String says what the plugin saw.
