@@ -343,7 +343,8 @@ async fn challenges_say_why_only_to_clients_that_want_to_know_and_have_room() {
     for (connect, reason_string, properties) in [
         (asks(), said, 1),
         (Connect { request_problem_information: false, ..asks() }, None, 0),
-        (Connect { maximum_packet_size: Some(20), ..asks() }, None, 0),
+        (Connect { maximum_packet_size: Some(45), ..asks() }, None, 1),
+        (Connect { maximum_packet_size: Some(30), ..asks() }, None, 0),
     ] {
         let (mut client, _) = local.open(V5);
         client.send(Packet::Connect(Box::new(connect))).await;

@@ -242,7 +242,8 @@ async fn auth_says_why_only_to_clients_that_want_to_know_and_have_room() {
     for (connect, expected) in [
         (asks("a", "ok-bare"), told),
         (Connect { request_problem_information: false, ..asks("a", "ok-bare") }, (None, 0)),
-        (Connect { maximum_packet_size: Some(25), ..asks("a", "ok-bare") }, (None, 0)),
+        (Connect { maximum_packet_size: Some(45), ..asks("a", "ok-bare") }, (None, 1)),
+        (Connect { maximum_packet_size: Some(30), ..asks("a", "ok-bare") }, (None, 0)),
     ] {
         let mut client = local.connect(connect).await;
         for (data, reason_code) in [("more", CONTINUE), ("ok", ReasonCode::SUCCESS)] {

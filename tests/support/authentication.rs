@@ -50,7 +50,7 @@ pub fn outcome(verdict: AuthenticateVerdict) -> AuthenticateOutcome {
 pub fn talkative(verdict: AuthenticateVerdict) -> AuthenticateOutcome {
     let reply = Reply {
         reason_string: Some("because".into()),
-        user_properties: vec![("k".into(), "v".into())],
+        user_properties: vec![("k".into(), "x".repeat(20).into())],
         ..Reply::default()
     };
     AuthenticateOutcome { reply: Some(Box::new(reply)), ..outcome(verdict) }
