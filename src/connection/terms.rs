@@ -41,19 +41,16 @@ pub(super) fn settle(
     let (client, assigned) = named(client, &overrides);
     let cap = overrides.session_expiry_cap.unwrap_or(NEVER_EXPIRES).min(options.maximum_session_expiry);
     count_limited(connect, overrides.server_keep_alive, broker);
-    let ours = match connect.protocol_version {
-        ProtocolVersion::V5 => NonZeroU16::new(options.receive_maximum).unwrap_or(NonZeroU16::MIN),
-        // It has no Receive Maximum, and cannot be told of one.
-        ProtocolVersion::V311 => NonZeroU16::MAX,
-    };
     Terms {
         session_expiry: asked_expiry(connect).min(cap),
         session_expiry_cap: cap,
         keep_alive: keep_alive(connect, overrides.server_keep_alive, options),
-        receive_maximum: overrides.receive_maximum.and_then(NonZeroU16::new).map_or(ours, |it| it.min(ours)),
+        receive_maximum: receive_maximum(connect, overrides.receive_maximum, options),
         maximum_packet_size: overrides
             .maximum_packet_size
-            .map_or(options.maximum_packet_size, |it| it.min(options.maximum_packet_size)),
+            // 0 would be a protocol error (MQTT 5.0, 3.2.2.3.6).
+            .filter(|&bytes| bytes > 0)
+            .map_or(options.maximum_packet_size, |bytes| bytes.min(options.maximum_packet_size)),
         expires_at: overrides.expires_at.map(|at| broker.now().until(at)),
         client,
         assigned,
@@ -74,6 +71,16 @@ fn count_limited(connect: &Connect, keep_alive_set: Option<u16>, broker: &Broker
             broker.counters().count(Count::LimitKeepAlive);
         }
     }
+}
+
+/// How many QoS 1 and 2 messages the client may have in flight.
+fn receive_maximum(connect: &Connect, set: Option<u16>, options: &Options) -> NonZeroU16 {
+    if connect.protocol_version == ProtocolVersion::V311 {
+        // It has no Receive Maximum, and cannot be told of one.
+        return NonZeroU16::MAX;
+    }
+    let ours = NonZeroU16::new(options.receive_maximum).unwrap_or(NonZeroU16::MIN);
+    set.and_then(NonZeroU16::new).map_or(ours, |set| set.min(ours))
 }
 
 /// Seconds that the client wants its session to be kept.

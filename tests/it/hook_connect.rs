@@ -191,6 +191,35 @@ async fn overridden_limits_are_enforced() {
     assert_eq!(client.end().await, Some(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED));
 }
 
+#[tokio::test]
+async fn an_override_that_no_connack_can_say_is_left_out() {
+    // MQTT 5.0, 3.2.2.3.3 and 3.2.2.3.6: 0 would be a protocol error of ours
+    let zero = ConnectOverrides {
+        receive_maximum: Some(0),
+        maximum_packet_size: Some(0),
+        ..ConnectOverrides::default()
+    };
+    let server = start_hooked(Options::default(), &overriding(zero).shared()).await;
+    let (_client, connack) = Client::try_connect(&server, connect(V5, "a")).await;
+    let options = Options::default();
+    assert_eq!(connack.receive_maximum.map(NonZeroU16::get), Some(options.receive_maximum));
+    assert_eq!(connack.maximum_packet_size, Some(options.maximum_packet_size));
+}
+
+#[tokio::test]
+async fn a_receive_maximum_that_a_hook_sets_is_not_held_against_3_1_1_clients() {
+    // They cannot be told of one, and were cut off for what they could not know.
+    let one = ConnectOverrides { receive_maximum: Some(1), ..ConnectOverrides::default() };
+    let server = start_hooked(Options::default(), &overriding(one).shared()).await;
+    let mut client = Client::connect(&server, connect(V311, "a")).await;
+    for identifier in [101, 102, 103] {
+        let packet_identifier = Some(id(identifier));
+        client.send(Packet::Publish(Publish { qos: QOS2, packet_identifier, ..publish("t", "x") })).await;
+        assert_eq!(client.pubrec().await.packet_identifier, id(identifier));
+    }
+    assert_eq!(client.publish("t", "x", QOS1).await, ReasonCode::SUCCESS);
+}
+
 #[tokio::test(start_paused = true)]
 async fn disconnect_does_not_get_around_the_session_expiry_cap() {
     // A DISCONNECT with a longer Session Expiry Interval was held to the broker's maximum only: what a
