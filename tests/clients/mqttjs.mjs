@@ -1,4 +1,4 @@
-// MQTT.js against a broker: QoS 0, 1 and 2, retained, Will, resume.
+// MQTT.js against a broker: QoS 0, 1 and 2, retained, Will, resume, topic aliases.
 //
 // Usage: node mqttjs.mjs HOST PORT 311|5
 
@@ -20,7 +20,7 @@ function inTime(promise, what) {
 
 /** One connection; what comes waits until it is asked for. */
 class Client {
-  static async connect(identifier, { keep = false, will } = {}) {
+  static async connect(identifier, { keep = false, will, aliases = 0 } = {}) {
     const client = new Client();
     client.waiting = [];
     client.wanted = [];
@@ -32,7 +32,7 @@ class Client {
       clean: !keep,
       will,
       reconnectPeriod: 0,
-      ...(v5 && { properties: { sessionExpiryInterval: keep ? 300 : 0 } }),
+      ...(v5 && { properties: { sessionExpiryInterval: keep ? 300 : 0, topicAliasMaximum: aliases } }),
     });
     client.mqtt.on("message", (topic, payload, packet) => {
       const message = { topic, payload: payload.toString(), qos: packet.qos, retain: packet.retain };
@@ -128,6 +128,25 @@ async function resume() {
   await (await Client.connect("resume")).disconnect();
 }
 
-for (const scenario of [everyQos, retained, will, resume]) await scenario();
-console.log(`MQTT.js ${version}: QoS 0, 1, 2, retained, will, resume`);
+/** The broker's, which MQTT.js resolves before it tells of a message. */
+async function aliases() {
+  if (!v5) return;
+  const receiver = await Client.connect("receiver", { aliases: 2 });
+  await receiver.subscribe(`${name}/alias/+`, 1);
+  let sawOne = false;
+  receiver.mqtt.on("packetreceive", (packet) => (sawOne ||= packet.properties?.topicAlias > 0));
+  const sender = await Client.connect("sender");
+  for (let n = 0; n < 24; n++) {
+    const topic = `${name}/alias/${Math.floor(n / 3) % 4}`;
+    await sender.publish(topic, `${n}`, n % 2);
+    const got = await receiver.message();
+    assert.deepEqual([got.topic, got.payload], [topic, `${n}`]);
+  }
+  assert.ok(sawOne, "no alias came");
+  await sender.disconnect();
+  await receiver.disconnect();
+}
+
+for (const scenario of [everyQos, retained, will, resume, aliases]) await scenario();
+console.log(`MQTT.js ${version}: QoS 0, 1, 2, retained, will, resume, aliases`);
 process.exit(0);
