@@ -38,6 +38,7 @@ pub struct ListenerPolicy {
 pub struct Reply {
     pub reason_string: Option<ByteString>,
     pub user_properties: Vec<(ByteString, ByteString)>,
+    /// Sent in CONNACK and DISCONNECT with 0x9C or 0x9D, and in nothing else.
     pub server_reference: Option<ByteString>,
     /// End the connection with this Reason Code once the verdict is carried out.
     pub close: Option<ReasonCode>,

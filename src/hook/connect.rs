@@ -40,7 +40,8 @@ pub struct ConnectOverrides {
     pub session_expiry_cap: Option<u32>,
     /// Seconds.
     pub server_keep_alive: Option<u16>,
-    /// How many QoS 1 and 2 messages the client may have in flight towards the broker.
+    /// How many QoS 1 and 2 messages the client may have in flight towards the broker. MQTT 3.1.1 clients cannot be
+    /// told of it, nor of a keep-alive: for them neither changes anything.
     pub receive_maximum: Option<u16>,
     /// Bytes, of packets that the client sends.
     pub maximum_packet_size: Option<u32>,
