@@ -159,8 +159,10 @@ impl Broker {
     /// Deletes a session, and ends its connection where there is one. Says whether there was one.
     pub fn delete_session(&self, client_identifier: &str) -> bool {
         let Some(entry) = self.registry.find(client_identifier) else { return false };
-        end_connection(&entry, &End::Kicked(ReasonCode::ADMINISTRATIVE_ACTION));
+        // Before the connection hears of it and gives up a part of what its session holds: all of that goes to other
+        // members of Shared Subscriptions in one go, and in its order.
         self.remove(&entry, SessionEnd::Admin);
+        end_connection(&entry, &End::Kicked(ReasonCode::ADMINISTRATIVE_ACTION));
         true
     }
 
