@@ -144,7 +144,7 @@ statistics! {
         LimitConnectSize limit_connect_size,
         /// `receive-maximum`: connections closed.
         LimitReceiveMaximum limit_receive_maximum,
-        /// `topic-alias-maximum`: connections closed, also for an alias that was never set.
+        /// `topic-alias-maximum`: connections closed.
         LimitTopicAlias limit_topic_alias,
         /// `minimum-keep-alive`, `maximum-keep-alive`: clients that got another one than they asked for.
         LimitKeepAlive limit_keep_alive,
