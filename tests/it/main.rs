@@ -46,6 +46,7 @@ mod shared_hand_on;
 mod shutdown;
 mod slow_reader;
 mod statistics;
+mod stuck;
 mod subscribe;
 mod subscribe_again;
 mod system_topics;
