@@ -3,7 +3,12 @@
 
 mod cli_support;
 
-use cli_support::{Daemon, Folder, run, tidegate};
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use cli_support::{Daemon, Folder, RawClient, run, tidegate};
+use tidegate::packet::{Packet, PacketIdentifier, Publish, QoS, Subscribe, SubscribeFilter};
 
 #[test]
 fn help_of_every_command_has_an_example_and_exit_codes() {
@@ -120,6 +125,50 @@ fn sigterm_tells_clients_and_ends_with_0() {
 }
 
 #[test]
+fn it_is_ready_to_serve_in_well_under_a_second() {
+    // Of several starts, as the machine may be busy: what is slow in the broker is slow every time.
+    let ready_in = || {
+        let begun = Instant::now();
+        let daemon = Daemon::start(&[]);
+        RawClient::connect(daemon.port, "early");
+        begun.elapsed()
+    };
+    let fastest = (0..5).map(|_| ready_in()).min().unwrap();
+    assert!(fastest < Duration::from_secs(1), "{fastest:?}");
+}
+
+#[test]
+fn sigterm_ends_it_with_0_also_where_clients_do_not_read_or_never_said_who_they_are() {
+    let mut daemon = Daemon::start(&[]);
+    let _silent = TcpStream::connect(("127.0.0.1", daemon.port)).unwrap();
+    let mut half = TcpStream::connect(("127.0.0.1", daemon.port)).unwrap();
+    half.write_all(&[0x10, 20, 0, 4]).unwrap();
+    let mut stuck = RawClient::connect(daemon.port, "stuck");
+    let filter = SubscribeFilter::new("flood".into(), QoS::AtLeastOnce);
+    let packet_identifier = PacketIdentifier::FIRST;
+    stuck.send(Packet::Subscribe(Box::new(Subscribe {
+        packet_identifier,
+        subscription_identifier: None,
+        user_properties: Vec::new(),
+        subscriptions: vec![filter],
+    })));
+    assert!(matches!(stuck.receive(), Packet::Suback(_)));
+    // More than the sockets and the queue of one session take: 16 MiB.
+    let mut sender = RawClient::connect(daemon.port, "sender");
+    for _ in 0..60 {
+        sender.send(Packet::Publish(Publish {
+            qos: QoS::AtLeastOnce,
+            packet_identifier: Some(packet_identifier),
+            ..Publish::new("flood".into(), vec![0; 500_000].into())
+        }));
+        assert!(matches!(sender.receive(), Packet::Puback(_)));
+    }
+    daemon.wait_for("a queue is full");
+    assert_eq!(daemon.terminate(), 0, "{}", daemon.log());
+    assert!(daemon.log().contains("stopped"), "{}", daemon.log());
+}
+
+#[test]
 fn a_log_line_is_an_object_where_json_is_wanted() {
     let folder = Folder::new("json");
     let text = "[log]\nformat = \"json\"\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n";
@@ -133,6 +182,8 @@ fn a_log_line_is_an_object_where_json_is_wanted() {
     }
 }
 
+/// Only the plugins' part is taken over while running, and without plugins there is none.
+#[cfg(feature = "wasm")]
 #[test]
 fn a_changed_configuration_is_read_and_a_wrong_one_leaves_all_as_it_was() {
     let folder = Folder::new("reload");

@@ -1,12 +1,16 @@
 //! Runs the built command, in the foreground and in the background.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tidegate::packet::{Connect, Decoder, Packet, ProtocolVersion, encode};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -179,5 +183,44 @@ impl Daemon {
         let port = self.port.to_string();
         let first = [command, "-h", "127.0.0.1", "-p", &port];
         first.iter().chain(arguments).map(|word| (*word).to_owned()).collect()
+    }
+}
+
+/// A client that reads only when it is asked to.
+pub struct RawClient {
+    stream: TcpStream,
+    decoder: Decoder,
+    received: BytesMut,
+}
+
+impl RawClient {
+    /// One that was let in.
+    pub fn connect(port: u16, client_identifier: &'static str) -> RawClient {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let decoder = Decoder::client(ProtocolVersion::V5, u32::MAX);
+        let mut client = RawClient { stream, decoder, received: BytesMut::new() };
+        client.send(Packet::Connect(Box::new(Connect::new(ProtocolVersion::V5, client_identifier.into()))));
+        assert!(matches!(client.receive(), Packet::Connack(connack) if !connack.reason_code.is_error()));
+        client
+    }
+
+    pub fn send(&mut self, packet: Packet) {
+        let mut bytes = BytesMut::new();
+        encode(&packet, ProtocolVersion::V5, &mut bytes).unwrap();
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    pub fn receive(&mut self) -> Packet {
+        let mut chunk = [0; 4096];
+        loop {
+            if let Some(packet) = self.decoder.decode(&mut self.received).unwrap() {
+                return packet;
+            }
+            let count = self.stream.read(&mut chunk).unwrap();
+            assert!(count > 0, "the connection ended");
+            self.received.extend_from_slice(&chunk[..count]);
+        }
     }
 }
