@@ -67,7 +67,7 @@ fn inspect_tells_hooks_and_imports_with_versions() {
 
 #[test]
 fn the_shipped_plugins_want_nothing_that_this_host_does_not_have() {
-    for name in ["onenet-auth", "payload-filter", "audit-log"] {
+    for name in ["onenet-auth", "scram-auth", "payload-filter", "audit-log"] {
         let inspection = inspect(&module(name)).unwrap();
         assert_eq!(inspection.problems, [], "{name}");
     }
