@@ -1,9 +1,11 @@
 //! The broker with real plugins, compiled from `plugins/`, and real traffic.
 
+mod base64;
 mod hostile;
 mod onenet;
 mod payload_filter;
 mod reload;
+mod scram;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -6,7 +6,7 @@ use tidegate::client::{ConnectError, End};
 use tidegate::packet::{ProtocolVersion, ReasonCode};
 use tidegate::plugin::PluginOptions;
 
-use super::{Broker, filter, message, module, text};
+use super::{Broker, base64, filter, message, module, text};
 
 const PRODUCT: &str = "238322";
 const DEVICE: &str = "mqtts-test-device";
@@ -107,21 +107,7 @@ fn token(et: u64) -> String {
     let key = b"\x2a\xe1\x77\x35\x3f\xe3\x50\x12\x7a\xd8\xb3\x41\x07\xf0\x3c\x5d\x90\x3d\x0a\xa4\xb7\x0a\xee\xfd\x07\xf0\x01\x99\xf0\x35\x50\x2c";
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
     mac.update(format!("{et}\nsha256\nproducts/123123/devices/mydev\n2018-10-31").as_bytes());
-    let sign: String = base64(&mac.finalize().into_bytes());
+    let sign = base64::encode(&mac.finalize().into_bytes());
     let sign = sign.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
     format!("version=2018-10-31&res=products%2F123123%2Fdevices%2Fmydev&et={et}&method=sha256&sign={sign}")
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let word =
-            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let index = (word >> (18 - 6 * digit) & 63) as usize;
-            text.push(if digit <= chunk.len() { char::from(DIGITS[index]) } else { '=' });
-        }
-    }
-    text
 }
