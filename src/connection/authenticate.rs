@@ -27,7 +27,7 @@ use super::handshake::{Admission, Refused};
 use super::input::Input;
 use super::output::{Output, texts};
 use super::{Connection, wait};
-use crate::broker::{AuthorizationCache, Broker};
+use crate::broker::{AuthorizationCache, Broker, Count};
 use crate::hook::{
     Answer, AuthenticateContext, AuthenticateOutcome, AuthenticateVerdict, ClientInfo, ConnectOverrides,
     DisconnectCause, Exchange, HookSet, Reply,
@@ -119,14 +119,14 @@ where
     if output.is_unanswerable() {
         return Err(Failure::challenge_too_large().into());
     }
-    output.write_all(stream).await.map_err(|_| Refused::silently("the connection broke"))?;
+    output.write_all(stream).await.map_err(|_| Refused::gone("the connection broke"))?;
     loop {
         match input.next_packet() {
             Ok(Some(Packet::Auth(auth))) => {
                 expect(&auth, ReasonCode::CONTINUE_AUTHENTICATION, method)?;
                 return Ok(auth.authentication_data);
             }
-            Ok(Some(Packet::Disconnect(_))) => return Err(Refused::silently("the client gave up")),
+            Ok(Some(Packet::Disconnect(_))) => return Err(Refused::gone("the client gave up")),
             Ok(Some(_)) => {
                 let why = "a packet other than AUTH and DISCONNECT before CONNACK [MQTT-3.1.2-30]";
                 return Err(Failure::protocol_error(why).into());
@@ -134,7 +134,7 @@ where
             Err(error) => return Err(Refused::of_exchange(&error)),
             Ok(None) => {}
         }
-        std::future::poll_fn(|cx| input.poll_read(cx, stream)).await.map_err(Refused::silently)?;
+        std::future::poll_fn(|cx| input.poll_read(cx, stream)).await.map_err(Refused::gone)?;
     }
 }
 
@@ -234,6 +234,7 @@ impl UnderWay {
             AuthenticateVerdict::Challenge(challenge) => {
                 self.challenges += 1;
                 if self.challenges > broker.options().maximum_authentication_rounds {
+                    broker.counters().count(Count::LimitAuthenticationRounds);
                     return Err(Failure::endless());
                 }
                 self.exchange = Some(challenge.exchange);

@@ -20,7 +20,8 @@ use super::output::{Output, texts};
 use super::terms::{asked_expiry, connack, outbound_window, settle};
 use crate::broker::{Attachment, Broker, Count, DueWill, OpenError, OpenRequest, Opened, is_system_topic};
 use crate::hook::{
-    ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, HookSet, Reply, What,
+    ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, DisconnectCause, HookSet,
+    Reply, What,
 };
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{
@@ -215,8 +216,7 @@ where
             Err(error) => return Err(Refused::decode_error(&error, input)),
             Ok(None) => {}
         }
-        let gone = |why| Refused::silently(why).counted(Count::RefusedGone);
-        std::future::poll_fn(|cx| input.poll_read(cx, stream)).await.map_err(gone)?;
+        std::future::poll_fn(|cx| input.poll_read(cx, stream)).await.map_err(Refused::gone)?;
     }
 }
 
@@ -330,7 +330,7 @@ impl Refused {
         Refused { reason: Some(reason), version, ..Refused::silently(why) }
     }
 
-    pub(super) fn silently(why: &str) -> Refused {
+    fn silently(why: &str) -> Refused {
         Refused {
             version: ProtocolVersion::V311,
             reason: None,
@@ -345,10 +345,15 @@ impl Refused {
         Refused { count, ..self }
     }
 
+    /// The client is not there any more.
+    pub(super) fn gone(why: &str) -> Refused {
+        Refused::silently(why).counted(Count::RefusedGone)
+    }
+
     /// In the exchange that CONNECT began, where every packet is answered by CONNACK: DISCONNECT must not
     /// come before it [MQTT-3.14.0-1].
     pub(super) fn of_exchange(error: &DecodeError) -> Refused {
-        Refused::with(ProtocolVersion::V5, error.reason_code(), &error.to_string())
+        Refused::with(ProtocolVersion::V5, error.reason_code(), &error.to_string()).counted(cause_of(error))
     }
 
     /// Only CONNECT can be answered, and MQTT 3.1.1 has no answer to a malformed one [MQTT-3.1.4-1].
@@ -363,18 +368,27 @@ impl Refused {
             }
             _ => Refused::silently(&error.to_string()),
         };
-        refused.counted(match error {
-            DecodeError::PacketTooLarge { .. } => Count::LimitConnectSize,
-            DecodeError::UnsupportedProtocolVersion { .. } => Count::RefusedOther,
-            _ => Count::RefusedMalformed,
-        })
+        refused.counted(cause_of(error))
+    }
+}
+
+fn cause_of(error: &DecodeError) -> Count {
+    match error {
+        DecodeError::PacketTooLarge { .. } => Count::LimitConnectSize,
+        DecodeError::UnsupportedProtocolVersion { .. } => Count::RefusedOther,
+        _ => Count::RefusedMalformed,
     }
 }
 
 /// The exchange that CONNECT began fails [MQTT-4.12.0-4].
 impl From<Failure> for Refused {
-    fn from(Failure { reason, reply, why, .. }: Failure) -> Refused {
-        Refused { reply, ..Refused::with(ProtocolVersion::V5, reason, why) }
+    fn from(Failure { cause, reason, reply, why }: Failure) -> Refused {
+        let count = match cause {
+            DisconnectCause::ProtocolError => Count::RefusedMalformed,
+            DisconnectCause::AuthenticationExpired => Count::LimitConnectTimeout,
+            _ => Count::RefusedNotAuthorized,
+        };
+        Refused { reply, ..Refused::with(ProtocolVersion::V5, reason, why).counted(count) }
     }
 }
 

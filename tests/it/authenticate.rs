@@ -124,6 +124,7 @@ async fn the_hook_can_refuse_at_any_step_and_says_why() {
         }
     }
     assert_eq!(local.broker.session_count(), 0);
+    assert_eq!(local.broker.statistics().refused_not_authorized, 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,6 +148,7 @@ async fn auth_that_does_not_answer_the_challenge_is_a_protocol_error() {
         client.send(Packet::Auth(Box::new(wrong.clone()))).await;
         assert_eq!(client.refusal().await.reason_code, ReasonCode::PROTOCOL_ERROR, "{wrong:?}");
     }
+    assert_eq!(local.broker.statistics().refused_malformed, 6);
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,6 +201,8 @@ async fn malformed_packets_of_the_exchange_are_answered_with_connack() {
         client.send_bytes(bytes).await;
         assert_eq!(client.refusal().await.reason_code, expected, "{bytes:02x?}");
     }
+    let statistics = local.broker.statistics();
+    assert_eq!((statistics.refused_malformed, statistics.limit_connect_size), (4, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,6 +216,7 @@ async fn a_client_that_gives_up_leaves_nothing() {
     says_so.send(Packet::Disconnect(Box::default())).await;
     assert_eq!(says_so.receive_or_end().await, None);
     drop(challenged(&local, asks()).await);
+    until(|| local.broker.statistics().refused_gone == 2).await;
     witness.assert_silent().await;
     assert_eq!(local.broker.session_count(), 1);
 }
@@ -253,6 +258,8 @@ async fn rounds_are_counted() {
         let expected = if last == "ok" { ReasonCode::SUCCESS } else { ReasonCode::QUOTA_EXCEEDED };
         assert_eq!(client.connack().await.reason_code, expected);
     }
+    let statistics = local.broker.statistics();
+    assert_eq!((statistics.limit_authentication_rounds, statistics.connections_refused), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,6 +286,7 @@ async fn the_connect_timeout_covers_the_clients_part_of_the_whole_exchange() {
     let connack = client.refusal().await;
     assert_eq!(connack.reason_code, ReasonCode::NOT_AUTHORIZED);
     assert_eq!(asked.elapsed().as_secs(), 2, "the hook's time does not count, the client's does");
+    assert_eq!(local.broker.statistics().limit_connect_timeout, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -228,6 +228,7 @@ async fn rounds_of_each_re_authentication_are_counted() {
         }
     }
     assert_eq!(client.end().await, Some(ReasonCode::QUOTA_EXCEEDED));
+    assert_eq!(local.broker.statistics().limit_authentication_rounds, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -173,6 +173,8 @@ statistics! {
         LimitSessions limit_sessions,
         /// `maximum-connections`: connections refused.
         LimitConnections limit_connections,
+        /// `maximum-authentication-rounds`: connections refused or closed.
+        LimitAuthenticationRounds limit_authentication_rounds,
         /// `connect-timeout`: connections refused.
         LimitConnectTimeout limit_connect_timeout,
         /// `write-timeout`: connections closed.
