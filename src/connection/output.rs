@@ -273,10 +273,8 @@ impl Output {
         };
         match encoded {
             Ok(()) => {
-                let counters = self.broker.counters();
-                counters.count(Count::PacketsSent);
-                counters.count(Count::MessagesSent);
-                counters.add(Count::PayloadBytesSent, message.payload.len());
+                let payload = (Count::PayloadBytesSent, message.payload.len());
+                self.broker.counters().add_all([(Count::PacketsSent, 1), (Count::MessagesSent, 1), payload]);
             }
             Err(error) => {
                 tracing::error!(%error, "a message could not be encoded");

@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn publish(&mut self, publish: Publish) -> Result<(), Ended> {
         let counters = self.attachment.broker().counters();
-        counters.count(Count::PublishesReceived);
-        counters.add(Count::PayloadBytesReceived, publish.payload.len());
+        let payload = (Count::PayloadBytesReceived, publish.payload.len());
+        counters.add_all([(Count::PublishesReceived, 1), payload]);
         self.check_limits(&publish)?;
         let topic = self.topic_of(&publish)?;
         let id = publish.packet_identifier;

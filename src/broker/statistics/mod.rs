@@ -271,7 +271,12 @@ impl Counters {
     }
 
     pub(crate) fn add(&self, what: Count, amount: usize) {
-        self.numbers.add(what as usize, amount as u64);
+        self.add_all([(what, amount)]);
+    }
+
+    /// The same for several at once, for what is counted with every message.
+    pub(crate) fn add_all<const N: usize>(&self, amounts: [(Count, usize); N]) {
+        self.numbers.add(amounts.map(|(what, amount)| (what as usize, amount as u64)));
     }
 
     pub(crate) fn get(&self, what: Count) -> u64 {
@@ -294,17 +299,15 @@ impl Counters {
 
     /// A session holds something else than before.
     pub(super) fn held(&self, before: Held, now: Held) {
-        let change = |index, before: usize, now: usize| {
-            if before != now {
-                self.numbers.add(index, now.wrapping_sub(before) as u64);
-            }
-        };
-        change(QUEUED, before.queued, now.queued);
-        change(QUEUED_BYTES, before.queued_bytes, now.queued_bytes);
-        change(IN_FLIGHT, before.in_flight, now.in_flight);
-        change(IN_FLIGHT_BYTES, before.in_flight_bytes, now.in_flight_bytes);
+        let change = |before: usize, now: usize| now.wrapping_sub(before) as u64;
+        self.numbers.add([
+            (QUEUED, change(before.queued, now.queued)),
+            (QUEUED_BYTES, change(before.queued_bytes, now.queued_bytes)),
+            (IN_FLIGHT, change(before.in_flight, now.in_flight)),
+            (IN_FLIGHT_BYTES, change(before.in_flight_bytes, now.in_flight_bytes)),
+        ]);
         if before.bytes() != now.bytes() {
-            let more = now.bytes().wrapping_sub(before.bytes()) as i64;
+            let more = change(before.bytes(), now.bytes()).cast_signed();
             self.numbers.add_in_batches(GATHERED_BYTES, more, self.batch, &self.held_bytes);
         }
     }

@@ -29,15 +29,19 @@ impl<const N: usize> Sharded<N> {
         Sharded { own: (0..count).map(|_| Shard::new()).collect(), shared: Shard::new() }
     }
 
-    /// Adds, wrapping around: what one thread adds another may subtract.
-    pub(super) fn add(&self, index: usize, amount: u64) {
+    /// Adds to some numbers, wrapping around: what one thread adds another may subtract.
+    pub(super) fn add<const M: usize>(&self, amounts: [(usize, u64); M]) {
         match self.own.get(place()) {
             Some(Shard(own)) => {
-                let sum = own[index].load(Ordering::Relaxed).wrapping_add(amount);
-                own[index].store(sum, Ordering::Relaxed);
+                for (index, amount) in amounts {
+                    let sum = own[index].load(Ordering::Relaxed).wrapping_add(amount);
+                    own[index].store(sum, Ordering::Relaxed);
+                }
             }
             None => {
-                self.shared.0[index].fetch_add(amount, Ordering::Relaxed);
+                for (index, amount) in amounts {
+                    self.shared.0[index].fetch_add(amount, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -125,7 +129,7 @@ mod tests {
             for _ in 0..threads {
                 scope.spawn(|| {
                     all_there.wait();
-                    (0..1000).for_each(|_| sharded.add(1, 3));
+                    (0..1000).for_each(|_| sharded.add([(1, 3)]));
                     all_there.wait();
                 });
             }
@@ -139,7 +143,7 @@ mod tests {
         let sharded = Sharded::<1>::new();
         for _ in 0..10 * sharded.own.len() {
             thread::scope(|scope| {
-                scope.spawn(|| sharded.add(0, 1));
+                scope.spawn(|| sharded.add([(0, 1)]));
             });
         }
         assert_eq!(sharded.sum(0), 10 * sharded.own.len() as u64);
@@ -148,12 +152,12 @@ mod tests {
     #[test]
     fn what_one_thread_adds_another_may_subtract() {
         let sharded = Sharded::<1>::new();
-        sharded.add(0, 10);
+        sharded.add([(0, 10)]);
         thread::scope(|scope| {
-            scope.spawn(|| sharded.add(0, 7_u64.wrapping_neg()));
+            scope.spawn(|| sharded.add([(0, 7_u64.wrapping_neg())]));
         });
         assert_eq!(sharded.sum(0), 3);
-        sharded.add(0, 5_u64.wrapping_neg());
+        sharded.add([(0, 5_u64.wrapping_neg())]);
         assert_eq!(sharded.sum(0), 0);
     }
 
