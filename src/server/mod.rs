@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::broker::{AuthorizationCache, Broker, ClientStatus, Options, Published, Statistics};
 use crate::cluster::standalone::Standalone;
@@ -209,11 +209,14 @@ async fn keep_house(broker: Arc<Broker>) {
 
 /// Publishes `$SYS` for as long as it is polled, also after a hook that panicked.
 async fn publish_system_topics(broker: Arc<Broker>) {
+    let interval = broker.options().sys_interval;
     loop {
         let broker = broker.clone();
         match tokio::spawn(async move { broker.publish_system_topics().await }).await {
             Err(error) if error.is_panic() => {
                 tracing::error!(%error, "a hook panicked; the averages below `$SYS` begin again");
+                // It would panic again at once, and for ever.
+                sleep(interval).await;
             }
             _ => return,
         }

@@ -1,8 +1,8 @@
 //! `$SYS`: what the broker says about itself.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tidegate::broker::{AuthorizationCache, Broker, Options};
 use tidegate::cluster::standalone::Standalone;
@@ -11,7 +11,7 @@ use tidegate::hook::{
     PublishVerdict, SubscribeOutcome, What,
 };
 use tidegate::message::ApplicationMessage;
-use tidegate::packet::{Packet, Publish, ReasonCode};
+use tidegate::packet::{Packet, Publish, ReasonCode, RetainHandling, SubscribeFilter};
 use tidegate::storage::Storage;
 use tidegate::storage::memory::MemoryStorage;
 use tidegate::topic::TopicName;
@@ -401,6 +401,33 @@ async fn who_is_not_there_does_not_collect_them() {
     assert_eq!((s.queued_messages, s.dropped_queue_full), (0, 0));
     // Nor does the broker count them as received from anyone.
     assert_eq!((s.publishes_received, s.messages_received), (0, 0));
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_over_them_is_asked_again_at_the_next_interval() {
+    // They are begun anew after a panic, and at once would be for ever.
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let times = asked.clone();
+    let script = Script::default().on_enqueue(move |context| {
+        if context.message.topic.as_str().starts_with("$SYS") {
+            times.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+            panic!("a hook of a test");
+        }
+        EnqueueOutcome::Deliver.into()
+    });
+    let interval = Duration::from_millis(200);
+    let server =
+        start_hooked(Options { sys_interval: interval, ..Options::default() }, &script.shared()).await;
+    let mut client = Client::connect(&server, connect(V5, "a")).await;
+    // Not the retained ones, over which the connection's own task would panic.
+    let filter = SubscribeFilter { retain_handling: RetainHandling::DoNotSend, ..to("$SYS/#", QOS0) };
+    client.subscribe_to(vec![filter]).await;
+    client.subscribe("t", QOS1).await;
+    until(|| asked.lock().unwrap().len() >= 3).await;
+    client.publish("t", "x", QOS0).await;
+    assert_eq!(client.payloads(1).await, ["x"]);
+    let asked = asked.lock().unwrap();
+    assert!(asked[2] - asked[1] >= interval / 2, "{asked:?}");
 }
 
 #[tokio::test]
