@@ -40,15 +40,16 @@ struct GivenUp {
 }
 
 impl HandedOn {
-    /// Gives the delivery back where too many wait.
-    fn push(&self, given_up: GivenUp, options: &Options) -> Result<(), GivenUp> {
+    /// Gives the delivery back where too many wait, and says which limit is the reason.
+    fn push(&self, given_up: GivenUp, options: &Options) -> Result<(), (GivenUp, Count)> {
         let mut waiting = lock(&self.0);
         let bytes = waiting.bytes + Queue::cost(&given_up.delivery.message);
         let most = |limit: usize| limit.saturating_mul(MOST_QUEUES);
-        if waiting.given_up.len() >= most(options.maximum_queued_messages)
-            || bytes > most(options.maximum_queued_bytes)
-        {
-            return Err(given_up);
+        if waiting.given_up.len() >= most(options.maximum_queued_messages) {
+            return Err((given_up, Count::LimitQueuedMessages));
+        }
+        if bytes > most(options.maximum_queued_bytes) {
+            return Err((given_up, Count::LimitQueuedBytes));
         }
         waiting.bytes = bytes;
         waiting.given_up.push_back(given_up);
@@ -80,7 +81,8 @@ impl Broker {
         for delivery in deliveries {
             let client_identifier = from.client_identifier.clone();
             let given_up = GivenUp { delivery, client_identifier };
-            if let Err(GivenUp { delivery, .. }) = self.handed_on.push(given_up, &self.options) {
+            if let Err((GivenUp { delivery, .. }, limit)) = self.handed_on.push(given_up, &self.options) {
+                self.counters.count(limit);
                 self.dropped(&from.client_identifier, &delivery, Dropped::QueueFull);
             }
         }
