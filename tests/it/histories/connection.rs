@@ -17,8 +17,8 @@ use tidegate::packet::{
 
 use super::client::Client as Model;
 use super::steps::{How, Saying, Step, step};
-use super::{OURS, ToClient, ToServer, times};
-use crate::support::client::{id, to};
+use super::{OURS, ToClient, ToServer, times, to_packet};
+use crate::support::client::to;
 use crate::support::*;
 
 /// Messages that the broker has in flight towards any client.
@@ -423,23 +423,6 @@ impl World {
             assert!(once.contains(&number) || once_or_more.contains(&number), "{number} was not routed");
         }
         assert_eq!(self.local.broker.statistics().dropped_queue_full, 0);
-    }
-}
-
-fn to_packet(packet: ToServer) -> Packet {
-    let ack = |identifier: u16, refused: bool| {
-        let reason = if refused { ReasonCode::UNSPECIFIED_ERROR } else { ReasonCode::SUCCESS };
-        Ack::new(id(identifier), reason)
-    };
-    match packet {
-        ToServer::Puback { id, refused } => Packet::Puback(ack(id, refused)),
-        ToServer::Pubrec { id, refused } => Packet::Pubrec(ack(id, refused)),
-        ToServer::Pubcomp(id) => Packet::Pubcomp(ack(id, false)),
-        ToServer::Pubrel(id) => Packet::Pubrel(ack(id, false)),
-        ToServer::Publish { id: identifier, number, qos, dup } => {
-            let packet = publish(&format!("own/{}", qos as u8), &number.to_string());
-            Packet::Publish(Publish { packet_identifier: Some(id(identifier)), qos, dup, ..packet })
-        }
     }
 }
 
