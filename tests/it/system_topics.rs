@@ -95,7 +95,7 @@ async fn value(local: &Local, name: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn the_topics_are_those_of_mosquitto_and_there_from_the_start() {
-    let local = Local::start();
+    let local = Local::start().with_system_topics();
     let all = system_topics(&local).await;
     assert_eq!(all.keys().cloned().collect::<Vec<_>>(), expected_topics());
     for (topic, value) in all {
@@ -112,7 +112,8 @@ async fn the_topics_are_those_of_mosquitto_and_there_from_the_start() {
 
 #[tokio::test(start_paused = true)]
 async fn only_what_changed_is_published_again_at_the_interval() {
-    let local = Local::with(Options { sys_interval: Duration::from_secs(3), ..Options::default() });
+    let local = Local::with(Options { sys_interval: Duration::from_secs(3), ..Options::default() })
+        .with_system_topics();
     let mut client = local.connect(connect(V5, "a")).await;
     for (filter, retained) in
         [("$SYS/broker/uptime", 1), ("$SYS/broker/version", 1), ("$SYS/broker/clients/#", 7)]
@@ -156,7 +157,8 @@ async fn only_what_changed_is_published_again_at_the_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn an_interval_of_zero_publishes_nothing() {
-    let local = Local::with(Options { sys_interval: Duration::ZERO, ..Options::default() });
+    let local =
+        Local::with(Options { sys_interval: Duration::ZERO, ..Options::default() }).with_system_topics();
     let mut client = local.connect(connect(V5, "a")).await;
     client.subscribe("$SYS/#", QOS0).await;
     sleep(Duration::from_secs(100)).await;
@@ -166,7 +168,7 @@ async fn an_interval_of_zero_publishes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn filters_that_begin_with_a_wildcard_do_not_select_them() {
     // [MQTT-4.7.2-1]
-    let local = Local::start();
+    let local = Local::start().with_system_topics();
     let mut client = local.connect(connect(V5, "a")).await;
     for filter in ["#", "+/#", "+/broker/uptime", "$share/g/#"] {
         client.subscribe(filter, QOS0).await;
@@ -184,7 +186,7 @@ async fn filters_that_begin_with_a_wildcard_do_not_select_them() {
 
 #[tokio::test(start_paused = true)]
 async fn they_say_what_happens() {
-    let local = Local::start();
+    let local = Local::start().with_system_topics();
     let mut offline = local.connect(persistent(V5, "offline")).await;
     offline.subscribe("t", QOS1).await;
     offline.subscribe("$share/g/u", QOS1).await;
@@ -241,7 +243,8 @@ async fn they_say_what_happens() {
 
 #[tokio::test(start_paused = true)]
 async fn expired_sessions_and_dropped_messages_are_among_them() {
-    let local = Local::with(Options { maximum_queued_messages: 1, ..Options::default() });
+    let local =
+        Local::with(Options { maximum_queued_messages: 1, ..Options::default() }).with_system_topics();
     let asks = tidegate::packet::Connect { session_expiry_interval: Some(15), ..persistent(V5, "a") };
     let mut client = local.connect(asks).await;
     client.subscribe("t", QOS1).await;
@@ -259,7 +262,7 @@ async fn expired_sessions_and_dropped_messages_are_among_them() {
 #[tokio::test(start_paused = true)]
 async fn clients_cannot_publish_below_sys() {
     // MQTT 5.0, 4.7.2. Others would take it for the broker's word.
-    let local = Local::start();
+    let local = Local::start().with_system_topics();
     let mut monitor = local.connect(connect(V5, "monitor")).await;
     monitor.subscribe("$SYS/x/#", QOS2).await;
     monitor.subscribe("$SYS", QOS2).await;
@@ -301,7 +304,7 @@ async fn nor_can_hooks_or_embedders() {
             _ => PublishOutcome::default().into(),
         })
         .on_not_consumed(|_| NotConsumedOutcome::Redirect(TopicName::try_from("$SYS/x").unwrap()).into());
-    let local = Local::hooked(Options::default(), script.shared());
+    let local = Local::hooked(Options::default(), script.shared()).with_system_topics();
     let mut monitor = local.connect(connect(V5, "monitor")).await;
     monitor.subscribe("$SYS/x", QOS2).await;
     let mut sender = local.connect(connect(V5, "sender")).await;
@@ -327,7 +330,7 @@ async fn the_authorizer_decides_who_may_read_them() {
         let verdict = if denied { refused } else { AuthorizationVerdict::Allow };
         Authorization { verdict, cache: Duration::ZERO }.into()
     });
-    let local = Local::hooked(Options::default(), script.shared());
+    let local = Local::hooked(Options::default(), script.shared()).with_system_topics();
     let mut stranger = local.connect(connect(V5, "stranger")).await;
     let filters = vec![to("$SYS/#", QOS0), to("$SYS/broker/uptime", QOS0), to("#", QOS0)];
     let denied = ReasonCode::NOT_AUTHORIZED;
@@ -356,7 +359,7 @@ async fn hooks_about_publishing_do_not_see_them_and_those_about_delivery_do() {
             _ => EnqueueOutcome::Skip.into(),
         })
         .shared();
-    let local = Local::hooked(Options::default(), script.clone());
+    let local = Local::hooked(Options::default(), script.clone()).with_system_topics();
     let mut reader = local.connect(connect(V5, "reader")).await;
     reader.subscribe("$SYS/#", QOS0).await;
     assert_eq!(text(&reader.next_publish().await), "0 seconds");
@@ -373,9 +376,7 @@ async fn they_are_kept_apart_from_what_clients_retain() {
     let options = Options { maximum_retained_messages: 1, maximum_retained_bytes: 2, ..Options::default() };
     let hooks = Arc::new(tidegate::hook::NoHooks);
     let broker = Broker::new(options, hooks, storage.clone(), Arc::new(Standalone)).unwrap();
-    let system = broker.clone();
-    tokio::spawn(async move { system.publish_system_topics().await });
-    let local = Local { broker };
+    let local = Local { broker }.with_system_topics();
     sleep(Duration::from_secs(30)).await;
     assert_eq!(system_topics(&local).await.len(), TOPICS);
     let mut sender = local.connect(connect(V5, "sender")).await;
@@ -389,7 +390,7 @@ async fn they_are_kept_apart_from_what_clients_retain() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_not_there_does_not_collect_them() {
-    let local = Local::start();
+    let local = Local::start().with_system_topics();
     let mut client = local.connect(persistent(V5, "a")).await;
     client.subscribe("$SYS/#", QOS2).await;
     for _ in 0..TOPICS {

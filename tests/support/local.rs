@@ -32,10 +32,16 @@ impl Local {
     pub fn hooked(options: Options, hooks: Arc<dyn Hooks>) -> Local {
         let storage = Arc::new(MemoryStorage::default());
         let broker = Broker::new(options, hooks, storage, Arc::new(Standalone)).unwrap();
-        let (house, system) = (broker.clone(), broker.clone());
+        let house = broker.clone();
         tokio::spawn(async move { house.keep_house().await });
-        tokio::spawn(async move { system.publish_system_topics().await });
         Local { broker }
+    }
+
+    /// Publishes `$SYS` too. Without, as its interval passes a million times where a test lets months pass.
+    pub fn with_system_topics(self) -> Local {
+        let broker = self.broker.clone();
+        tokio::spawn(async move { broker.publish_system_topics().await });
+        self
     }
 
     /// A connection over which nothing was sent yet, and the task that serves it.
