@@ -113,7 +113,8 @@ impl OutgoingAliases {
         self.by_topic.find(hash, |&slot| self.slots[usize::from(slot)].topic == *topic).copied()
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether a further topic gets its alias from another one.
+    pub(super) fn is_full(&self) -> bool {
         self.slots.len() >= usize::from(self.maximum)
     }
 

@@ -290,9 +290,16 @@ impl Output {
         let size = self.size();
         // One that the alias would make too large is sent without.
         let may_set = |alias| size.takes(&PublishHeader { topic_alias: Some(alias), ..*header }, payload_len);
-        match self.aliases.as_mut().and_then(|aliases| aliases.alias(topic, may_set)) {
+        let Some(aliases) = &mut self.aliases else { return };
+        let is_full = aliases.is_full();
+        match aliases.alias(topic, may_set) {
             Some(Alias::Known(alias)) => (header.topic, header.topic_alias) = ("", Some(alias)),
-            Some(Alias::New(alias)) => header.topic_alias = Some(alias),
+            Some(Alias::New(alias)) => {
+                header.topic_alias = Some(alias);
+                if is_full {
+                    self.broker.counters().count(Count::LimitOutgoingTopicAlias);
+                }
+            }
             None => {}
         }
     }

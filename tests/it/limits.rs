@@ -141,6 +141,21 @@ async fn what_a_client_gets_less_than_it_asked_for_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_alias_that_goes_over_to_another_topic_is_counted() {
+    let local = Local::with(Options { outgoing_topic_alias_maximum: 1, ..Options::default() });
+    let asks = Connect { topic_alias_maximum: 5, ..connect(V5, "receiver") };
+    let mut receiver = local.connect(asks).await;
+    receiver.subscribe("a/long/topic/#", QOS0).await;
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    // A topic that comes twice gets an alias.
+    for (topic, expected) in [("1", 0), ("1", 0), ("2", 0), ("2", 1), ("2", 1), ("1", 1)] {
+        sender.publish(&format!("a/long/topic/{topic}"), "x", QOS0).await;
+        receiver.next_publish().await;
+        assert_eq!(local.broker.statistics().limit_outgoing_topic_alias, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_queue_counts_the_limit_that_filled_it() {
     let table: [(Options, usize, Field, Field); 2] = [
         (

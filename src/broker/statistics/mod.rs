@@ -146,6 +146,9 @@ statistics! {
         LimitReceiveMaximum limit_receive_maximum,
         /// `topic-alias-maximum`: connections closed.
         LimitTopicAlias limit_topic_alias,
+        /// `outgoing-topic-alias-maximum`, or the client's Topic Alias Maximum: aliases that went from one topic over to
+        /// another.
+        LimitOutgoingTopicAlias limit_outgoing_topic_alias,
         /// `minimum-keep-alive`, `maximum-keep-alive`: clients that got another one than they asked for.
         LimitKeepAlive limit_keep_alive,
         /// `maximum-session-expiry`: clients that got a shorter one than they asked for.
