@@ -119,9 +119,13 @@ impl ApplicationMessage {
     }
 }
 
+/// Of a User Property: its place in the list, and what its name and value take beside their bytes.
+const USER_PROPERTY: usize = 200;
+
 fn properties_size(p: &PublishProperties) -> usize {
     let text = |s: &Option<ByteString>| s.as_ref().map_or(0, |s| s.len());
-    let users: usize = p.user_properties.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+    let users: usize =
+        p.user_properties.iter().map(|(name, value)| name.len() + value.len() + USER_PROPERTY).sum();
     let correlation = p.correlation_data.as_ref().map_or(0, |d| d.len());
     text(&p.content_type) + text(&p.response_topic) + correlation + users
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::Broker;
 use super::registry::DueWill;
 use super::session_entry::{EntryState, SessionEntry};
-use super::statistics::Count;
+use super::statistics::{Count, Growth};
 use crate::hook::{ClientInfo, DisconnectCause, DropCause, What};
 use crate::message::Timestamp;
 use crate::packet::{PacketIdentifier, ReasonCode};
@@ -108,6 +108,9 @@ impl Attachment {
         let growth = self.broker.counters.growth();
         let mut state = self.entry.lock();
         let has_work = state.session.has_outgoing() || state.wants_replay(growth);
+        if !has_work && growth == Growth::Stopped && state.waits_for_growth() {
+            self.broker.wake_when_free(&self.entry);
+        }
         let Some(link) = state.link_of(self.client.key) else { return Polled::End(End::Takeover) };
         if let Some(end) = &link.end {
             return Polled::End(end.clone());

@@ -117,21 +117,29 @@ impl Broker {
         detached: &mut Detached,
         replayed: Option<&Arc<ApplicationMessage>>,
     ) {
-        let wanted = || replayed.is_none_or(|message| self.is_retained(message));
-        match entry.enqueue(delivery, detached, wanted) {
-            Ok(displaced) => {
-                for delivery in displaced {
-                    self.dropped(&entry.client_identifier, &delivery, Dropped::QueueFull);
-                }
-            }
+        let Err((delivery, why)) = self.try_deliver(entry, delivery, detached, replayed) else { return };
+        let is_promised = delivery.shared.is_some() && delivery.qos > QoS::AtMostOnce;
+        match why {
+            Dropped::QueueFull if is_promised => self.deliver_to_others(entry, delivery, detached),
             // Its session has ended meanwhile.
-            Err((delivery, Dropped::Offline))
-                if delivery.shared.is_some() && delivery.qos > QoS::AtMostOnce =>
-            {
-                self.hand_on(entry, vec![delivery]);
-            }
-            Err((delivery, why)) => self.dropped(&entry.client_identifier, &delivery, why),
+            Dropped::Offline if is_promised => self.hand_on(entry, vec![delivery]),
+            why => self.dropped(&entry.client_identifier, &delivery, why),
         }
+    }
+
+    /// The same, and a delivery that is refused is given back.
+    pub(super) fn try_deliver(
+        &self,
+        entry: &SessionEntry,
+        delivery: Delivery,
+        detached: &mut Detached,
+        replayed: Option<&Arc<ApplicationMessage>>,
+    ) -> Result<(), (Delivery, Dropped)> {
+        let wanted = || replayed.is_none_or(|message| self.is_retained(message));
+        for displaced in entry.enqueue(delivery, detached, wanted)? {
+            self.dropped(&entry.client_identifier, &displaced, Dropped::QueueFull);
+        }
+        Ok(())
     }
 
     /// The matching subscriptions, those of one session beside each other, the shared ones last.

@@ -5,8 +5,8 @@
 //! membership, gives up what was not sent yet. Who gets it is decided later and by whoever keeps house: hooks may
 //! want to be asked, and the queue of a session can be long.
 
-use std::cell::Cell;
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use bytestring::ByteString;
@@ -14,15 +14,18 @@ use bytestring::ByteString;
 use super::fan_out::identifiers;
 use super::session_entry::{Detached, EntryState, SessionEntry};
 use super::shared::{Pick, Readiness, shared};
-use super::statistics::Count;
+use super::statistics::{Count, Growth};
 use super::{Broker, Options, lock, read};
 use crate::message::ClientKey;
 use crate::session::{Delivery, Dropped, Queue, Shared};
+use crate::topic::TopicFilter;
 
 /// How many full queues may be on their way from members to others.
 const MOST_QUEUES: usize = 16;
 /// Messages after which others have their turn.
 const BATCH: usize = 64;
+/// Members that a message is offered to before it is dropped.
+const MOST_REFUSALS: usize = 16;
 
 #[derive(Default)]
 pub(super) struct HandedOn(Mutex<Waiting>);
@@ -89,20 +92,50 @@ impl Broker {
         self.schedule.wake();
     }
 
+    /// Finds a member for a message that one had no room for. The room is known only when the message is there:
+    /// its size counts too.
+    pub(super) fn deliver_to_others(
+        &self,
+        refused_by: &SessionEntry,
+        mut delivery: Delivery,
+        detached: &mut Detached,
+    ) {
+        delivery.refusals += 1;
+        if self.asks_before_delivery() {
+            return self.hand_on(refused_by, vec![delivery]);
+        }
+        while let Some((entry, next)) = self.for_another(&delivery) {
+            match self.try_deliver(&entry, next, detached, None) {
+                Ok(()) => return,
+                Err((refused, _)) => delivery = Delivery { refusals: delivery.refusals + 1, ..refused },
+            }
+        }
+        self.dropped(&refused_by.client_identifier, &delivery, Dropped::QueueFull);
+    }
+
     /// What is queued for a session without a connection and others can be sent at once. They may be sent it
-    /// (MQTT 5.0, 4.8.2), and there is no telling how long it would wait.
+    /// (MQTT 5.0, 4.8.2), and there is no telling how long it would wait. Where sessions are not to hold more,
+    /// it is safe only where it is.
     pub(super) fn give_up_to_the_connected(
         &self,
         entry: &SessionEntry,
         state: &mut EntryState,
     ) -> Vec<Delivery> {
-        // The messages of a group mostly stand together.
-        let last: Cell<(*const Shared, bool)> = Cell::new((std::ptr::null(), false));
+        if self.counters.growth() == Growth::Stopped {
+            return Vec::new();
+        }
+        // Each group is looked at once: it may have many members.
+        let known: RefCell<HashMap<TopicFilter, bool>> = RefCell::default();
         state.session.give_up_queued(|shared| {
-            if last.get().0 != std::ptr::from_ref(shared) {
-                last.set((std::ptr::from_ref(shared), self.another_is_connected(entry, shared)));
+            let mut known = known.borrow_mut();
+            match known.get(&shared.filter) {
+                Some(&is_wanted) => is_wanted,
+                None => {
+                    let is_wanted = self.another_is_connected(entry, shared);
+                    known.insert(shared.filter.clone(), is_wanted);
+                    is_wanted
+                }
             }
-            last.get().1
         })
     }
 
@@ -121,9 +154,9 @@ impl Broker {
     async fn deliver_to_another(&self, given_up: GivenUp) {
         let GivenUp { delivery, client_identifier } = given_up;
         let Some((entry, next)) = self.for_another(&delivery) else {
-            // The last member has left, or nobody is there for QoS 0.
-            self.dropped(&client_identifier, &delivery, Dropped::Offline);
-            return;
+            // The last member has left, nobody is there for QoS 0, or none has room.
+            let why = if delivery.refusals > 0 { Dropped::QueueFull } else { Dropped::Offline };
+            return self.dropped(&client_identifier, &delivery, why);
         };
         self.counters.count(Count::HandedOn);
         if self.asks_before_delivery() {
@@ -134,14 +167,20 @@ impl Broker {
         }
     }
 
-    /// The delivery as another member gets it: with that one's QoS and identifier, and as it was published.
+    /// The delivery as another member gets it: with that one's QoS and identifier, and as it was published. Where
+    /// some had no room for it, it is the next readiest one's turn.
     fn for_another(&self, delivery: &Delivery) -> Option<(Arc<SessionEntry>, Delivery)> {
         let message = delivery.original().clone();
         let strategy = self.options.shared_subscription_strategy;
         let pick = Pick { strategy, qos: message.qos };
         let index = read(&self.index);
         let group = index.group(&delivery.shared.as_ref()?.filter)?;
-        let member = pick.among(group).filter(|member| pick.readiness(member) != Readiness::Gone)?;
+        let member = match usize::from(delivery.refusals) {
+            0 => pick.among(group),
+            MOST_REFUSALS.. => None,
+            refusals => pick.readiest_of(group, refusals),
+        };
+        let member = member.filter(|member| pick.readiness(member) != Readiness::Gone)?;
         let subscription = member.1;
         let retain = message.retain && subscription.retain_as_published;
         let is_same = Arc::ptr_eq(&message, &delivery.message);
@@ -149,6 +188,7 @@ impl Broker {
         next.subscription_identifiers = identifiers(subscription);
         next.shared = Some(shared(group).clone());
         next.detached |= is_same && delivery.detached;
+        next.refusals = delivery.refusals;
         Some((member.0.0.clone(), next))
     }
 

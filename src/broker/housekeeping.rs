@@ -17,6 +17,8 @@ use crate::message::Timestamp;
 
 /// How long the broker sleeps at most where nothing is due.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// The same while sessions wait until others hold less, which nobody tells.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 pub(super) struct Schedule {
@@ -89,7 +91,8 @@ impl Broker {
             }
             let now = self.now();
             let next = if self.handed_on.is_empty() { self.schedule.next() } else { Some(now) };
-            let sleep = next.map_or(LONGEST_SLEEP, |at| now.until(at).min(LONGEST_SLEEP));
+            let longest = if self.is_waited_for_growth() { LOOK_AGAIN } else { LONGEST_SLEEP };
+            let sleep = next.map_or(longest, |at| now.until(at).min(longest));
             tokio::select! {
                 () = tokio::time::sleep(sleep), if !sleep.is_zero() => {}
                 () = self.schedule.changed.notified() => {}
@@ -108,6 +111,7 @@ impl Broker {
         while let Some(entry) = self.schedule.pop(now) {
             self.look_after(&entry, now).await;
         }
+        self.wake_where_free();
         self.deliver_handed_on().await;
     }
 

@@ -50,7 +50,7 @@ use hand_on::HandedOn;
 use housekeeping::Schedule;
 use registry::Registry;
 use retained::Retained;
-use session_entry::SessionKey;
+use session_entry::{SessionEntry, SessionKey};
 use shared::GroupState;
 
 /// One broker. Everything that connections, hooks and an embedder act on.
@@ -67,6 +67,8 @@ pub struct Broker {
     schedule: Schedule,
     /// On their way from one member of a Shared Subscription to another.
     handed_on: HandedOn,
+    /// Sessions whose retained replay waits until sessions may hold more again. The last lock of all.
+    waiting_for_growth: Mutex<Vec<Arc<SessionEntry>>>,
     counters: Arc<Counters>,
     /// Whether connections are to end.
     shutdown: watch::Sender<bool>,
@@ -93,6 +95,7 @@ impl Broker {
             retained,
             schedule: Schedule::default(),
             handed_on: HandedOn::default(),
+            waiting_for_growth: Mutex::default(),
             counters: Arc::new(Counters::new(&options)),
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),

@@ -277,12 +277,47 @@ impl EntryState {
         }
     }
 
+    /// Whether a replay is held up by what all sessions hold. True once, until it is asked for again.
+    pub(super) fn waits_for_growth(&mut self) -> bool {
+        !self.replays.is_empty() && !std::mem::replace(&mut self.waits_for_growth, true)
+    }
+
     /// Where sessions are not to hold more, messages are replayed one by one.
     fn room(&self, growth: Growth) -> QueueRoom {
         let room = self.session.room();
         match growth {
             Growth::Free => room,
             Growth::Stopped => QueueRoom { messages: 1, ..room },
+        }
+    }
+}
+
+impl Broker {
+    /// Wakes the session's connection when sessions may hold more again.
+    pub(super) fn wake_when_free(&self, entry: &Arc<SessionEntry>) {
+        lock(&self.waiting_for_growth).push(entry.clone());
+        self.schedule.wake();
+    }
+
+    pub(super) fn is_waited_for_growth(&self) -> bool {
+        !lock(&self.waiting_for_growth).is_empty()
+    }
+
+    /// To be called now and then while [somebody waits](Broker::is_waited_for_growth).
+    pub(super) fn wake_where_free(&self) {
+        if self.counters.growth() == Growth::Stopped {
+            return;
+        }
+        let waiting = std::mem::take(&mut *lock(&self.waiting_for_growth));
+        for entry in waiting {
+            let waker = {
+                let mut state = entry.lock();
+                state.waits_for_growth = false;
+                state.waker_for_work()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
     }
 }

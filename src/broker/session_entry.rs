@@ -40,6 +40,8 @@ pub(super) struct EntryState {
     pub link: Option<Link>,
     /// Retained messages that new subscriptions are still to get.
     pub replays: VecDeque<Replay>,
+    /// Among those that are woken when sessions may hold more again.
+    pub waits_for_growth: bool,
     /// Of the connection before, for hooks that ask about an offline receiver.
     pub last_client: Arc<ClientInfo>,
     pub will_due: Option<Timestamp>,
@@ -117,6 +119,7 @@ impl SessionEntry {
                 session,
                 link: None,
                 replays: VecDeque::new(),
+                waits_for_growth: false,
                 last_client: client,
                 will_due: None,
                 expires_at: None,

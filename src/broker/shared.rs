@@ -138,6 +138,15 @@ impl Pick {
         members.get(at)
     }
 
+    /// The member at a place in the order of readiness, the first is 1.
+    pub(super) fn readiest_of(self, group: &Group, place: usize) -> Option<&Member> {
+        let mut members: Vec<(Readiness, usize)> =
+            group.members().iter().enumerate().map(|(at, member)| (self.readiness(member), at)).collect();
+        members.sort_unstable();
+        let (_, at) = members.get(place.checked_sub(1)?)?;
+        group.members().get(*at)
+    }
+
     pub(super) fn readiness(self, (key, subscription): &Member) -> Readiness {
         match key.0.load().readiness() {
             // It does not wait for a client to come back.

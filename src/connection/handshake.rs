@@ -167,6 +167,10 @@ where
     let mut connack = Box::new(connack(&connect, &terms, broker));
     // Before a session is touched; Session Present does not change the length.
     if !output.can_say(&Packet::Connack(connack.clone())) {
+        // It may be sent, where nothing else would be lost for it (MQTT 5.0, 3.1.2.11.6).
+        connack.response_information = None;
+    }
+    if !output.can_say(&Packet::Connack(connack.clone())) {
         let why = "its Maximum Packet Size does not take CONNACK";
         return Err(refuse(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR, why));
     }

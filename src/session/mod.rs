@@ -244,7 +244,8 @@ impl Delivery {
         let qos = message.qos.min(maximum_qos);
         // Retained messages are kept as detached copies.
         let detached = message.origin == Origin::Retained;
-        Delivery { message, qos, retain, subscription_identifiers: Box::default(), shared: None, detached }
+        let subscription_identifiers = Box::default();
+        Delivery { message, qos, retain, subscription_identifiers, shared: None, detached, refusals: 0 }
     }
 
     /// Gives the message up for a copy of its own, where it may share memory with a read buffer.

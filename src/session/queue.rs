@@ -25,6 +25,8 @@ pub struct Delivery {
     pub shared: Option<Arc<Shared>>,
     /// Whether the message is known to share no memory with a read buffer.
     pub detached: bool,
+    /// How many members of the Shared Subscription had no room for it.
+    pub refusals: u8,
 }
 
 /// What the messages of a Shared Subscription have in common. One serves all of them, unless a hook has

@@ -280,6 +280,17 @@ async fn response_information_is_told_to_who_asks_for_it() {
 }
 
 #[tokio::test]
+async fn response_information_is_left_out_where_a_client_takes_no_packet_that_large() {
+    // It got 0x83 for what it may do without.
+    let response_information = Some("answers/{client-id}/of/this/broker".into());
+    let server = start_with(Options { response_information, ..Options::default() }).await;
+    let small =
+        Connect { request_response_information: true, maximum_packet_size: Some(30), ..connect(V5, "a") };
+    let (_, connack) = Client::try_connect(&server, small).await;
+    assert_eq!((connack.reason_code, connack.response_information), (ReasonCode::SUCCESS, None));
+}
+
+#[tokio::test]
 async fn response_information_has_the_name_that_a_client_was_given() {
     let response_information = Some("answers/{client-id}".into());
     let server = start_with(Options { response_information, ..Options::default() }).await;

@@ -264,6 +264,29 @@ async fn retained_messages_are_replayed_one_by_one_while_all_queues_are_full() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replay_that_full_queues_hold_up_goes_on_when_there_is_room_again() {
+    // It slept on until the client sent something.
+    let local = Local::with(Options { maximum_total_queued_bytes: 10_000, ..Options::default() });
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for n in 0..100 {
+        sender.publish_retained(&format!("r/{n}"), &n.to_string(), QOS1).await;
+    }
+    let mut client = local.connect(connect(V5, "new")).await;
+    client.subscribe("t", QOS1).await;
+    sender.publish("t", "x", QOS1).await;
+    let unacknowledged = client.next_publish().await;
+    absent(&local, "a").await;
+    for _ in 0..20 {
+        sender.publish("a", &"x".repeat(1000), QOS1).await;
+    }
+    client.subscribe("r/#", QOS0).await;
+    client.assert_silent().await;
+    assert!(local.broker.delete_session("a"));
+    assert_eq!(client.payloads(100).await.len(), 100);
+    client.acknowledge(&unacknowledged).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_window_is_counted_once_until_it_has_room_again() {
     // [MQTT-3.3.4-9]
     let local = Local::with(Options { maximum_inflight: 2, ..Options::default() });

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tidegate::broker::Options;
+use tidegate::broker::{Options, SharedStrategy};
 use tidegate::hook::{Choice, EnqueueOutcome};
 use tidegate::message::ApplicationMessage;
 use tidegate::packet::{
@@ -358,4 +358,59 @@ async fn of_many_messages_that_go_on_at_once_none_is_lost() {
     let mut other = join(&server, persistent(V5, "other"), QOS1).await;
     leaving.disconnect_with(ending()).await;
     assert_eq!(other.payloads(1000).await, expected);
+}
+
+/// A thousand bytes and some, of which a [`small`] queue takes three.
+fn large(number: usize) -> String {
+    format!("{number}{}", " ".repeat(1000))
+}
+
+fn small(shared_subscription_strategy: SharedStrategy) -> Options {
+    Options { maximum_queued_bytes: 4000, shared_subscription_strategy, ..Options::default() }
+}
+
+/// Messages that sessions hold.
+fn held(server: &Server) -> u64 {
+    let statistics = server.statistics();
+    assert_eq!(statistics.dropped_queue_full, 0);
+    statistics.queued_messages + statistics.in_flight_messages
+}
+
+#[tokio::test]
+async fn a_message_that_one_member_has_no_room_for_goes_to_another() {
+    // Acknowledged messages were dropped beside a member with an empty queue: a queue is known to be full only
+    // when nothing at all fits.
+    use SharedStrategy::{LeastInFlight, Random, RoundRobin, Sticky};
+    for strategy in [RoundRobin, Random, Sticky, LeastInFlight] {
+        let server = start_with(small(strategy)).await;
+        drop(join(&server, persistent(V5, "absent"), QOS1).await);
+        offline(&server, "absent").await;
+        let _stuck = join(&server, taking(1, "stuck"), QOS1).await;
+        let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+        for number in 0..6 {
+            sender.publish("t", &large(number), QOS1).await;
+        }
+        assert_eq!(held(&server), 6, "{strategy:?}");
+        let mut absent = Client::connect(&server, persistent(V5, "absent")).await;
+        absent.message().await;
+    }
+}
+
+#[tokio::test]
+async fn what_others_have_no_room_for_stays_with_the_member_that_lost_its_connection() {
+    // All of its queue was given up to a member whose queue took half of it, and the rest was lost.
+    let server = start_with(small(SharedStrategy::RoundRobin)).await;
+    let leaving = join(&server, taking(1, "leaving"), QOS1).await;
+    let _other = join(&server, taking(1, "other"), QOS1).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for number in 0..6 {
+        sender.publish("t", &large(number), QOS1).await;
+    }
+    assert_eq!(held(&server), 6);
+    drop(leaving);
+    handed_on(&server, 2).await;
+    until(|| held(&server) == 6).await;
+    let mut back = Client::connect(&server, taking(1, "leaving")).await;
+    // One that it had, and one for which the other had no room.
+    back.payloads(2).await;
 }
