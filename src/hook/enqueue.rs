@@ -9,7 +9,8 @@ use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::QoS;
 
 pub struct EnqueueContext<'a> {
-    /// None for a message that no client sent. For a Will it is the client that left it.
+    /// None for a message that no client sent, for a retained one, and for one that goes from one member of a
+    /// Shared Subscription on to another. For a Will it is the client that left it.
     pub sender: Option<&'a Arc<ClientInfo>>,
     pub message: &'a ApplicationMessage,
     pub receivers: &'a [Receiver],
