@@ -19,6 +19,7 @@ mod events;
 mod examples;
 mod fairness;
 mod flow_control;
+mod fuzz_corpus;
 mod histories;
 mod hook_connect;
 mod hook_publish;

@@ -1,0 +1,23 @@
+//! What the fuzz targets do with an input. Nothing here needs libFuzzer, so that `tests/it/fuzz_corpus.rs` runs the
+//! corpus through the same code.
+//!
+//! Inputs are bytes; where they are more than what a peer sends, [`choices`] makes decisions of them. A target fails by
+//! a panic.
+
+pub mod choices;
+pub mod connection;
+pub mod decoders;
+pub mod packets;
+pub mod round_trip;
+pub mod topics;
+
+/// A target: its name, which is also that of the folder with its corpus, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 5] = [
+    ("server_decoder", decoders::server),
+    ("client_decoder", decoders::client),
+    ("round_trip", round_trip::run),
+    ("connection", connection::run),
+    ("topics", topics::run),
+];
