@@ -4,8 +4,8 @@
 //! proptest makes smaller stays one. `session` plays them on the session alone, with pipes that lose what is in
 //! them when a connection breaks, and sees everything that the session does (`observer`). `connection` plays them on
 //! a broker, over streams in memory, and sees what its clients see. The client of both is that of `client`, which
-//! keeps to the specification, except where a step says otherwise. `group` has several clients. At the end of each history the client comes back
-//! once more, nothing is lost any more, and everything that was promised has to arrive.
+//! keeps to the specification, except where a step says otherwise. `group` has several clients. At the end of each
+//! history the client comes back once more, nothing is lost any more, and everything that was promised has to arrive.
 
 mod client;
 mod connection;
