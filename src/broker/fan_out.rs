@@ -7,9 +7,12 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::Broker;
+use super::batch;
+use super::index::Version;
+use super::matches::{self, Matches, Recalled};
 use super::session_entry::{Detached, SessionEntry, SessionKey};
 use super::shared::{Pick, shared};
-use super::{Broker, read};
 use crate::hook::{
     Action, AuthorizeContext, Choice, ClientInfo, EnqueueContext, EnqueueOutcome, HookSet, Receiver,
     WhyNotConsumed,
@@ -37,6 +40,7 @@ struct Match {
 thread_local! {
     /// Kept from message to message, so that matching allocates nothing.
     static MATCHES: RefCell<Vec<Match>> = const { RefCell::new(Vec::new()) };
+    static REMEMBERED: RefCell<Matches> = RefCell::new(Matches::new());
 }
 
 impl Broker {
@@ -60,7 +64,12 @@ impl Broker {
         message: Arc<ApplicationMessage>,
         now: Timestamp,
     ) -> FannedOut {
-        let mut matches = self.find_matches(sender, &message);
+        let (message, remembers) = match self.fan_out_as_before(message) {
+            Ok(fanned_out) => return fanned_out,
+            Err(unknown) => unknown,
+        };
+        self.deliver_gathered();
+        let mut matches = self.find_matches(sender, &message, remembers);
         let found = !matches.is_empty();
         let delivered = if found && self.asks_before_delivery() {
             let deliveries = merge(&mut matches, &message).collect();
@@ -80,6 +89,32 @@ impl Broker {
             FannedOut::NotConsumed(WhyNotConsumed::AllVetoed)
         } else {
             FannedOut::NotConsumed(WhyNotConsumed::NoSubscriber)
+        }
+    }
+
+    /// To those who are remembered for its topic, with what else is published in one go.
+    ///
+    /// # Errors
+    /// The message, where nobody is, and whether who is found is to be remembered.
+    fn fan_out_as_before(
+        &self,
+        message: Arc<ApplicationMessage>,
+    ) -> Result<FannedOut, (Arc<ApplicationMessage>, Option<Version>)> {
+        if self.asks_before_delivery() || !batch::is_open() {
+            return Err((message, None));
+        }
+        let version = self.index.version();
+        let recall = |known: &mut Matches| known.recall(message.topic.as_str(), version);
+        match REMEMBERED.with_borrow_mut(recall) {
+            Recalled::Known(matched) if matched.is_empty() => {
+                Ok(FannedOut::NotConsumed(WhyNotConsumed::NoSubscriber))
+            }
+            Recalled::Known(matched) => {
+                self.gather(message, matched);
+                Ok(FannedOut::Consumed)
+            }
+            Recalled::Again => Err((message, Some(version))),
+            Recalled::Unknown => Err((message, None)),
         }
     }
 
@@ -142,19 +177,27 @@ impl Broker {
         Ok(())
     }
 
-    /// The matching subscriptions, those of one session beside each other, the shared ones last.
-    fn find_matches(&self, sender: Option<&Arc<ClientInfo>>, message: &ApplicationMessage) -> Vec<Match> {
+    /// The matching subscriptions, those of one session beside each other, the shared ones last. They are remembered
+    /// for this version of the index, unless who gets a message differs from one to the next.
+    fn find_matches(
+        &self,
+        sender: Option<&Arc<ClientInfo>>,
+        message: &Arc<ApplicationMessage>,
+        remembers: Option<Version>,
+    ) -> Vec<Match> {
         let mut matches = MATCHES.take();
+        let mut differs = false;
         // No session is locked here: whoever subscribes locks its session first, then the index.
-        let mut add = |key: &SessionKey, subscription: &Subscription, shared| {
+        let mut add = |key: &SessionKey, subscription: &Subscription, shared: Option<_>| {
             // By Client Identifier, whichever of its connections it was [MQTT-3.8.3-3].
+            differs |= subscription.no_local || shared.is_some();
             let own = || sender.is_some_and(|client| client.client_identifier == key.0.client_identifier);
             if !(subscription.no_local && own()) {
                 matches.push(Match { entry: key.0.clone(), subscription: *subscription, shared });
             }
         };
         let pick = Pick { strategy: self.options.shared_subscription_strategy, qos: message.qos };
-        read(&self.index).for_each_match(&message.topic, |found| match found {
+        self.index.read().for_each_match(&message.topic, |found| match found {
             Found::Plain { key, value } => add(key, value, None),
             Found::Shared(group) => {
                 if let Some((key, value)) = pick.among(group) {
@@ -164,6 +207,11 @@ impl Broker {
         });
         if matches.len() > 1 {
             matches.sort_by_key(|found| (found.entry.number, found.shared.is_some()));
+        }
+        if let Some(version) = remembers.filter(|_| !differs) {
+            let receivers =
+                matches.chunk_by(|one, next| Arc::ptr_eq(&one.entry, &next.entry)).map(receiver_of);
+            REMEMBERED.with_borrow_mut(|known| known.remember(message.topic.as_str(), version, receivers));
         }
         matches
     }
@@ -288,6 +336,17 @@ fn merge<'a>(
         }
         Some((first.entry, delivery))
     })
+}
+
+/// A session's own subscriptions that match, as one.
+fn receiver_of(subscriptions: &[Match]) -> matches::Receiver {
+    let all = || subscriptions.iter().map(|found| found.subscription);
+    matches::Receiver {
+        entry: subscriptions.first().map(|found| Arc::downgrade(&found.entry)).unwrap_or_default(),
+        maximum_qos: all().map(|subscription| subscription.maximum_qos).max().unwrap_or_default(),
+        retain_as_published: all().any(|subscription| subscription.retain_as_published),
+        subscription_identifiers: all().filter_map(|it| it.identifier).map(|it| it.get()).collect(),
+    }
 }
 
 pub(super) fn identifiers(subscription: Subscription) -> Box<[u32]> {

@@ -15,7 +15,7 @@ use super::fan_out::identifiers;
 use super::session_entry::{Detached, EntryState, SessionEntry};
 use super::shared::{Pick, Readiness, shared};
 use super::statistics::{Count, Growth};
-use super::{Broker, Options, lock, read};
+use super::{Broker, Options, lock};
 use crate::message::ClientKey;
 use crate::session::{Delivery, Dropped, Queue, Shared};
 use crate::topic::TopicFilter;
@@ -173,7 +173,7 @@ impl Broker {
         let message = delivery.original().clone();
         let strategy = self.options.shared_subscription_strategy;
         let pick = Pick { strategy, qos: message.qos };
-        let index = read(&self.index);
+        let index = self.index.read();
         let group = index.group(&delivery.shared.as_ref()?.filter)?;
         let member = match usize::from(delivery.refusals) {
             0 => pick.among(group),
@@ -193,7 +193,7 @@ impl Broker {
     }
 
     fn another_is_connected(&self, entry: &SessionEntry, shared: &Shared) -> bool {
-        let index = read(&self.index);
+        let index = self.index.read();
         let members = index.group(&shared.filter).map_or(&[][..], |group| group.members());
         let mut others = members.iter().filter(|(key, _)| key.0.number != entry.number);
         others.any(|(key, _)| key.0.connected() != ClientKey::default())

@@ -8,10 +8,14 @@
 
 mod attachment;
 mod authorize;
+mod batch;
 mod clock;
 mod fan_out;
 mod hand_on;
 mod housekeeping;
+mod index;
+mod mailbox;
+mod matches;
 mod options;
 mod publish;
 mod registry;
@@ -31,6 +35,7 @@ use tokio::sync::watch;
 pub use attachment::{Attachment, Blocked, Closing, End, Former, Polled};
 pub use authorize::AuthorizationCache;
 pub use clock::Clock;
+pub use mailbox::Mailbox;
 pub use options::Options;
 pub use publish::Published;
 pub use registry::{ClientStatus, DueWill, OpenError, OpenRequest, Opened};
@@ -43,15 +48,13 @@ pub(crate) use system::is_system_topic;
 use crate::cluster::Cluster;
 use crate::hook::{Event, HookSet, Hooks, What};
 use crate::message::{ClientKey, Timestamp};
-use crate::session::Subscription;
 use crate::storage::{Storage, StorageError};
-use crate::topic::FilterTree;
 use hand_on::HandedOn;
 use housekeeping::Schedule;
+use index::Index;
 use registry::Registry;
 use retained::Retained;
-use session_entry::{SessionEntry, SessionKey};
-use shared::GroupState;
+use session_entry::SessionEntry;
 
 /// One broker. Everything that connections, hooks and an embedder act on.
 pub struct Broker {
@@ -61,7 +64,7 @@ pub struct Broker {
     cluster: Arc<dyn Cluster>,
     clock: Clock,
     /// Who subscribed what, over all sessions.
-    index: RwLock<FilterTree<SessionKey, Subscription, GroupState>>,
+    index: Index,
     registry: Registry,
     retained: Retained,
     schedule: Schedule,
@@ -90,7 +93,7 @@ impl Broker {
         let seed = fastrand::u64(..);
         let retained = Retained::load(storage.as_ref())?;
         Ok(Arc::new(Broker {
-            index: RwLock::new(FilterTree::new(seed)),
+            index: Index::new(seed),
             registry: Registry::default(),
             retained,
             schedule: Schedule::default(),
@@ -142,7 +145,7 @@ impl Broker {
 
     /// How many subscriptions there are, over all sessions.
     pub fn subscription_count(&self) -> usize {
-        read(&self.index).len()
+        self.index.read().len()
     }
 
     /// Tells the observers.

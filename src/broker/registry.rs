@@ -13,6 +13,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::attachment::{Attachment, Blocked, Closing, End, Former};
 use super::authorize::AuthorizationCache;
+use super::mailbox::Mailbox;
 use super::session_entry::{EntryState, Link, SessionEntry, SessionKey};
 use super::statistics::Count;
 use super::{Broker, read, write};
@@ -278,7 +279,7 @@ impl Broker {
             let filters: Vec<_> = subscriptions.iter().map(|(filter, _)| filter).collect();
             // Others publish and subscribe in between.
             for some in filters.chunks(SLICE) {
-                let mut index = write(&self.index);
+                let mut index = self.index.write();
                 for filter in some {
                     index.remove(filter, &key);
                     self.cluster.unsubscribed(filter);
@@ -382,7 +383,14 @@ impl Broker {
 /// Makes the connection of the request the one that holds the session.
 fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) -> oneshot::Sender<()> {
     let (sender, done) = oneshot::channel();
-    let link = Link { client: request.client.clone(), waker: None, blocked: Blocked::No, end: None, done };
+    let link = Link {
+        client: request.client.clone(),
+        waker: None,
+        home: Mailbox::here(),
+        blocked: Blocked::No,
+        end: None,
+        done,
+    };
     entry.set_link(state, Some(link));
     // They were about another connection, perhaps of another user.
     state.delivery_verdicts = AuthorizationCache::default();

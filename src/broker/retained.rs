@@ -310,13 +310,13 @@ impl Broker {
         }
         let waiting = std::mem::take(&mut *lock(&self.waiting_for_growth));
         for entry in waiting {
-            let waker = {
+            let call = {
                 let mut state = entry.lock();
                 state.waits_for_growth = false;
-                state.waker_for_work()
+                state.call_for_work()
             };
-            if let Some(waker) = waker {
-                waker.wake();
+            if let Some(call) = call {
+                call.make();
             }
         }
     }
@@ -348,7 +348,7 @@ impl Attachment {
 
     /// Also where another connection holds the session by now: it goes on with the replay.
     fn put_back(&self, replay: Replay) {
-        let waker = {
+        let call = {
             let mut state = self.entry.lock();
             // The other connection may have unsubscribed meanwhile, or subscribed anew.
             let wanted = state.session.subscriptions.is_routed(&replay.filter)
@@ -357,10 +357,10 @@ impl Attachment {
                 return;
             }
             state.replays.push_front(replay);
-            state.waker_for_work()
+            state.call_for_work()
         };
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(call) = call {
+            call.make();
         }
     }
 

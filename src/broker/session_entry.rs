@@ -12,6 +12,7 @@ use bytestring::ByteString;
 use super::attachment::{Blocked, End, Former};
 use super::authorize::AuthorizationCache;
 use super::lock;
+use super::mailbox::{Call, Mailbox, Wakes};
 use super::retained::Replay;
 use super::shared::{AtomicLoad, Load};
 use super::statistics::{Count, Counters, Growth, Held};
@@ -71,6 +72,8 @@ pub(super) struct Link {
     pub client: Arc<ClientInfo>,
     /// Set while the connection waits for something to send.
     pub waker: Option<Waker>,
+    /// Of the thread that serves the connection.
+    pub home: Option<Arc<Mailbox>>,
     /// Its client does not read: messages do not wake it.
     pub blocked: Blocked,
     /// Why it is to end.
@@ -185,7 +188,7 @@ impl SessionEntry {
         detached: &mut Detached,
         wanted: impl FnOnce() -> bool,
     ) -> Result<Vec<Delivery>, (Delivery, Dropped)> {
-        let (displaced, waker) = {
+        let (displaced, call) = {
             let mut state = self.lock();
             if !wanted() {
                 return Ok(Vec::new());
@@ -194,12 +197,37 @@ impl SessionEntry {
             let enqueued = state.enqueue(delivery, detached, growth);
             self.count_full(&state, &enqueued, growth);
             self.note_load(&state);
-            (enqueued?, state.waker_for_work())
+            (enqueued?, state.call_for_work())
         };
-        if let Some(waker) = waker {
-            waker.wake();
+        if let Some(call) = call {
+            call.make();
         }
         Ok(displaced)
+    }
+
+    /// Puts messages into the queue under one lock, and has `wakes` wake the connection. Returns what gave way or
+    /// was not taken, and why.
+    pub fn enqueue_all<'a>(
+        &self,
+        deliveries: impl Iterator<Item = (Delivery, &'a mut Detached)>,
+        wakes: &mut Wakes,
+    ) -> Vec<(Delivery, Dropped)> {
+        let mut refused = Vec::new();
+        let mut state = self.lock();
+        let growth = self.counters.growth();
+        for (delivery, detached) in deliveries {
+            let enqueued = state.enqueue(delivery, detached, growth);
+            self.count_full(&state, &enqueued, growth);
+            match enqueued {
+                Ok(displaced) => {
+                    refused.extend(displaced.into_iter().map(|older| (older, Dropped::QueueFull)))
+                }
+                Err(not_taken) => refused.push(not_taken),
+            }
+        }
+        self.note_load(&state);
+        state.wake_for_work(wakes);
+        refused
     }
 
     /// Counts what gave way under the limit that was reached.
@@ -277,9 +305,19 @@ impl EntryState {
         enqueued.map_err(|refused| (refused, Dropped::QueueFull))
     }
 
-    /// The waker of the connection that waits for something to send, if one does and its client reads.
-    pub fn waker_for_work(&mut self) -> Option<Waker> {
-        self.link.as_mut().filter(|link| !link.is_blocked())?.waker.take()
+    /// How the connection is woken that waits for something to send, if one does and its client reads.
+    pub fn call_for_work(&mut self) -> Option<Call> {
+        let link = self.link.as_mut().filter(|link| !link.is_blocked())?;
+        Some(Call { waker: link.waker.take()?, home: link.home.clone() })
+    }
+
+    /// The same, to be woken with others.
+    fn wake_for_work(&mut self, wakes: &mut Wakes) {
+        if let Some(link) = self.link.as_mut().filter(|link| !link.is_blocked())
+            && let Some(waker) = link.waker.take()
+        {
+            wakes.add(waker, link.home.as_ref());
+        }
     }
 
     /// The link of this connection, if it still holds the session.

@@ -8,7 +8,6 @@ use super::authorize::AuthorizationCache;
 use super::retained::Replay;
 use super::session_entry::{EntryState, SessionKey};
 use super::statistics::Count;
-use super::write;
 use crate::hook::{
     AuthorizeContext, HookSet, Reply, SubscribeContext, SubscribeOutcome, SubscribeVerdict,
     SubscriptionRequest, UnsubscribeContext, UnsubscribeOutcome, UnsubscribeVerdict, What,
@@ -168,7 +167,7 @@ impl Attachment {
             }
             let replaced = state.session.subscriptions.insert(asked, filter.clone(), subscription);
             let given_up = replaced.as_ref().map(|replaced| self.unroute(state, replaced));
-            write(&self.broker.index).insert(&filter, SessionKey(self.entry.clone()), subscription);
+            self.broker.index.write().insert(&filter, SessionKey(self.entry.clone()), subscription);
             line_up_replay(state, &filter, subscription, known);
             Ok((replaced, given_up))
         });
@@ -220,11 +219,11 @@ impl Attachment {
         let key = SessionKey(self.entry.clone());
         match removed.other {
             Some(other) => {
-                write(&self.broker.index).insert(&removed.filter, key, other);
+                self.broker.index.write().insert(&removed.filter, key, other);
                 return Vec::new();
             }
             None => {
-                write(&self.broker.index).remove(&removed.filter, &key);
+                self.broker.index.write().remove(&removed.filter, &key);
                 state.replays.retain(|replay| replay.filter != removed.filter);
             }
         }

@@ -127,7 +127,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let ended = loop {
             self.io.now = self.attachment.broker().now();
-            if let Err(ended) = self.act_on_packets().await {
+            let broker = self.attachment.broker().clone();
+            if let Err(ended) = broker.in_one_go(self.act_on_packets()).await {
                 break ended;
             }
             if self.io.output.is_unanswerable() {

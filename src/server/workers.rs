@@ -11,6 +11,8 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
+use crate::broker::Mailbox;
+
 pub(super) struct Workers {
     spawner: Spawner,
     stop: Vec<Arc<Notify>>,
@@ -32,7 +34,12 @@ impl Workers {
             let stopped = Arc::new(Notify::new());
             handles.push(runtime.handle().clone());
             stop.push(stopped.clone());
-            let run = move || runtime.block_on(stopped.notified());
+            let run = move || {
+                let mailbox = Arc::new(Mailbox::default());
+                mailbox.settle();
+                runtime.spawn(async move { mailbox.serve().await });
+                runtime.block_on(stopped.notified());
+            };
             threads.push(thread::Builder::new().name(format!("tidegate-{number}")).spawn(run)?);
         }
         let spawner = Spawner { handles: handles.into(), turn: Arc::default() };

@@ -9,7 +9,7 @@ mod shards;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Broker, Options, read};
+use super::{Broker, Options};
 use shards::Sharded;
 
 macro_rules! statistics {
@@ -328,7 +328,7 @@ impl Broker {
     pub fn statistics(&self) -> Statistics {
         let counters = &self.counters;
         let (subscriptions, shared_subscriptions) = {
-            let index = read(&self.index);
+            let index = self.index.read();
             (index.len(), index.shared_len())
         };
         Statistics {
