@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::Broker;
+use super::detached::Detached;
 use super::mailbox::Wakes;
 use super::matches::{Matched, Receiver};
-use super::session_entry::Detached;
 use crate::message::ApplicationMessage;
 use crate::session::Delivery;
 
@@ -63,6 +63,9 @@ impl Broker {
 
     /// Keeps a message for its receivers. Only while the batch [is open](is_open).
     pub(super) fn gather(&self, message: Arc<ApplicationMessage>, matched: Matched) {
+        if matched.is_empty() {
+            return;
+        }
         let is_full = BATCH.with_borrow_mut(|batch| {
             batch.deliveries += matched.len();
             batch.messages.push(Gathered { matched, message, detached: Detached::default() });

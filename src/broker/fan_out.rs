@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::batch;
+use super::detached::Detached;
 use super::index::Version;
 use super::matches::{self, Matches, Recalled};
-use super::session_entry::{Detached, SessionEntry, SessionKey};
+use super::session_entry::{SessionEntry, SessionKey};
 use super::shared::{Pick, shared};
 use crate::hook::{
     Action, AuthorizeContext, Choice, ClientInfo, EnqueueContext, EnqueueOutcome, HookSet, Receiver,
@@ -28,6 +29,17 @@ pub(super) enum FannedOut {
     /// To at least one receiver, here or on another node.
     Consumed,
     NotConsumed(WhyNotConsumed),
+}
+
+impl FannedOut {
+    fn to_any(found: bool) -> FannedOut {
+        if found { FannedOut::Consumed } else { FannedOut::NotConsumed(WhyNotConsumed::NoSubscriber) }
+    }
+
+    /// What it is where so many other nodes got the message.
+    fn or_forwarded(self, forwarded: usize) -> FannedOut {
+        if forwarded > 0 { FannedOut::Consumed } else { self }
+    }
 }
 
 struct Match {
@@ -51,10 +63,17 @@ impl Broker {
         now: Timestamp,
     ) -> FannedOut {
         let forwarded = self.cluster.forward(&message);
-        match self.fan_out_here(sender, message, now).await {
-            FannedOut::NotConsumed(_) if forwarded > 0 => FannedOut::Consumed,
-            fanned_out => fanned_out,
-        }
+        self.fan_out_here(sender, message, now).await.or_forwarded(forwarded)
+    }
+
+    /// The same where [nobody is asked](Broker::asks_before_delivery).
+    pub(super) fn fan_out_unasked(
+        &self,
+        sender: Option<&Arc<ClientInfo>>,
+        message: Arc<ApplicationMessage>,
+    ) -> FannedOut {
+        let forwarded = self.cluster.forward(&message);
+        self.fan_out_here_unasked(sender, message).or_forwarded(forwarded)
     }
 
     /// To receivers on this node alone.
@@ -64,32 +83,44 @@ impl Broker {
         message: Arc<ApplicationMessage>,
         now: Timestamp,
     ) -> FannedOut {
+        if !self.asks_before_delivery() {
+            return self.fan_out_here_unasked(sender, message);
+        }
+        self.deliver_gathered();
+        let deliveries = {
+            let mut matches = self.find_matches(sender, &message, None);
+            let deliveries: Vec<_> = merge(&mut matches, &message).collect();
+            MATCHES.set(matches);
+            deliveries
+        };
+        if deliveries.is_empty() {
+            FannedOut::NotConsumed(WhyNotConsumed::NoSubscriber)
+        } else if self.deliver_after_asking(sender, &message, deliveries, None, now).await {
+            FannedOut::Consumed
+        } else {
+            FannedOut::NotConsumed(WhyNotConsumed::AllVetoed)
+        }
+    }
+
+    fn fan_out_here_unasked(
+        &self,
+        sender: Option<&Arc<ClientInfo>>,
+        message: Arc<ApplicationMessage>,
+    ) -> FannedOut {
         let (message, remembers) = match self.fan_out_as_before(message) {
             Ok(fanned_out) => return fanned_out,
             Err(unknown) => unknown,
         };
         self.deliver_gathered();
         let mut matches = self.find_matches(sender, &message, remembers);
-        let found = !matches.is_empty();
-        let delivered = if found && self.asks_before_delivery() {
-            let deliveries = merge(&mut matches, &message).collect();
-            self.deliver_after_asking(sender, &message, deliveries, None, now).await
-        } else {
-            let mut detached = Detached::default();
-            for (entry, delivery) in merge(&mut matches, &message) {
-                self.deliver(&entry, delivery, &mut detached, None);
-            }
-            found
-        };
+        let fanned_out = FannedOut::to_any(!matches.is_empty());
+        let mut detached = Detached::default();
+        for (entry, delivery) in merge(&mut matches, &message) {
+            self.deliver(&entry, delivery, &mut detached, None);
+        }
         matches.clear();
         MATCHES.set(matches);
-        if delivered {
-            FannedOut::Consumed
-        } else if found {
-            FannedOut::NotConsumed(WhyNotConsumed::AllVetoed)
-        } else {
-            FannedOut::NotConsumed(WhyNotConsumed::NoSubscriber)
-        }
+        fanned_out
     }
 
     /// To those who are remembered for its topic, with what else is published in one go.
@@ -100,18 +131,16 @@ impl Broker {
         &self,
         message: Arc<ApplicationMessage>,
     ) -> Result<FannedOut, (Arc<ApplicationMessage>, Option<Version>)> {
-        if self.asks_before_delivery() || !batch::is_open() {
+        if !batch::is_open() {
             return Err((message, None));
         }
         let version = self.index.version();
         let recall = |known: &mut Matches| known.recall(message.topic.as_str(), version);
         match REMEMBERED.with_borrow_mut(recall) {
-            Recalled::Known(matched) if matched.is_empty() => {
-                Ok(FannedOut::NotConsumed(WhyNotConsumed::NoSubscriber))
-            }
             Recalled::Known(matched) => {
+                let fanned_out = FannedOut::to_any(!matched.is_empty());
                 self.gather(message, matched);
-                Ok(FannedOut::Consumed)
+                Ok(fanned_out)
             }
             Recalled::Again => Err((message, Some(version))),
             Recalled::Unknown => Err((message, None)),

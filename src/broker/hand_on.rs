@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 
 use bytestring::ByteString;
 
+use super::detached::Detached;
 use super::fan_out::identifiers;
-use super::session_entry::{Detached, EntryState, SessionEntry};
+use super::session_entry::{EntryState, SessionEntry};
 use super::shared::{Pick, Readiness, shared};
 use super::statistics::{Count, Growth};
 use super::{Broker, Options, lock};

@@ -145,7 +145,10 @@ impl Options {
 
     /// The limit that a Topic Name is beyond.
     pub(crate) fn limit_of_name(&self, name: &TopicName) -> Option<Count> {
-        self.limit_of_topic(name.as_str().len(), name.levels().count())
+        let length = name.as_str().len();
+        // It has at most one level more than bytes: a short one is not searched for separators.
+        let levels = if length < self.maximum_topic_levels { 0 } else { name.levels().count() };
+        self.limit_of_topic(length, levels)
     }
 
     /// The same for a Topic Filter.

@@ -23,6 +23,24 @@ pub struct Published {
     pub failed: bool,
 }
 
+impl Published {
+    fn told(reason: ReasonCode) -> Published {
+        Published { reason, reply: None, failed: false }
+    }
+
+    fn failed() -> Published {
+        Published { failed: true, ..Published::told(NotRetained::Failed.reason()) }
+    }
+
+    /// A message that could not be retained was routed all the same.
+    fn after(retained: Result<(), NotRetained>, routed: ReasonCode) -> Published {
+        Published::told(match retained {
+            Err(why) if !routed.is_error() => why.reason(),
+            _ => routed,
+        })
+    }
+}
+
 impl Broker {
     /// Takes a message through hooks, authorizer, retained store and fan-out.
     ///
@@ -33,6 +51,9 @@ impl Broker {
         message: ApplicationMessage,
         cache: &mut AuthorizationCache,
     ) -> Published {
+        if self.publishes_unasked(client) {
+            return self.publish_unasked(client, message);
+        }
         let now = self.now();
         let (message, reply) = match self.intercept(client, message, now).await {
             Ok(passed) => passed,
@@ -41,32 +62,66 @@ impl Broker {
                 return stopped;
             }
         };
-        let refused = |reason| Published { reason, reply: None, failed: false };
-        if is_system_topic(message.topic.as_str()) {
-            self.counters.count(Count::SystemTopicsRefused);
-            return Published { reply, ..refused(ReasonCode::TOPIC_NAME_INVALID) };
-        }
-        if let Some(limit) = self.options.limit_of_name(&message.topic) {
-            self.counters.count(limit);
-            return Published { reply, ..refused(ReasonCode::TOPIC_NAME_INVALID) };
+        if let Err(reason) = self.check_topic(&message) {
+            return Published { reply, ..Published::told(reason) };
         }
         if let Err(reason) = self.authorize_publish(client, &message, cache, now).await {
-            return Published { reply, ..refused(reason) };
+            return Published { reply, ..Published::told(reason) };
         }
-        let mut retained = Ok(());
-        if message.retain && self.options.retain_available {
-            retained = self.retain(&message);
-        }
+        let retained = self.retain_if_asked(&message);
         if retained == Err(NotRetained::Failed) {
-            return Published { reason: NotRetained::Failed.reason(), reply, failed: true };
+            return Published { reply, ..Published::failed() };
         }
         // Those who subscribe now get it also where no more can be retained.
         let routed = self.route(client, message, now).await;
-        let reason = match retained {
-            Err(why) if !routed.is_error() => why.reason(),
-            _ => routed,
+        Published { reply, ..Published::after(retained, routed) }
+    }
+
+    /// Whether no hook has a say in what this client, or the broker itself, publishes.
+    pub fn publishes_unasked(&self, client: Option<&Arc<ClientInfo>>) -> bool {
+        client.is_none_or(|client| client.listener.default_authorization)
+            && !self.hooks.wanted().intersects(HookSet::PUBLISHING)
+    }
+
+    /// The same as [`publish`](Broker::publish) where [no hook has a say](Broker::publishes_unasked), which needs no
+    /// waiting. In a function of its own because a future of many steps moves the message at each of them.
+    pub fn publish_unasked(
+        &self,
+        client: Option<&Arc<ClientInfo>>,
+        message: ApplicationMessage,
+    ) -> Published {
+        if let Err(reason) = self.check_topic(&message) {
+            return Published::told(reason);
+        }
+        let retained = self.retain_if_asked(&message);
+        if retained == Err(NotRetained::Failed) {
+            return Published::failed();
+        }
+        let routed = match self.fan_out_unasked(client, Arc::new(message)) {
+            FannedOut::Consumed => ReasonCode::SUCCESS,
+            FannedOut::NotConsumed(why) => self.count_not_consumed(why),
         };
-        Published { reason, reply, failed: false }
+        Published::after(retained, routed)
+    }
+
+    /// What no client may publish to.
+    fn check_topic(&self, message: &ApplicationMessage) -> Result<(), ReasonCode> {
+        let over = if is_system_topic(message.topic.as_str()) {
+            Some(Count::SystemTopicsRefused)
+        } else {
+            self.options.limit_of_name(&message.topic)
+        };
+        match over {
+            None => Ok(()),
+            Some(count) => {
+                self.counters.count(count);
+                Err(ReasonCode::TOPIC_NAME_INVALID)
+            }
+        }
+    }
+
+    fn retain_if_asked(&self, message: &ApplicationMessage) -> Result<(), NotRetained> {
+        if message.retain && self.options.retain_available { self.retain(message) } else { Ok(()) }
     }
 
     /// Publishes a Will Message as the client that left it.
@@ -151,11 +206,7 @@ impl Broker {
         why: WhyNotConsumed,
         now: Timestamp,
     ) -> ReasonCode {
-        self.counters.count(Count::NotConsumed);
-        let nobody = match why {
-            WhyNotConsumed::NoSubscriber => ReasonCode::NO_MATCHING_SUBSCRIBERS,
-            WhyNotConsumed::AllVetoed => ReasonCode::SUCCESS,
-        };
+        let nobody = self.count_not_consumed(why);
         if !self.hooks.wanted().contains(HookSet::APPLICATION_MESSAGE_NOT_CONSUMED) {
             return nobody;
         }
@@ -171,6 +222,15 @@ impl Broker {
                     FannedOut::NotConsumed(_) => nobody,
                 }
             }
+        }
+    }
+
+    /// What a publisher is told whose message nobody got.
+    fn count_not_consumed(&self, why: WhyNotConsumed) -> ReasonCode {
+        self.counters.count(Count::NotConsumed);
+        match why {
+            WhyNotConsumed::NoSubscriber => ReasonCode::NO_MATCHING_SUBSCRIBERS,
+            WhyNotConsumed::AllVetoed => ReasonCode::SUCCESS,
         }
     }
 }

@@ -11,18 +11,16 @@ use bytestring::ByteString;
 
 use super::attachment::{Blocked, End, Former};
 use super::authorize::AuthorizationCache;
+use super::detached::{self, Detached};
 use super::lock;
 use super::mailbox::{Call, Mailbox, Wakes};
 use super::retained::Replay;
 use super::shared::{AtomicLoad, Load};
 use super::statistics::{Count, Counters, Growth, Held};
 use crate::hook::ClientInfo;
-use crate::message::{ApplicationMessage, ClientKey, Timestamp};
+use crate::message::{ClientKey, Timestamp};
 use crate::packet::QoS;
 use crate::session::{Delivery, Dropped, FullBy, Session};
-
-/// Messages that wait longer than this many others share no memory with read buffers any more.
-const DETACH_BEHIND: usize = 32;
 
 pub(super) struct SessionEntry {
     pub number: u64,
@@ -295,7 +293,7 @@ impl EntryState {
         if self.gone || self.link.is_none() && delivery.qos == QoS::AtMostOnce {
             return Err((delivery, Dropped::Offline));
         }
-        if self.link.is_none() || self.session.queued() >= DETACH_BEHIND {
+        if self.link.is_none() || detached::is_due(self.session.queued()) {
             detached.detach(&mut delivery);
         }
         let enqueued = match growth {
@@ -344,31 +342,5 @@ impl EntryState {
     /// When the session is to be looked at next.
     pub fn next_due(&self) -> Option<Timestamp> {
         [self.will_due, self.expires_at].into_iter().flatten().min()
-    }
-}
-
-/// The copy of a message that shares no memory with a read buffer, made when it is first needed and then
-/// shared by all receivers.
-#[derive(Default)]
-pub(super) struct Detached(Option<(Arc<ApplicationMessage>, Arc<ApplicationMessage>)>);
-
-impl Detached {
-    fn detach(&mut self, delivery: &mut Delivery) {
-        if !delivery.detached {
-            delivery.message = self.of(&delivery.message);
-            delivery.detached = true;
-            delivery.detach_original();
-        }
-    }
-
-    fn of(&mut self, message: &Arc<ApplicationMessage>) -> Arc<ApplicationMessage> {
-        match &self.0 {
-            Some((original, copy)) if Arc::ptr_eq(original, message) => copy.clone(),
-            _ => {
-                let copy = Arc::new(message.to_detached());
-                self.0 = Some((message.clone(), copy.clone()));
-                copy
-            }
-        }
     }
 }

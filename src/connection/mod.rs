@@ -168,7 +168,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     if count == 1 {
                         self.io.timers.received(begun);
                     }
-                    self.act_on(packet).await?;
+                    match packet {
+                        Packet::Publish(publish) if self.publishes_at_once() => {
+                            self.publish_at_once(publish)?;
+                        }
+                        Packet::Puback(ack) => self.puback(&ack),
+                        packet => self.act_on(packet).await?,
+                    }
                 }
                 Ok(None) => break,
                 Err(error) => return Err(Ended::decode_error(&error)),

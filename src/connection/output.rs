@@ -58,6 +58,10 @@ pub(super) struct Output {
     unanswerable: bool,
     /// Where the client takes some.
     aliases: Option<Box<OutgoingAliases>>,
+    /// Messages added since the last write, which counts them.
+    messages: u32,
+    /// Of these messages.
+    payload_bytes: u64,
 }
 
 /// What a client can take, apart from the output itself.
@@ -79,6 +83,8 @@ impl Output {
             pieces_len: 0,
             unanswerable: false,
             aliases: None,
+            messages: 0,
+            payload_bytes: 0,
         }
     }
 
@@ -249,9 +255,20 @@ impl Output {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        self.broker.counters().add(Count::BytesSent, written);
+        self.count_sent(written);
         self.advance(written);
         Poll::Ready(Ok(()))
+    }
+
+    fn count_sent(&mut self, bytes: usize) {
+        let messages = std::mem::take(&mut self.messages) as usize;
+        let payload_bytes = std::mem::take(&mut self.payload_bytes) as usize;
+        self.broker.counters().add_all([
+            (Count::BytesSent, bytes),
+            (Count::PacketsSent, messages),
+            (Count::MessagesSent, messages),
+            (Count::PayloadBytesSent, payload_bytes),
+        ]);
     }
 
     fn publish(&mut self, delivery: &Delivery, id: Option<PacketIdentifier>, dup: bool, now: Timestamp) {
@@ -273,8 +290,8 @@ impl Output {
         };
         match encoded {
             Ok(()) => {
-                let payload = (Count::PayloadBytesSent, message.payload.len());
-                self.broker.counters().add_all([(Count::PacketsSent, 1), (Count::MessagesSent, 1), payload]);
+                self.messages += 1;
+                self.payload_bytes += message.payload.len() as u64;
             }
             Err(error) => {
                 tracing::error!(%error, "a message could not be encoded");

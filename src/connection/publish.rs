@@ -19,20 +19,45 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn publish(&mut self, publish: Publish) -> Result<(), Ended> {
-        let counters = self.attachment.broker().counters();
-        let payload = (Count::PayloadBytesReceived, publish.payload.len());
-        counters.add_all([(Count::PublishesReceived, 1), payload]);
-        self.check_limits(&publish)?;
-        let topic = self.topic_of(&publish)?;
-        let id = publish.packet_identifier;
         if self.attachment.has_former() {
             self.wait_for_formers(&publish).await;
         }
+        let (qos, id) = (publish.qos, publish.packet_identifier);
+        let Some(message) = self.admit(publish)? else { return Ok(()) };
+        let client = self.attachment.client();
+        let answer = self.attachment.broker().publish(Some(client), message, &mut self.verdicts);
+        let published = wait(&mut self.io, &self.attachment, answer).await;
+        self.answer(qos, id, published)
+    }
+
+    /// Whether there is nothing to wait for: no hook has a say, and no connection before is to come first.
+    pub(super) fn publishes_at_once(&self) -> bool {
+        let client = self.attachment.client();
+        !self.attachment.has_former() && self.attachment.broker().publishes_unasked(Some(client))
+    }
+
+    /// The same as [`publish`](Connection::publish) where there is [nothing to wait for](Self::publishes_at_once).
+    pub(super) fn publish_at_once(&mut self, publish: Publish) -> Result<(), Ended> {
+        let (qos, id) = (publish.qos, publish.packet_identifier);
+        let Some(message) = self.admit(publish)? else { return Ok(()) };
+        let client = self.attachment.client();
+        let published = self.attachment.broker().publish_unasked(Some(client), message);
+        self.answer(qos, id, published)
+    }
+
+    /// The message, where it is one to publish: not a duplicate, and within what CONNACK said. What is no message
+    /// is answered here.
+    fn admit(&mut self, mut publish: Publish) -> Result<Option<ApplicationMessage>, Ended> {
+        let payload = (Count::PayloadBytesReceived, publish.payload.len());
+        self.attachment.broker().counters().add_all([(Count::PublishesReceived, 1), payload]);
+        self.check_limits(&publish)?;
+        let topic = self.topic_of(&mut publish)?;
+        let id = publish.packet_identifier;
         if publish.qos == QoS::ExactlyOnce
             && let Some(id) = id
             && !self.is_fresh(id)?
         {
-            return Ok(());
+            return Ok(None);
         }
         if publish.qos == QoS::AtLeastOnce && self.quota() == 0 {
             // Messages of QoS 2 and of QoS 1 share the quota [MQTT-3.3.4-7].
@@ -40,13 +65,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         self.attachment.broker().counters().count(Count::MessagesReceived);
         if !self.accepts_payload(&publish) {
-            return self.refuse_payload(publish.qos, id);
+            return self.refuse_payload(publish.qos, id).map(|()| None);
         }
-        let (qos, message) = (publish.qos, self.message(topic, publish));
-        let client = self.attachment.client();
-        let answer = self.attachment.broker().publish(Some(client), message, &mut self.verdicts);
-        let published = wait(&mut self.io, &self.attachment, answer).await;
-        self.answer(qos, id, published)
+        Ok(Some(self.message(topic, publish)))
     }
 
     /// The connection that had the session before may still be at a message, which comes before this one
@@ -95,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// The topic, given or by its alias.
-    fn topic_of(&mut self, publish: &Publish) -> Result<TopicName, Ended> {
+    fn topic_of(&mut self, publish: &mut Publish) -> Result<TopicName, Ended> {
         if publish.topic.is_empty() {
             // The decoder lets an empty topic pass only beside an alias.
             let alias = publish.topic_alias.filter(|&alias| self.aliases.allows(alias));
@@ -103,8 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let unknown = || Ended::protocol_error("a Topic Alias that was never set (MQTT 5.0, 3.3.4)");
             return self.aliases.get(alias).ok_or_else(unknown);
         }
-        let topic = TopicName::try_from(publish.topic.clone())
-            .map_err(|_| Ended::refused(ReasonCode::TOPIC_NAME_INVALID))?;
+        let topic = TopicName::of_publish(std::mem::take(&mut publish.topic));
         match publish.topic_alias {
             Some(alias) if !self.aliases.set(alias, &topic) => {
                 Err(Ended::refused(ReasonCode::TOPIC_ALIAS_INVALID))

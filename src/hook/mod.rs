@@ -71,9 +71,19 @@ impl HookSet {
     pub const INTERCEPTING_UNSUBSCRIPTION: HookSet = HookSet(1 << 6);
     pub const APPLICATION_MESSAGE_NOT_CONSUMED: HookSet = HookSet(1 << 7);
     pub const EVENTS: HookSet = HookSet(1 << 8);
+    /// Those that have a say in what becomes of a message.
+    pub const PUBLISHING: HookSet = HookSet::AUTHORIZER
+        .with(HookSet::AUTHORIZER_DELIVERIES)
+        .with(HookSet::INTERCEPTING_PUBLISH)
+        .with(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
+        .with(HookSet::APPLICATION_MESSAGE_NOT_CONSUMED);
 
     pub const fn contains(self, other: HookSet) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    pub const fn intersects(self, other: HookSet) -> bool {
+        self.0 & other.0 != 0
     }
 
     pub const fn with(self, other: HookSet) -> HookSet {

@@ -22,6 +22,13 @@ use super::{InvalidTopic, MAX_TOPIC_BYTES};
 pub struct TopicName(ByteString);
 
 impl TopicName {
+    /// That of a PUBLISH. The decoder has checked it already, and lets an empty one pass only beside an alias,
+    /// which the caller has looked at.
+    pub(crate) fn of_publish(topic: ByteString) -> Self {
+        debug_assert!(Self::try_from(topic.clone()).is_ok(), "the decoder let {topic:?} pass");
+        Self(topic)
+    }
+
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0
