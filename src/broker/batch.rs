@@ -6,9 +6,10 @@
 //! gathered; before any other is delivered, those that were gathered are.
 
 use std::cell::RefCell;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use super::Broker;
 use super::detached::Detached;
@@ -21,19 +22,22 @@ use crate::session::Delivery;
 const LARGEST: usize = 8 * 1024;
 
 thread_local! {
-    static BATCH: RefCell<Batch> = RefCell::default();
+    static GATHERED: RefCell<Gathered> = RefCell::default();
 }
 
+/// For as long as it is there, what is published on this thread is gathered.
+#[must_use]
+pub struct Batch(());
+
 #[derive(Default)]
-struct Batch {
-    /// Something is published in one go now.
+struct Gathered {
     is_open: bool,
-    messages: Vec<Gathered>,
+    messages: Vec<Addressed>,
     deliveries: usize,
     wakes: Wakes,
 }
 
-struct Gathered {
+struct Addressed {
     matched: Matched,
     message: Arc<ApplicationMessage>,
     detached: Detached,
@@ -41,24 +45,37 @@ struct Gathered {
 
 /// Whether what is published now is published in one go with more.
 pub(super) fn is_open() -> bool {
-    BATCH.with_borrow(|batch| batch.is_open)
+    GATHERED.with_borrow(|gathered| gathered.is_open)
+}
+
+impl Batch {
+    /// What is published from now on is gathered. Once the batch is dropped,
+    /// [`deliver_gathered`](Broker::deliver_gathered) is to be called, before anything is waited for.
+    pub fn open() -> Batch {
+        GATHERED.with_borrow_mut(|gathered| gathered.is_open = true);
+        Batch(())
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        GATHERED.with_borrow_mut(|gathered| gathered.is_open = false);
+    }
 }
 
 impl Broker {
     /// Whatever `publishing` publishes between two waits is gathered, and delivered before it waits or ends.
     pub async fn in_one_go<T>(&self, publishing: impl Future<Output = T>) -> T {
-        let mut publishing = std::pin::pin!(publishing);
-        std::future::poll_fn(|cx| self.poll_in_one_go(cx, publishing.as_mut())).await
-    }
-
-    fn poll_in_one_go<T>(
-        &self,
-        cx: &mut Context<'_>,
-        publishing: Pin<&mut impl Future<Output = T>>,
-    ) -> Poll<T> {
-        BATCH.with_borrow_mut(|batch| batch.is_open = true);
-        let _open = Open(self);
-        publishing.poll(cx)
+        let mut publishing = pin!(publishing);
+        poll_fn(|cx| {
+            let polled = {
+                let _batch = Batch::open();
+                publishing.as_mut().poll(cx)
+            };
+            self.deliver_gathered();
+            polled
+        })
+        .await
     }
 
     /// Keeps a message for its receivers. Only while the batch [is open](is_open).
@@ -66,40 +83,41 @@ impl Broker {
         if matched.is_empty() {
             return;
         }
-        let is_full = BATCH.with_borrow_mut(|batch| {
-            batch.deliveries += matched.len();
-            batch.messages.push(Gathered { matched, message, detached: Detached::default() });
-            batch.deliveries >= LARGEST
+        let is_full = GATHERED.with_borrow_mut(|gathered| {
+            gathered.deliveries += matched.len();
+            gathered.messages.push(Addressed { matched, message, detached: Detached::default() });
+            gathered.deliveries >= LARGEST
         });
         if is_full {
             self.deliver_gathered();
         }
     }
 
-    /// To be called before anything is delivered that was not gathered: order holds.
-    pub(super) fn deliver_gathered(&self) {
-        let (mut messages, mut wakes) = BATCH.with_borrow_mut(|batch| {
-            batch.deliveries = 0;
-            (std::mem::take(&mut batch.messages), std::mem::take(&mut batch.wakes))
+    /// Delivers what this thread has gathered. Also to be called before anything is delivered that was not: so order
+    /// holds.
+    pub fn deliver_gathered(&self) {
+        let (mut messages, mut wakes) = GATHERED.with_borrow_mut(|gathered| {
+            gathered.deliveries = 0;
+            (std::mem::take(&mut gathered.messages), std::mem::take(&mut gathered.wakes))
         });
         if messages.is_empty() {
             return;
         }
-        for run in messages.chunk_by_mut(|one, next| std::rc::Rc::ptr_eq(&one.matched, &next.matched)) {
+        for run in messages.chunk_by_mut(|one, next| Rc::ptr_eq(&one.matched, &next.matched)) {
             self.deliver_run(run, &mut wakes);
         }
         wakes.wake();
         messages.clear();
-        BATCH.with_borrow_mut(|batch| (batch.messages, batch.wakes) = (messages, wakes));
+        GATHERED.with_borrow_mut(|gathered| (gathered.messages, gathered.wakes) = (messages, wakes));
     }
 
     /// Messages with the same receivers.
-    fn deliver_run(&self, run: &mut [Gathered], wakes: &mut Wakes) {
+    fn deliver_run(&self, run: &mut [Addressed], wakes: &mut Wakes) {
         let Some(matched) = run.first().map(|first| first.matched.clone()) else { return };
         for receiver in matched.iter() {
             // One that is gone gets nothing, as if it had not been found.
             let Some(entry) = receiver.session() else { continue };
-            let deliveries = run.iter_mut().map(|gathered| gathered.for_receiver(receiver));
+            let deliveries = run.iter_mut().map(|addressed| addressed.for_receiver(receiver));
             let refused = entry.enqueue_all(deliveries, wakes);
             for (delivery, why) in refused {
                 self.dropped(&entry.client_identifier, &delivery, why);
@@ -109,21 +127,11 @@ impl Broker {
     }
 }
 
-impl Gathered {
+impl Addressed {
     fn for_receiver(&mut self, receiver: &Receiver) -> (Delivery, &mut Detached) {
         let retain = self.message.retain && receiver.retain_as_published;
         let mut delivery = Delivery::new(self.message.clone(), receiver.maximum_qos, retain);
         delivery.subscription_identifiers = receiver.subscription_identifiers.clone();
         (delivery, &mut self.detached)
-    }
-}
-
-/// Closes the batch, also where what publishes panics.
-struct Open<'a>(&'a Broker);
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        BATCH.with_borrow_mut(|batch| batch.is_open = false);
-        self.0.deliver_gathered();
     }
 }

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 
 pub use attachment::{Attachment, Blocked, Closing, End, Former, Polled};
 pub use authorize::AuthorizationCache;
+pub use batch::Batch;
 pub use clock::Clock;
 pub use detached::note_many_buffers;
 pub use mailbox::Mailbox;

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::broker::{Attachment, AuthorizationCache, Blocked, Broker, Count, DueWill, End, Polled};
+use crate::broker::{Attachment, AuthorizationCache, Batch, Blocked, Broker, Count, DueWill, End, Polled};
 use crate::hook::{DisconnectCause, ListenerPolicy};
 use crate::message::Timestamp;
 use crate::packet::{Ack, Packet, ReasonCode};
@@ -107,6 +107,15 @@ struct Connection<S> {
     asked_expiry_interval: u32,
 }
 
+/// How far a connection came with what was read.
+enum Acted {
+    OnAll,
+    /// It has taken its time.
+    OnSome,
+    /// Here something may have to be waited for.
+    Until(Packet),
+}
+
 /// What is apart from the session: bytes and time.
 struct Io<S> {
     stream: S,
@@ -127,9 +136,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let ended = loop {
             self.io.now = self.attachment.broker().now();
-            let broker = self.attachment.broker().clone();
-            if let Err(ended) = broker.in_one_go(self.act_on_packets()).await {
-                break ended;
+            match self.act_at_once() {
+                Ok(Acted::OnAll) => {}
+                // Others get their turn.
+                Ok(Acted::OnSome) => tokio::task::yield_now().await,
+                Ok(Acted::Until(packet)) => {
+                    if let Err(ended) = self.act_on_rest(packet).await {
+                        break ended;
+                    }
+                }
+                Err(ended) => break ended,
             }
             if self.io.output.is_unanswerable() {
                 break Ended::refused(ReasonCode::PACKET_TOO_LARGE);
@@ -151,58 +167,83 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.end(ended).await;
     }
 
-    /// Acts on what has been read, for as long as the client takes what it is answered.
-    async fn act_on_packets(&mut self) -> Result<(), Ended> {
+    /// Acts on what has been read, for as long as nothing has to be waited for and the client takes what it is
+    /// answered.
+    fn act_at_once(&mut self) -> Result<Acted, Ended> {
         if let Some(timer) = self.io.timers.overdue() {
             return Err(Ended::by_timer(timer));
         }
-        let mut begun = Instant::now();
+        let acted = {
+            let _batch = Batch::open();
+            self.act_on_packets()
+        };
+        self.attachment.broker().deliver_gathered();
+        acted
+    }
+
+    /// The same beginning with a packet for which something may have to be waited for. A function of its own, as
+    /// its future is large.
+    async fn act_on_rest(&mut self, packet: Packet) -> Result<(), Ended> {
+        let broker = self.attachment.broker().clone();
+        let acting = async {
+            let mut next = packet;
+            loop {
+                self.act_on(next).await?;
+                match self.act_on_packets()? {
+                    Acted::Until(packet) => next = packet,
+                    Acted::OnSome => return Ok(tokio::task::yield_now().await),
+                    Acted::OnAll => return Ok(()),
+                }
+            }
+        };
+        broker.in_one_go(acting).await
+    }
+
+    fn act_on_packets(&mut self) -> Result<Acted, Ended> {
+        let begun = Instant::now();
         for count in 1_u32.. {
             self.io.more_to_decode = self.io.is_blocked();
             if self.io.more_to_decode {
                 break;
             }
-            match self.io.input.next_packet() {
-                Ok(Some(packet)) => {
-                    // Packets count, not bytes: one that never ends is no sign of life [MQTT-3.1.2-22].
-                    if count == 1 {
-                        self.io.timers.received(begun);
-                    }
-                    match packet {
-                        Packet::Publish(publish) if self.publishes_at_once() => {
-                            self.publish_at_once(publish)?;
-                        }
-                        Packet::Puback(ack) => self.puback(&ack),
-                        packet => self.act_on(packet).await?,
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => return Err(Ended::decode_error(&error)),
+            let Some(packet) = self.io.input.next_packet().map_err(|error| Ended::decode_error(&error))?
+            else {
+                break;
+            };
+            // Packets count, not bytes: one that never ends is no sign of life [MQTT-3.1.2-22].
+            if count == 1 {
+                self.io.timers.received(begun);
+            }
+            match packet {
+                Packet::Publish(publish) if self.publishes_at_once() => self.publish_at_once(publish)?,
+                Packet::Puback(ack) => self.puback(&ack),
+                Packet::Pubrec(ack) => self.pubrec(&ack),
+                Packet::Pubrel(ack) => self.pubrel(&ack)?,
+                Packet::Pubcomp(ack) => self.pubcomp(&ack),
+                Packet::Pingreq => self.io.output.packet(&Packet::Pingresp),
+                packet => return Ok(Acted::Until(packet)),
             }
             if count.is_multiple_of(FAIR_PACKETS) && begun.elapsed() >= FAIR {
-                tokio::task::yield_now().await;
-                begun = Instant::now();
+                self.io.more_to_decode = true;
+                return Ok(Acted::OnSome);
             }
         }
-        Ok(())
+        Ok(Acted::OnAll)
     }
 
+    /// Acts on a packet for which something may have to be waited for.
     async fn act_on(&mut self, packet: Packet) -> Result<(), Ended> {
         match packet {
             Packet::Publish(publish) => self.publish(publish).await?,
-            Packet::Puback(ack) => self.puback(&ack),
-            Packet::Pubrec(ack) => self.pubrec(&ack),
-            Packet::Pubrel(ack) => self.pubrel(&ack)?,
-            Packet::Pubcomp(ack) => self.pubcomp(&ack),
             Packet::Subscribe(subscribe) => self.subscribe(*subscribe).await?,
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe).await?,
-            Packet::Pingreq => self.io.output.packet(&Packet::Pingresp),
             Packet::Disconnect(disconnect) => return Err(self.disconnected(&disconnect)),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => return Err(Ended::protocol_error("a second CONNECT [MQTT-3.1.0-2]")),
             // In a box: it is rare, and each connection would have to hold room for it.
             Packet::Auth(auth) => Box::pin(self.authenticate(*auth)).await?,
-            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
+            // Those that are not named here were acted on at once.
+            _ => {
                 return Err(Ended::protocol_error("a packet that only a server sends"));
             }
         }
