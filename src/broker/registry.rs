@@ -275,8 +275,7 @@ impl Broker {
             state.replays.clear();
             self.schedule.set(entry, &mut state);
             let key = SessionKey(entry.clone());
-            let subscriptions = std::mem::take(&mut state.session.subscriptions);
-            let filters: Vec<_> = subscriptions.iter().map(|(filter, _)| filter).collect();
+            let filters = state.session.subscriptions.take_routings();
             // Others publish and subscribe in between.
             for some in filters.chunks(SLICE) {
                 let mut index = self.index.write();
@@ -318,7 +317,7 @@ impl Broker {
             overflow: self.options.overflow,
         };
         let number = self.registry.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-        let session = Session::new(request.client.client_identifier.clone(), limits);
+        let session = Session::new(request.client.client_identifier.clone(), limits, fastrand::u64(..));
         let entry = SessionEntry::new(number, session, request.client.clone(), self.counters.clone());
         let done = attach(&entry, &mut entry.lock(), &request);
         (Arc::new(entry), done)

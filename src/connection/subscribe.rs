@@ -75,7 +75,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
 /// What is not a Topic Filter makes the packet malformed [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1].
 fn filter(text: &ByteString) -> Result<TopicFilter, Ended> {
-    // Subscriptions live long: the filter must not keep the read buffer.
-    TopicFilter::try_from(ByteString::from(text.to_string()))
-        .map_err(|error| Ended::malformed(error.to_string()))
+    TopicFilter::try_from(&**text).map_err(|error| Ended::malformed(error.to_string()))
 }

@@ -69,10 +69,11 @@ pub enum Outgoing<'a> {
 }
 
 impl Session {
-    pub fn new(client_identifier: ByteString, limits: QueueLimits) -> Session {
+    /// A session of which nothing is known yet. The seed is as that of a [`FilterTree`](crate::topic::FilterTree).
+    pub fn new(client_identifier: ByteString, limits: QueueLimits, seed: u64) -> Session {
         Session {
             client_identifier,
-            subscriptions: Subscriptions::default(),
+            subscriptions: Subscriptions::new(seed),
             inbound: Inbound::default(),
             will: None,
             expiry_interval: 0,
@@ -283,7 +284,7 @@ mod tests {
     /// A session with one message in flight and one in the queue, both parts of this buffer.
     fn session_with(buffer: &Bytes, expiry_interval: u32) -> Session {
         let limits = QueueLimits { messages: 10, bytes: 1 << 20, overflow: Overflow::DropNewest };
-        let mut session = Session::new("a".into(), limits);
+        let mut session = Session::new("a".into(), limits, 1);
         session.expiry_interval = expiry_interval;
         session.resume(1);
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtMostOnce] {

@@ -5,10 +5,8 @@
 
 use std::num::NonZeroU32;
 
-use hashbrown::HashMap;
-
 use crate::packet::{QoS, RetainHandling};
-use crate::topic::TopicFilter;
+use crate::topic::{KeyedList, Seed, TopicFilter};
 
 /// What a session wants of the messages that match one filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +20,18 @@ pub struct Subscription {
 }
 
 /// Filter to subscription.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Subscriptions {
-    by_filter: HashMap<TopicFilter, Held>,
+    /// A pair takes 40 bytes and its number in the list's index 8; in a map of the same it took 106, as 10,000 pairs
+    /// had 16,384 places of 64 bytes. With the filter's text in one allocation, memory per subscription goes from
+    /// 443 to 379 bytes (`mqload --scenario F --filters 1000000`).
+    by_filter: KeyedList<TopicFilter, Held>,
+    /// Of the hash that finds one of many.
+    seed: u64,
     /// Those routed by another filter than their own; without any, no two share a routing.
-    rerouted: usize,
+    rerouted: u32,
     /// Those that are shared with other sessions.
-    shared: usize,
+    shared: u32,
 }
 
 #[derive(Debug)]
@@ -47,6 +50,11 @@ pub struct Unrouted {
 }
 
 impl Subscriptions {
+    /// None yet. Clients choose the filters that are hashed with the seed: it should be random and secret.
+    pub fn new(seed: u64) -> Subscriptions {
+        Subscriptions { by_filter: KeyedList::Empty, seed, rerouted: 0, shared: 0 }
+    }
+
     /// Adds or replaces what the client asked for as `filter`. Returns the routing that it had, where it was
     /// another one.
     pub fn insert(
@@ -56,37 +64,42 @@ impl Subscriptions {
         subscription: Subscription,
     ) -> Option<Unrouted> {
         let routed_by = (routed_by != filter).then(|| Box::new(routed_by));
-        self.rerouted += usize::from(routed_by.is_some());
+        self.rerouted += u32::from(routed_by.is_some());
         let routing = routed_by.as_deref().unwrap_or(&filter).clone();
-        self.shared += usize::from(routing.share_name().is_some());
-        let former = self.by_filter.insert(filter.clone(), Held { subscription, routed_by })?;
+        self.shared += u32::from(routing.share_name().is_some());
+        let seed = self.seed();
+        let former = self.by_filter.insert(filter.clone(), Held { subscription, routed_by }, seed)?;
         let former = self.unrouted(filter, former);
         (former.filter != routing).then_some(former)
     }
 
     /// Takes out what the client asked for as `filter`.
     pub fn remove(&mut self, filter: &TopicFilter) -> Option<Unrouted> {
-        let (filter, held) = self.by_filter.remove_entry(filter)?;
-        if self.by_filter.is_empty() {
-            self.by_filter = HashMap::new();
-        }
-        Some(self.unrouted(filter, held))
+        let held = self.by_filter.remove(filter, self.seed())?;
+        Some(self.unrouted(filter.clone(), held))
     }
 
     /// What the client asked for as `filter`.
     pub fn get(&self, filter: &TopicFilter) -> Option<&Subscription> {
-        self.by_filter.get(filter).map(|held| &held.subscription)
+        self.held(filter).map(|held| &held.subscription)
     }
 
     /// Whether something is routed by this filter.
     pub fn is_routed(&self, filter: &TopicFilter) -> bool {
-        let as_asked = self.by_filter.get(filter).is_some_and(|held| held.routed_by.is_none());
+        let as_asked = self.held(filter).is_some_and(|held| held.routed_by.is_none());
         as_asked || self.rerouted > 0 && self.iter().any(|(routing, _)| routing == filter)
     }
 
     /// Each with the filter that it is routed by.
     pub fn iter(&self) -> impl Iterator<Item = (&TopicFilter, &Subscription)> {
-        self.by_filter.iter().map(|(filter, held)| (held.routing(filter), &held.subscription))
+        self.by_filter.as_slice().iter().map(|(filter, held)| (held.routing(filter), &held.subscription))
+    }
+
+    /// Takes all out, and returns the filters that they are routed by.
+    pub fn take_routings(&mut self) -> Vec<TopicFilter> {
+        let routings = self.iter().map(|(routing, _)| routing.clone()).collect();
+        *self = Subscriptions::new(self.seed);
+        routings
     }
 
     /// Whether any is a Shared Subscription.
@@ -95,19 +108,27 @@ impl Subscriptions {
     }
 
     pub fn len(&self) -> usize {
-        self.by_filter.len()
+        self.by_filter.as_slice().len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.by_filter.is_empty()
     }
 
+    fn held(&self, filter: &TopicFilter) -> Option<&Held> {
+        self.by_filter.get(filter, self.seed())
+    }
+
+    fn seed(&self) -> Seed {
+        Seed::new(self.seed)
+    }
+
     /// What becomes of the routing of a subscription that was taken out.
     fn unrouted(&mut self, filter: TopicFilter, held: Held) -> Unrouted {
         let others = self.rerouted > 0;
-        self.rerouted -= usize::from(held.routed_by.is_some());
+        self.rerouted -= u32::from(held.routed_by.is_some());
         let filter = held.routed_by.map_or(filter, |routed_by| *routed_by);
-        self.shared -= usize::from(filter.share_name().is_some());
+        self.shared -= u32::from(filter.share_name().is_some());
         let mut same = self.iter().filter(|(routing, _)| others && **routing == filter);
         let other = same.next().map(|(_, subscription)| *subscription);
         Unrouted { filter, other }
@@ -144,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_routed_otherwise_goes_by_the_filter_the_client_asked_for() {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = Subscriptions::new(1);
         let (plain, mine) = (filter("plain"), filter("mine"));
         let qos1 = subscription(QoS::AtLeastOnce);
         assert_eq!(subscriptions.insert(plain.clone(), plain.clone(), qos1), None);
@@ -161,8 +182,29 @@ mod tests {
     }
 
     #[test]
+    fn a_subscription_takes_forty_bytes_beside_its_text() {
+        assert_eq!(size_of::<(TopicFilter, Held)>(), 40);
+    }
+
+    #[test]
+    fn the_filters_of_a_session_that_ends_are_those_it_is_routed_by() {
+        let mut subscriptions = Subscriptions::new(1);
+        let names: Vec<_> =
+            (0..100).map(|n| TopicFilter::try_from(format!("a/{n:02}").as_str()).unwrap()).collect();
+        for name in &names {
+            subscriptions.insert(name.clone(), name.clone(), subscription(QoS::AtLeastOnce));
+        }
+        subscriptions.insert(names[7].clone(), filter("own/1"), subscription(QoS::AtLeastOnce));
+        let mut taken = subscriptions.take_routings();
+        taken.sort_unstable();
+        assert_eq!((taken.len(), &taken[7], &taken[99]), (100, &names[8], &filter("own/1")));
+        assert!(subscriptions.is_empty() && !subscriptions.has_shared());
+        assert_eq!(subscriptions.rerouted, 0);
+    }
+
+    #[test]
     fn shared_subscriptions_are_counted_by_their_routing() {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = Subscriptions::new(1);
         let qos1 = subscription(QoS::AtLeastOnce);
         subscriptions.insert(filter("a"), filter("$share/g/a"), qos1);
         subscriptions.insert(filter("$share/g/b"), filter("$share/g/b"), qos1);
@@ -177,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_routing_that_several_share_outlives_all_but_the_last() {
-        let mut subscriptions = Subscriptions::default();
+        let mut subscriptions = Subscriptions::new(1);
         subscriptions.insert(filter("a"), filter("r"), subscription(QoS::AtMostOnce));
         subscriptions.insert(filter("b"), filter("r"), subscription(QoS::AtLeastOnce));
         subscriptions.insert(filter("r"), filter("r"), subscription(QoS::ExactlyOnce));

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-
-use bytestring::ByteString;
+use std::sync::Arc;
 
 use super::name::check_text;
 use super::{InvalidTopic, TopicName};
@@ -12,7 +11,7 @@ const SHARE_PREFIX: &str = "$share/";
 
 /// A valid Topic Filter, possibly that of a Shared Subscription: `$share/{ShareName}/{filter}`.
 ///
-/// A clone shares the bytes.
+/// A clone shares the bytes. They are its own, and no part of what was read from a client, as subscriptions last.
 ///
 /// ```
 /// use tidegate::topic::{TopicFilter, TopicName};
@@ -25,7 +24,7 @@ const SHARE_PREFIX: &str = "$share/";
 /// ```
 #[derive(Clone)]
 pub struct TopicFilter {
-    text: ByteString,
+    text: Arc<str>,
     /// Where the filter proper begins: 0 if the subscription is not shared.
     start: u16,
     has_wildcard: bool,
@@ -64,22 +63,6 @@ impl TopicFilter {
     pub fn matches(&self, name: &TopicName) -> bool {
         level_by_level(self.filter(), name.as_str())
     }
-
-    /// A copy in an allocation of its own, for what is stored for long.
-    pub fn to_detached(&self) -> Self {
-        Self { text: ByteString::from(self.as_str()), ..*self }
-    }
-}
-
-impl TryFrom<ByteString> for TopicFilter {
-    type Error = InvalidTopic;
-
-    fn try_from(text: ByteString) -> Result<Self, InvalidTopic> {
-        check_text(&text)?;
-        let start = filter_start(&text)?;
-        let has_wildcard = check_wildcards(&text[usize::from(start)..])?;
-        Ok(Self { text, start, has_wildcard })
-    }
 }
 
 impl TryFrom<&str> for TopicFilter {
@@ -87,7 +70,9 @@ impl TryFrom<&str> for TopicFilter {
 
     fn try_from(text: &str) -> Result<Self, InvalidTopic> {
         check_text(text)?;
-        Self::try_from(ByteString::from(text))
+        let start = filter_start(text)?;
+        let has_wildcard = check_wildcards(&text[usize::from(start)..])?;
+        Ok(Self { text: text.into(), start, has_wildcard })
     }
 }
 
@@ -100,7 +85,7 @@ impl TryFrom<TopicName> for TopicFilter {
         if name.as_str().starts_with(SHARE_PREFIX) {
             return Err(InvalidTopic::NoFilterAfterShareName);
         }
-        Ok(Self { text: name.into_inner(), start: 0, has_wildcard: false })
+        Ok(Self { text: name.as_str().into(), start: 0, has_wildcard: false })
     }
 }
 

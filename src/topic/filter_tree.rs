@@ -196,7 +196,7 @@ impl<K: Eq + Hash, V, G: Default> Subscriptions<K, V, G> {
             return group.members.insert(key, value, seed);
         }
         let group = SharedGroup {
-            filter: filter.to_detached(),
+            filter: filter.clone(),
             members: KeyedList::One((key, value)),
             state: G::default(),
         };

@@ -1,6 +1,7 @@
-//! A list of pairs that is found by key and read as a slice, for the subscribers of one filter.
+//! A list of pairs that is found by key and read as a slice, for the subscribers of one filter and the filters of
+//! one session.
 //!
-//! Most filters have one subscriber, some have thousands. One pair lies in place; a few are searched from the
+//! Most filters have one subscriber and most sessions few filters, some have thousands. One pair lies in place; a few are searched from the
 //! front; from [`INDEX_FROM`] on a hash index finds them, so that leaving a large list takes no longer than
 //! leaving a small one. The order of the pairs carries no meaning.
 
@@ -17,7 +18,7 @@ const INDEX_FROM: usize = 24;
 const INDEX_UNTIL: usize = 12;
 
 #[derive(Debug, Default)]
-pub(super) enum KeyedList<K, V> {
+pub(crate) enum KeyedList<K, V> {
     #[default]
     Empty,
     One((K, V)),
@@ -25,14 +26,14 @@ pub(super) enum KeyedList<K, V> {
 }
 
 #[derive(Debug)]
-pub(super) struct Many<K, V> {
+pub(crate) struct Many<K, V> {
     pairs: Vec<(K, V)>,
     /// Positions in `pairs` by hash of the key, if there are enough of them.
     index: Option<HashTable<u32>>,
 }
 
 impl<K: Eq + Hash, V> KeyedList<K, V> {
-    pub(super) fn as_slice(&self) -> &[(K, V)] {
+    pub(crate) fn as_slice(&self) -> &[(K, V)] {
         match self {
             Self::Empty => &[],
             Self::One(pair) => slice::from_ref(pair),
@@ -40,11 +41,19 @@ impl<K: Eq + Hash, V> KeyedList<K, V> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
 
-    pub(super) fn get_mut(&mut self, key: &K, seed: Seed) -> Option<&mut V> {
+    pub(crate) fn get(&self, key: &K, seed: Seed) -> Option<&V> {
+        match self {
+            Self::Empty => None,
+            Self::One((own, value)) => (own == key).then_some(value),
+            Self::Many(many) => many.position(key, seed).map(|position| &many.pairs[position].1),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &K, seed: Seed) -> Option<&mut V> {
         match self {
             Self::Empty => None,
             Self::One((own, value)) => (own == key).then_some(value),
@@ -56,7 +65,7 @@ impl<K: Eq + Hash, V> KeyedList<K, V> {
     }
 
     /// Adds a pair or replaces the value; returns the former value.
-    pub(super) fn insert(&mut self, key: K, value: V, seed: Seed) -> Option<V> {
+    pub(crate) fn insert(&mut self, key: K, value: V, seed: Seed) -> Option<V> {
         if let Some(own) = self.get_mut(&key, seed) {
             return Some(mem::replace(own, value));
         }
@@ -71,7 +80,7 @@ impl<K: Eq + Hash, V> KeyedList<K, V> {
         None
     }
 
-    pub(super) fn remove(&mut self, key: &K, seed: Seed) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K, seed: Seed) -> Option<V> {
         match self {
             Self::Empty => None,
             Self::One((own, _)) if own != key => None,

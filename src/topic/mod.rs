@@ -23,6 +23,7 @@ pub use filter::TopicFilter;
 pub use filter_list::TopicFilters;
 pub use filter_tree::{FilterTree, Match, SharedGroup};
 pub(crate) use hash::Seed;
+pub(crate) use keyed_list::KeyedList;
 pub use name::TopicName;
 pub use retained_tree::{Cursor, RetainedTree};
 
