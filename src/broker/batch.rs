@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -65,8 +65,7 @@ impl Drop for Batch {
 
 impl Broker {
     /// Whatever `publishing` publishes between two waits is gathered, and delivered before it waits or ends.
-    pub async fn in_one_go<T>(&self, publishing: impl Future<Output = T>) -> T {
-        let mut publishing = pin!(publishing);
+    pub async fn in_one_go<T>(&self, mut publishing: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|cx| {
             let polled = {
                 let _batch = Batch::open();

@@ -14,6 +14,7 @@
 //!
 //! What is known here is the order of packets and its limits. What the data mean is the hook's business.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,7 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             data: packet.authentication_data.as_ref(),
             exchange: under_way.exchange.as_ref(),
         };
-        let answer = ask(&broker, context).get();
+        let answer = pin!(ask(&broker, context).get());
         let outcome = wait(&mut self.io, &self.attachment, answer).await;
         match under_way.take(outcome, &broker)? {
             Step::Challenge(data, reply) => {

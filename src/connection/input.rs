@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::broker::{Count, Counters, note_many_buffers};
-use crate::packet::{DecodeError, Decoder, Packet};
+use crate::packet::{DecodeError, Decoder, Packet, PacketType};
 
 /// Bytes that one read takes at most.
 const READ_SIZE: usize = 64 * 1024;
@@ -46,6 +46,17 @@ impl Input {
 
     pub(super) fn decoder(&mut self) -> &mut Decoder {
         &mut self.decoder
+    }
+
+    /// Whether there is something to decode.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.chunk.is_empty() || !self.partial.is_empty()
+    }
+
+    /// The type of what is to be decoded next, if there is anything.
+    pub(super) fn next_type(&self) -> Option<PacketType> {
+        let unread: &[u8] = if self.partial.is_empty() { &self.chunk } else { &self.partial };
+        unread.first().copied().map(PacketType::of)
     }
 
     /// The next packet of those that have been read.

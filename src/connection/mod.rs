@@ -19,7 +19,7 @@ mod topic_alias;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,10 +27,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::broker::{Attachment, AuthorizationCache, Batch, Blocked, Broker, Count, DueWill, End, Polled};
+use crate::broker::{Attachment, AuthorizationCache, Batch, Blocked, Broker, Count, End, Polled};
 use crate::hook::{DisconnectCause, ListenerPolicy};
 use crate::message::Timestamp;
-use crate::packet::{Ack, Packet, ReasonCode};
+use crate::packet::{Ack, Packet, PacketType, ReasonCode};
 use crate::session::Acknowledged;
 use authenticate::Authentication;
 use disconnect::Ended;
@@ -54,14 +54,30 @@ pub struct Peer {
 }
 
 /// Serves one connection until it ends.
-pub async fn serve<S>(mut stream: S, peer: Peer, broker: Arc<Broker>)
+///
+/// What goes on for long is only [`Connection::run`]. The handshake, what is read and the end are each in a box that
+/// is given back after it, as a connection that is silent would else hold room for the largest of them: 6,288 bytes
+/// instead of 656 (scenario E, `malloc_usable_size` of all that is alive).
+pub fn serve<S>(stream: S, peer: Peer, broker: Arc<Broker>) -> impl Future<Output = ()> + Send
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let begun = Box::pin(begin(stream, peer, broker));
+    async move {
+        let Some(mut connection) = begun.await else { return };
+        let ended = connection.run().await;
+        Box::pin(connection.end(ended)).await;
+    }
+}
+
+/// The handshake, and what the connection that had the session before leaves to do.
+async fn begin<S>(mut stream: S, peer: Peer, broker: Arc<Broker>) -> Option<Connection<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     broker.counters().count(Count::ConnectionsAccepted);
-    let shaken = Box::pin(handshake::shake_hands(&mut stream, peer, &broker)).await;
-    let Some(accepted) = shaken else { return };
-    let connection = Connection {
+    let accepted = handshake::shake_hands(&mut stream, peer, &broker).await?;
+    let mut connection = Connection {
         io: Io {
             timers: Timers::new(accepted.keep_alive, accepted.expires_at, broker.options().write_timeout),
             more_to_decode: false,
@@ -79,7 +95,11 @@ where
         session_expiry_cap: accepted.session_expiry_cap,
         asked_expiry_interval: accepted.asked_expiry_interval,
     };
-    connection.run(accepted.due_will).await;
+    if let Some(will) = accepted.due_will {
+        let published = pin!(broker.publish_will(will));
+        wait(&mut connection.io, &connection.attachment, published).await;
+    }
+    Some(connection)
 }
 
 /// Tells a client for whom there is no room, and closes the connection.
@@ -107,15 +127,6 @@ struct Connection<S> {
     asked_expiry_interval: u32,
 }
 
-/// How far a connection came with what was read.
-enum Acted {
-    OnAll,
-    /// It has taken its time.
-    OnSome,
-    /// Here something may have to be waited for.
-    Until(Packet),
-}
-
 /// What is apart from the session: bytes and time.
 struct Io<S> {
     stream: S,
@@ -127,21 +138,36 @@ struct Io<S> {
     more_to_decode: bool,
 }
 
+/// How far a connection came with what it has read.
+enum Acted {
+    All,
+    /// Others of its thread get their turn.
+    UntilNow,
+    UntilOneWaits,
+}
+
+/// How long a connection has acted on packets.
+struct Pace {
+    begun: Instant,
+    packets: u32,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
-    /// `due_will` is that of the connection which had the session before.
-    async fn run(mut self, due_will: Option<DueWill>) {
-        if let Some(will) = due_will {
-            let broker = self.attachment.broker().clone();
-            wait(&mut self.io, &self.attachment, broker.publish_will(will)).await;
-        }
+    /// Until it ends. All that an idle connection holds is held here.
+    async fn run(&mut self) -> Ended {
         let ended = loop {
             self.io.now = self.attachment.broker().now();
+            if let Some(timer) = self.io.timers.overdue() {
+                break Ended::by_timer(timer);
+            }
             match self.act_at_once() {
-                Ok(Acted::OnAll) => {}
-                // Others get their turn.
-                Ok(Acted::OnSome) => tokio::task::yield_now().await,
-                Ok(Acted::Until(packet)) => {
-                    if let Err(ended) = self.act_on_rest(packet).await {
+                Ok(Acted::All) => {}
+                Ok(Acted::UntilNow) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Ok(Acted::UntilOneWaits) => {
+                    if let Err(ended) = Box::pin(self.act_on_packets()).await {
                         break ended;
                     }
                 }
@@ -152,9 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             self.io.collect(&self.attachment);
             if self.attachment.wants_replay() {
-                let replay = self.attachment.replay_retained(self.io.now);
-                wait(&mut self.io, &self.attachment, replay).await;
-                self.io.collect(&self.attachment);
+                Box::pin(self.replay()).await;
             }
             if let Err(ended) = self.turn().await {
                 break ended;
@@ -164,90 +188,98 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             // What has been queued goes out before the farewell, as far as one write takes it.
             self.io.collect(&self.attachment);
         }
-        self.end(ended).await;
+        ended
     }
 
-    /// Acts on what has been read, for as long as nothing has to be waited for and the client takes what it is
-    /// answered.
+    async fn replay(&mut self) {
+        let replayed = pin!(self.attachment.replay_retained(self.io.now));
+        wait(&mut self.io, &self.attachment, replayed).await;
+        self.io.collect(&self.attachment);
+    }
+
+    /// Acts on what has been read, for as long as nothing has to wait and the client takes what it is answered.
     fn act_at_once(&mut self) -> Result<Acted, Ended> {
-        if let Some(timer) = self.io.timers.overdue() {
-            return Err(Ended::by_timer(timer));
+        if !self.io.has_to_decode() {
+            return Ok(Acted::All);
         }
         let acted = {
             let _batch = Batch::open();
-            self.act_on_packets()
+            self.act_until_one_waits()
         };
         self.attachment.broker().deliver_gathered();
         acted
     }
 
-    /// The same beginning with a packet for which something may have to be waited for. A function of its own, as
-    /// its future is large.
-    async fn act_on_rest(&mut self, packet: Packet) -> Result<(), Ended> {
-        let broker = self.attachment.broker().clone();
-        let acting = async {
-            let mut next = packet;
-            loop {
-                self.act_on(next).await?;
-                match self.act_on_packets()? {
-                    Acted::Until(packet) => next = packet,
-                    Acted::OnSome => return Ok(tokio::task::yield_now().await),
-                    Acted::OnAll => return Ok(()),
-                }
+    fn act_until_one_waits(&mut self) -> Result<Acted, Ended> {
+        let mut pace = Pace::begin();
+        while self.io.has_to_decode() {
+            if self.next_may_wait() {
+                return Ok(Acted::UntilOneWaits);
             }
-        };
-        broker.in_one_go(acting).await
-    }
-
-    fn act_on_packets(&mut self) -> Result<Acted, Ended> {
-        let begun = Instant::now();
-        for count in 1_u32.. {
-            self.io.more_to_decode = self.io.is_blocked();
-            if self.io.more_to_decode {
-                break;
-            }
-            let Some(packet) = self.io.input.next_packet().map_err(|error| Ended::decode_error(&error))?
-            else {
-                break;
-            };
-            // Packets count, not bytes: one that never ends is no sign of life [MQTT-3.1.2-22].
-            if count == 1 {
-                self.io.timers.received(begun);
-            }
-            match packet {
-                Packet::Publish(publish) if self.publishes_at_once() => self.publish_at_once(publish)?,
-                Packet::Puback(ack) => self.puback(&ack),
-                Packet::Pubrec(ack) => self.pubrec(&ack),
-                Packet::Pubrel(ack) => self.pubrel(&ack)?,
-                Packet::Pubcomp(ack) => self.pubcomp(&ack),
-                Packet::Pingreq => self.io.output.packet(&Packet::Pingresp),
-                packet => return Ok(Acted::Until(packet)),
-            }
-            if count.is_multiple_of(FAIR_PACKETS) && begun.elapsed() >= FAIR {
-                self.io.more_to_decode = true;
-                return Ok(Acted::OnSome);
+            let Some(packet) = self.io.next_packet(&pace)? else { break };
+            self.act_on_at_once(packet)?;
+            if pace.is_over() {
+                return Ok(Acted::UntilNow);
             }
         }
-        Ok(Acted::OnAll)
+        Ok(Acted::All)
     }
 
-    /// Acts on a packet for which something may have to be waited for.
-    async fn act_on(&mut self, packet: Packet) -> Result<(), Ended> {
+    /// Whether hooks are asked about the next packet, or those that had the session before come first.
+    fn next_may_wait(&self) -> bool {
+        match self.io.input.next_type() {
+            Some(PacketType::Publish) => !self.publishes_at_once(),
+            Some(PacketType::Subscribe | PacketType::Unsubscribe | PacketType::Auth) => true,
+            _ => false,
+        }
+    }
+
+    fn act_on_at_once(&mut self, packet: Packet) -> Result<(), Ended> {
         match packet {
-            Packet::Publish(publish) => self.publish(publish).await?,
-            Packet::Subscribe(subscribe) => self.subscribe(*subscribe).await?,
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe).await?,
+            Packet::Publish(publish) => self.publish_at_once(publish)?,
+            Packet::Puback(ack) => self.puback(&ack),
+            Packet::Pubrec(ack) => self.pubrec(&ack),
+            Packet::Pubrel(ack) => self.pubrel(&ack)?,
+            Packet::Pubcomp(ack) => self.pubcomp(&ack),
+            Packet::Pingreq => self.io.output.packet(&Packet::Pingresp),
             Packet::Disconnect(disconnect) => return Err(self.disconnected(&disconnect)),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => return Err(Ended::protocol_error("a second CONNECT [MQTT-3.1.0-2]")),
-            // In a box: it is rare, and each connection would have to hold room for it.
-            Packet::Auth(auth) => Box::pin(self.authenticate(*auth)).await?,
-            // Those that are not named here were acted on at once.
-            _ => {
-                return Err(Ended::protocol_error("a packet that only a server sends"));
+            // The client's others may wait, and are not given to this.
+            _ => return Err(Ended::protocol_error("a packet that only a server sends")),
+        }
+        Ok(())
+    }
+
+    /// The same where something may have to wait.
+    async fn act_on_packets(&mut self) -> Result<(), Ended> {
+        let broker = self.attachment.broker().clone();
+        let acting = pin!(self.act_on_each());
+        broker.in_one_go(acting).await
+    }
+
+    async fn act_on_each(&mut self) -> Result<(), Ended> {
+        let mut pace = Pace::begin();
+        while self.io.has_to_decode() {
+            let Some(packet) = self.io.next_packet(&pace)? else { break };
+            self.act_on(packet).await?;
+            if pace.is_over() {
+                tokio::task::yield_now().await;
+                pace = Pace::begin();
             }
         }
         Ok(())
+    }
+
+    async fn act_on(&mut self, packet: Packet) -> Result<(), Ended> {
+        match packet {
+            Packet::Publish(publish) if !self.publishes_at_once() => self.publish(publish).await,
+            Packet::Subscribe(subscribe) => self.subscribe(*subscribe).await,
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe).await,
+            // In a box: it is rare, and each PUBLISH that a hook is asked about would have to make room for it.
+            Packet::Auth(auth) => Box::pin(self.authenticate(*auth)).await,
+            packet => self.act_on_at_once(packet),
+        }
     }
 
     fn puback(&mut self, ack: &Ack) {
@@ -327,6 +359,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         Ok(())
     }
 
+    /// Whether there are packets to be acted on, and the client takes what it is answered.
+    fn has_to_decode(&mut self) -> bool {
+        let is_blocked = self.is_blocked();
+        let has_unread = self.input.has_unread();
+        self.more_to_decode = is_blocked && has_unread;
+        has_unread && !is_blocked
+    }
+
+    /// The next packet of those that were read.
+    fn next_packet(&mut self, pace: &Pace) -> Result<Option<Packet>, Ended> {
+        let packet = self.input.next_packet().map_err(|error| Ended::decode_error(&error))?;
+        // Packets count, not bytes: one that never ends is no sign of life [MQTT-3.1.2-22].
+        if packet.is_some() && pace.packets == 0 {
+            self.timers.received(pace.begun);
+        }
+        Ok(packet)
+    }
+
     fn is_blocked(&self) -> bool {
         self.output.len() >= HIGH_WATER
     }
@@ -349,12 +399,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     }
 }
 
+impl Pace {
+    fn begin() -> Pace {
+        Pace { begun: Instant::now(), packets: 0 }
+    }
+
+    /// Counts a packet, and says whether it is others' turn.
+    fn is_over(&mut self) -> bool {
+        self.packets += 1;
+        self.packets.is_multiple_of(FAIR_PACKETS) && self.begun.elapsed() >= FAIR
+    }
+}
+
 /// Waits for a hook, and goes on sending the client what it is to receive meanwhile.
-async fn wait<S, T>(io: &mut Io<S>, attachment: &Attachment, answer: impl Future<Output = T>) -> T
+///
+/// `answer` is pinned by who asks: given by value it would be there twice, as an argument and in its place.
+async fn wait<S, T>(
+    io: &mut Io<S>,
+    attachment: &Attachment,
+    mut answer: Pin<&mut impl Future<Output = T>>,
+) -> T
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut answer = pin!(answer);
     poll_fn(|cx| {
         if let Poll::Ready(value) = answer.as_mut().poll(cx) {
             return Poll::Ready(value);

@@ -58,7 +58,7 @@ pub(super) struct Output {
     unanswerable: bool,
     /// Where the client takes some.
     aliases: Option<Box<OutgoingAliases>>,
-    /// Messages added since the last write, which counts them.
+    /// Messages added since the last write, before which they are counted.
     messages: u32,
     /// Of these messages.
     payload_bytes: u64,
@@ -241,6 +241,7 @@ impl Output {
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
+        self.count_messages();
         let stream = Pin::new(stream);
         let written = if self.pieces.is_empty() {
             ready!(stream.poll_write(cx, &self.buffer))?
@@ -255,16 +256,19 @@ impl Output {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
-        self.count_sent(written);
+        self.broker.counters().add(Count::BytesSent, written);
         self.advance(written);
         Poll::Ready(Ok(()))
     }
 
-    fn count_sent(&mut self, bytes: usize) {
+    /// Before they are written: who has received one finds it counted.
+    fn count_messages(&mut self) {
         let messages = std::mem::take(&mut self.messages) as usize;
+        if messages == 0 {
+            return;
+        }
         let payload_bytes = std::mem::take(&mut self.payload_bytes) as usize;
         self.broker.counters().add_all([
-            (Count::BytesSent, bytes),
             (Count::PacketsSent, messages),
             (Count::MessagesSent, messages),
             (Count::PayloadBytesSent, payload_bytes),

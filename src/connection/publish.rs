@@ -1,5 +1,6 @@
 //! A client's PUBLISH: limits, alias, duplicate, then the broker's pipeline, then the acknowledgement.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,9 +25,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let (qos, id) = (publish.qos, publish.packet_identifier);
         let Some(message) = self.admit(publish)? else { return Ok(()) };
-        let client = self.attachment.client();
-        let answer = self.attachment.broker().publish(Some(client), message, &mut self.verdicts);
-        let published = wait(&mut self.io, &self.attachment, answer).await;
+        let published = {
+            let client = self.attachment.client();
+            let answer = pin!(self.attachment.broker().publish(Some(client), message, &mut self.verdicts));
+            wait(&mut self.io, &self.attachment, answer).await
+        };
         self.answer(qos, id, published)
     }
 
@@ -83,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 let _ = former.await;
             }
         };
-        let _ = wait(&mut self.io, &self.attachment, timeout(PATIENCE, done)).await;
+        let _ = wait(&mut self.io, &self.attachment, pin!(timeout(PATIENCE, done))).await;
     }
 
     /// What CONNACK said: Maximum QoS and Retain Available.

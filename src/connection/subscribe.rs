@@ -1,6 +1,7 @@
 //! A client's SUBSCRIBE and UNSUBSCRIBE.
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 
 use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -33,7 +34,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 retain_handling: wanted.retain_handling,
             });
         }
-        let answer = self.attachment.subscribe(requests, identifier, &mut self.verdicts, self.io.now);
+        let answer = pin!(self.attachment.subscribe(requests, identifier, &mut self.verdicts, self.io.now));
         let Subscribed { reason_codes, reply } = wait(&mut self.io, &self.attachment, answer).await;
         let close = reply.as_ref().and_then(|reply| reply.close);
         let ended = close.map(|reason| Ended::by_hook(reason, reply.clone()));
@@ -61,7 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     pub(super) async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Result<(), Ended> {
         let filters = unsubscribe.filters.iter().map(filter).collect::<Result<Vec<_>, _>>()?;
-        let answer = self.attachment.unsubscribe(filters);
+        let answer = pin!(self.attachment.unsubscribe(filters));
         let Unsubscribed { reason_codes, reply } = wait(&mut self.io, &self.attachment, answer).await;
         let close = reply.as_ref().and_then(|reply| reply.close);
         let ended = close.map(|reason| Ended::by_hook(reason, reply.clone()));

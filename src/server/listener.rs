@@ -1,10 +1,14 @@
 //! Accepts sockets and hands each to a worker.
 
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
@@ -73,6 +77,48 @@ impl Drop for Counted {
     }
 }
 
+/// A socket that is counted for as long as it is open.
+struct CountedStream {
+    stream: TcpStream,
+    _counted: Counted,
+}
+
+impl AsyncRead for CountedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for CountedStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 /// Accepts for as long as it is polled.
 pub(super) async fn accept(
     socket: TcpListener,
@@ -99,31 +145,33 @@ pub(super) async fn accept(
             tracing::debug!(listener = %options.name, peer = %address, "refused: as many connections as `maximum-connections` allows");
             if let Some(counted) = Counted::within(TURNED_AWAY, &turned_away) {
                 let broker = broker.clone();
-                spawner.spawn(async move {
-                    refuse_socket(stream, broker).await;
-                    drop(counted);
-                });
+                serve_socket(stream, counted, &spawner, |stream| turn_away(stream, broker));
             }
             continue;
         };
         let peer = Peer { address: Some(address), listener: policy.clone() };
         let broker = broker.clone();
-        spawner.spawn(async move {
-            serve_socket(stream, peer, broker).await;
-            drop(counted);
-        });
+        serve_socket(stream, counted, &spawner, |stream| serve(stream, peer, broker));
     }
 }
 
-async fn serve_socket(stream: StdStream, peer: Peer, broker: Arc<Broker>) {
-    match TcpStream::from_std(stream) {
-        Ok(stream) => serve(stream, peer, broker).await,
+/// Hands a socket to the next worker. It is registered there at once, so that the task need not hold room for it as it
+/// came.
+fn serve_socket<T>(
+    stream: StdStream,
+    counted: Counted,
+    spawner: &Spawner,
+    task: impl FnOnce(CountedStream) -> T,
+) where
+    T: Future<Output = ()> + Send + 'static,
+{
+    let worker = spawner.next();
+    let registered = {
+        let _entered = worker.enter();
+        TcpStream::from_std(stream)
+    };
+    match registered {
+        Ok(stream) => drop(worker.spawn(task(CountedStream { stream, _counted: counted }))),
         Err(error) => tracing::warn!(%error, "could not register a connection"),
-    }
-}
-
-async fn refuse_socket(stream: StdStream, broker: Arc<Broker>) {
-    if let Ok(stream) = TcpStream::from_std(stream) {
-        turn_away(stream, broker).await;
     }
 }

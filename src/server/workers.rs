@@ -70,7 +70,12 @@ impl Workers {
 
 impl Spawner {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.next().spawn(task);
+    }
+
+    /// The worker whose turn it is.
+    pub(super) fn next(&self) -> &Handle {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.handles[turn % self.handles.len()].spawn(task);
+        &self.handles[turn % self.handles.len()]
     }
 }
