@@ -11,6 +11,7 @@ use bytestring::ByteString;
 use tokio::sync::oneshot;
 
 use super::Broker;
+use super::mailbox::Mailbox;
 use super::registry::DueWill;
 use super::session_entry::{EntryState, SessionEntry};
 use super::statistics::{Count, Growth};
@@ -88,6 +89,11 @@ impl Attachment {
     pub fn take_formers(&mut self) -> Vec<Former> {
         self.has_former = false;
         self.with_state(|state| std::mem::take(&mut state.formers)).unwrap_or_default()
+    }
+
+    /// The connection is served by the thread that calls from now on.
+    pub fn settle(&self) {
+        self.with_state(|state| state.link.as_mut().map(|link| link.home = Mailbox::here()));
     }
 
     pub fn broker(&self) -> &Arc<Broker> {

@@ -13,10 +13,12 @@ mod output;
 mod publish;
 mod subscribe;
 mod terms;
+mod thread;
 mod timers;
 mod topic_alias;
 
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::pin::{Pin, pin};
@@ -36,6 +38,8 @@ use authenticate::Authentication;
 use disconnect::Ended;
 use input::Input;
 use output::Output;
+use thread::Seen;
+pub use thread::Thread;
 use timers::Timers;
 use topic_alias::TopicAliases;
 
@@ -58,26 +62,67 @@ pub struct Peer {
 /// What goes on for long is only [`Connection::run`]. The handshake, what is read and the end are each in a box that
 /// is given back after it, as a connection that is silent would else hold room for the largest of them: 6,288 bytes
 /// instead of 656 (scenario E, `malloc_usable_size` of all that is alive).
-pub fn serve<S>(stream: S, peer: Peer, broker: Arc<Broker>) -> impl Future<Output = ()> + Send
+///
+/// On a [`Thread`] it may also be sent away: what is returned is to go on there.
+pub fn serve<S>(stream: S, peer: Peer, broker: Arc<Broker>) -> impl Future<Output = Option<Moving<S>>> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let begun = Box::pin(begin(stream, peer, broker));
-    async move {
-        let Some(mut connection) = begun.await else { return };
-        let ended = connection.run().await;
-        Box::pin(connection.end(ended)).await;
+    async move { go_on(begun.await?).await }
+}
+
+async fn go_on<S>(mut connection: Box<Connection<S>>) -> Option<Moving<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    match connection.run().await {
+        Stop::Moves(to) => Some(Moving { connection, to }),
+        Stop::Ended(ended) => {
+            Box::pin(connection.end(ended)).await;
+            None
+        }
+    }
+}
+
+/// A connection on its way to another thread.
+pub struct Moving<S> {
+    connection: Box<Connection<S>>,
+    to: u32,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<S> {
+    /// The number of the thread.
+    pub fn to(&self) -> u32 {
+        self.to
+    }
+
+    /// Has the stream registered with that thread's runtime.
+    ///
+    /// # Errors
+    /// That of `register`; the connection has ended then as if its network had failed.
+    pub fn register(self, register: impl FnOnce(S) -> io::Result<S>) -> io::Result<Moving<S>> {
+        let Connection { io, .. } = *self.connection;
+        let io = Io { stream: register(io.stream)?, timers: io.timers.without_runtime(), ..io };
+        let connection = Box::new(Connection { io, ..*self.connection });
+        Ok(Moving { connection, to: self.to })
+    }
+
+    /// Serves the connection on, on the thread that calls.
+    pub async fn go_on(self) -> Option<Moving<S>> {
+        self.connection.attachment.settle();
+        go_on(self.connection).await
     }
 }
 
 /// The handshake, and what the connection that had the session before leaves to do.
-async fn begin<S>(mut stream: S, peer: Peer, broker: Arc<Broker>) -> Option<Connection<S>>
+async fn begin<S>(mut stream: S, peer: Peer, broker: Arc<Broker>) -> Option<Box<Connection<S>>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     broker.counters().count(Count::ConnectionsAccepted);
     let accepted = handshake::shake_hands(&mut stream, peer, &broker).await?;
-    let mut connection = Connection {
+    let mut connection = Box::new(Connection {
         io: Io {
             timers: Timers::new(accepted.keep_alive, accepted.expires_at, broker.options().write_timeout),
             more_to_decode: false,
@@ -94,7 +139,8 @@ where
         unreleased: 0,
         session_expiry_cap: accepted.session_expiry_cap,
         asked_expiry_interval: accepted.asked_expiry_interval,
-    };
+        thread: Seen::default(),
+    });
     if let Some(will) = accepted.due_will {
         let published = pin!(broker.publish_will(will));
         wait(&mut connection.io, &connection.attachment, published).await;
@@ -125,6 +171,14 @@ struct Connection<S> {
     session_expiry_cap: u32,
     /// Seconds; what CONNECT asked for.
     asked_expiry_interval: u32,
+    thread: Seen,
+}
+
+/// Why a connection is not served any more, or not here.
+enum Stop {
+    Ended(Ended),
+    /// To the thread with this number.
+    Moves(u32),
 }
 
 /// What is apart from the session: bytes and time.
@@ -153,9 +207,12 @@ struct Pace {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
-    /// Until it ends. All that an idle connection holds is held here.
-    async fn run(&mut self) -> Ended {
+    /// Until it ends, or is sent away. All that an idle connection holds is held here.
+    async fn run(&mut self) -> Stop {
         let ended = loop {
+            if let Some(to) = self.thread.is_busy() {
+                return Stop::Moves(to);
+            }
             self.io.now = self.attachment.broker().now();
             if let Some(timer) = self.io.timers.overdue() {
                 break Ended::by_timer(timer);
@@ -188,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             // What has been queued goes out before the farewell, as far as one write takes it.
             self.io.collect(&self.attachment);
         }
-        ended
+        Stop::Ended(ended)
     }
 
     async fn replay(&mut self) {

@@ -45,6 +45,11 @@ impl Timers {
         }
     }
 
+    /// For another runtime, whose clock is another one.
+    pub(super) fn without_runtime(self) -> Timers {
+        Timers { sleep: None, ..self }
+    }
+
     /// What ends the connection however busy it is: the timer only fires while it has nothing to do.
     pub(super) fn overdue(&self) -> Option<Timer> {
         if self.expires_at.is_none() && self.authenticates_until.is_none() {

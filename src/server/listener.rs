@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::workers::Spawner;
 use crate::broker::{Broker, Count};
-use crate::connection::{Peer, serve, turn_away};
+use crate::connection::{Moving, Peer, serve, turn_away};
 use crate::hook::ListenerPolicy;
 use crate::transport::tcp::TcpListener;
 
@@ -81,6 +81,14 @@ impl Drop for Counted {
 struct CountedStream {
     stream: TcpStream,
     _counted: Counted,
+}
+
+impl CountedStream {
+    /// With the runtime of the thread that calls, or that was entered.
+    fn register(self) -> io::Result<CountedStream> {
+        let stream = TcpStream::from_std(self.stream.into_std()?)?;
+        Ok(CountedStream { stream, ..self })
+    }
 }
 
 impl AsyncRead for CountedStream {
@@ -151,7 +159,15 @@ pub(super) async fn accept(
         };
         let peer = Peer { address: Some(address), listener: policy.clone() };
         let broker = broker.clone();
-        serve_socket(stream, counted, &spawner, |stream| serve(stream, peer, broker));
+        let others = spawner.clone();
+        serve_socket(stream, counted, &spawner, |stream| {
+            let served = serve(stream, peer, broker);
+            async move {
+                if let Some(moving) = served.await {
+                    take_over(moving, others);
+                }
+            }
+        });
     }
 }
 
@@ -173,5 +189,28 @@ fn serve_socket<T>(
     match registered {
         Ok(stream) => drop(worker.spawn(task(CountedStream { stream, _counted: counted }))),
         Err(error) => tracing::warn!(%error, "could not register a connection"),
+    }
+}
+
+/// Serves a connection on the worker to which it was sent.
+fn take_over(moving: Moving<CountedStream>, spawner: Spawner) {
+    let worker = spawner.worker(moving.to()).clone();
+    let registered = {
+        let _entered = worker.enter();
+        moving.register(CountedStream::register)
+    };
+    match registered {
+        Ok(moving) => {
+            // In a box, because it may be sent on from there.
+            let served: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(moving.go_on());
+            worker.spawn(async move {
+                if let Some(moving) = served.await {
+                    take_over(moving, spawner);
+                }
+            });
+        }
+        Err(error) => {
+            tracing::warn!(%error, "could not register a connection with another thread: it has ended")
+        }
     }
 }

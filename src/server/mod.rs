@@ -11,8 +11,11 @@
 //! # }
 //! ```
 
+mod balance;
 mod listener;
 mod requests;
+#[cfg(test)]
+mod tests;
 mod workers;
 
 use std::net::SocketAddr;
@@ -32,7 +35,7 @@ use crate::storage::memory::MemoryStorage;
 use crate::storage::{Storage, StorageError};
 use crate::transport::tcp::TcpListener;
 pub use listener::ListenerOptions;
-use workers::Workers;
+use workers::{Balanced, Workers};
 
 /// How long clients get to take their DISCONNECT at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -65,6 +68,7 @@ pub struct Builder {
     requests: Option<Requests>,
     storage: Arc<dyn Storage>,
     workers: usize,
+    balanced: Balanced,
 }
 
 impl Server {
@@ -76,6 +80,7 @@ impl Server {
             requests: None,
             storage: Arc::new(MemoryStorage::default()),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            balanced: Balanced::Yes,
         }
     }
 
@@ -175,7 +180,7 @@ impl Builder {
             })?);
         }
         let broker = Broker::new(self.options, self.hooks, self.storage, Arc::new(Standalone))?;
-        let workers = Workers::start(self.workers).map_err(StartError::Worker)?;
+        let workers = Workers::start(self.workers, self.balanced).map_err(StartError::Worker)?;
         let connections = Arc::new(AtomicUsize::new(0));
         workers.spawn(keep_house(broker.clone()));
         workers.spawn(publish_system_topics(broker.clone()));

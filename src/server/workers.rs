@@ -1,49 +1,85 @@
 //! The threads that serve connections.
 //!
-//! Each has a runtime of its own, and a connection stays on the thread that got it: what it touches stays
-//! in one cache, and plugins keep one instance per thread without ever waiting for each other.
+//! Each has a runtime of its own, and a connection stays on the thread that has it, unless there is too much to do
+//! there or too little (`balance`): what it touches stays in one cache, and plugins keep one instance per thread
+//! without ever waiting for each other.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
+use super::balance::{self, Watched};
 use crate::broker::Mailbox;
+use crate::connection::Thread;
 
 pub(super) struct Workers {
     spawner: Spawner,
     stop: Vec<Arc<Notify>>,
     threads: Vec<JoinHandle<()>>,
+    #[cfg(test)]
+    connections: Vec<Arc<Thread>>,
+}
+
+/// Whether connections go over to other threads by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Balanced {
+    Yes,
+    #[cfg(test)]
+    No,
 }
 
 /// Spawns on the workers in turn.
 #[derive(Clone)]
-pub(super) struct Spawner {
-    handles: Arc<[Handle]>,
-    turn: Arc<AtomicUsize>,
+pub(super) struct Spawner(Arc<InTurn>);
+
+struct InTurn {
+    handles: Vec<Handle>,
+    turn: AtomicUsize,
 }
 
 impl Workers {
-    pub(super) fn start(count: usize) -> io::Result<Workers> {
+    pub(super) fn start(count: usize, balanced: Balanced) -> io::Result<Workers> {
         let (mut handles, mut stop, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+        let mut watched = Vec::new();
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
             let stopped = Arc::new(Notify::new());
             handles.push(runtime.handle().clone());
             stop.push(stopped.clone());
+            let connections = Arc::new(Thread::default());
+            let (tell, told) = mpsc::channel();
+            let own = connections.clone();
             let run = move || {
                 let mailbox = Arc::new(Mailbox::default());
                 mailbox.settle();
+                own.settle();
+                // Where there is no such file, nobody knows how busy a thread is, and connections stay where they are.
+                let _ = tell.send(File::open("/proc/thread-self/schedstat").ok());
                 runtime.spawn(async move { mailbox.serve().await });
                 runtime.block_on(stopped.notified());
             };
             threads.push(thread::Builder::new().name(format!("tidegate-{number}")).spawn(run)?);
+            watched.extend(told.recv().ok().flatten().map(|times| Watched::new(connections, times)));
         }
-        let spawner = Spawner { handles: handles.into(), turn: Arc::default() };
-        Ok(Workers { spawner, stop, threads })
+        let spawner = Spawner(Arc::new(InTurn { handles, turn: AtomicUsize::new(0) }));
+        #[cfg(test)]
+        let connections = watched.iter().map(Watched::connections).cloned().collect();
+        if balanced == Balanced::Yes && count > 1 && watched.len() == count {
+            spawner.spawn(balance::keep(watched));
+        }
+        Ok(Workers {
+            spawner,
+            stop,
+            threads,
+            #[cfg(test)]
+            connections,
+        })
     }
 
     pub(super) fn spawner(&self) -> Spawner {
@@ -52,6 +88,12 @@ impl Workers {
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.spawner.spawn(task);
+    }
+
+    /// What the threads tell of their connections.
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> &[Arc<Thread>] {
+        &self.connections
     }
 
     /// Ends every task. The threads end soon.
@@ -75,7 +117,12 @@ impl Spawner {
 
     /// The worker whose turn it is.
     pub(super) fn next(&self) -> &Handle {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        &self.handles[turn % self.handles.len()]
+        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
+        &self.0.handles[turn % self.0.handles.len()]
+    }
+
+    /// The worker with this number.
+    pub(super) fn worker(&self, number: u32) -> &Handle {
+        &self.0.handles[number as usize % self.0.handles.len()]
     }
 }
