@@ -37,6 +37,13 @@ impl HashIndex {
         self.table.insert_unique(spread(half), Reference { hash: half, id }, |it| spread(it.hash));
     }
 
+    /// Puts another number in the place of one.
+    pub(super) fn replace(&mut self, hash: u64, id: u32, by: u32) {
+        if let Some(reference) = self.table.find_mut(spread(hash as u32), |it| it.id == id) {
+            reference.id = by;
+        }
+    }
+
     /// Removes something by its number.
     pub(super) fn remove(&mut self, hash: u64, id: u32) -> Removed {
         if let Ok(entry) = self.table.find_entry(spread(hash as u32), |it| it.id == id) {

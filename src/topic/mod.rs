@@ -13,7 +13,7 @@ mod filter_tree;
 mod hash;
 mod hash_index;
 mod keyed_list;
-mod level;
+mod label;
 mod name;
 mod path_tree;
 mod retained_tree;
