@@ -167,9 +167,12 @@ impl Client {
         let policy = ListenerPolicy { name: "fuzz".into(), anonymous: true, default_authorization: true };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let peer = Peer { address: Some(address), listener: Arc::new(policy) };
+        let served = serve(theirs, peer, broker.clone());
         Client {
             stream,
-            served: tokio::spawn(serve(theirs, peer, broker.clone())),
+            served: tokio::spawn(
+                async move { assert!(served.await.is_none(), "it was sent to another thread") },
+            ),
             sent: Decoder::server(u32::MAX),
             sending: BytesMut::new(),
             connect: None,

@@ -50,8 +50,10 @@ impl Local {
         let policy = ListenerPolicy { name: "memory".into(), anonymous: true, default_authorization: true };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let peer = Peer { address: Some(address), listener: Arc::new(policy) };
-        let served = tokio::spawn(serve(theirs, peer, self.broker.clone()));
-        (Client::over(ours, version), served)
+        let served = serve(theirs, peer, self.broker.clone());
+        let ended =
+            tokio::spawn(async move { assert!(served.await.is_none(), "it was sent to another thread") });
+        (Client::over(ours, version), ended)
     }
 
     pub async fn try_connect(&self, connect: Connect) -> (Client, Connack) {
