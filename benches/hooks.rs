@@ -1,5 +1,6 @@
 //! What a hook costs the thread that serves a connection, in nanoseconds of CPU time per call: the median
-//! of several rounds. Run with `cargo bench --bench hooks`; plugins come from `plugins/build`.
+//! of several rounds. Run with `cargo bench --bench hooks`, or for some of the rows with
+//! `cargo bench --bench hooks -- enqueue "topic only"`; plugins come from `plugins/build`.
 //!
 //! Rows that end in "by wasmtime alone" are the same guest called with the same arguments, without chain,
 //! deadline, limits, choice of instance or checks: what of a call is not ours to save.
@@ -58,6 +59,11 @@ fn main() {
     let elsewhere = TopicFilter::try_from("elsewhere/#").unwrap();
     let kept_out = PluginOptions { topics: vec![elsewhere], ..options("topic-only") };
     publish("publish, topic kept out by the configuration", vec![kept_out], &client, 256);
+    let filtered = PluginOptions { topics: other_topics().collect(), ..options("topic-only") };
+    publish("publish, 300 filters that do not match", vec![filtered], &client, 256);
+    publish("publish, 300 plugins that do not want it", plugins_for(other_topics()), &client, 256);
+    let one_more = other_topics().chain([TopicFilter::try_from("devices/+/telemetry").unwrap()]);
+    publish("publish, topic only, wanted by one of 301", plugins_for(one_more), &client, 256);
     publish("publish, topic only", vec![options("topic-only")], &client, 256);
     publish("publish, reads 256 B", vec![options("reads-payload")], &client, 256);
     publish("publish, reads 16 KB", vec![options("reads-payload")], &client, 16 << 10);
@@ -73,9 +79,41 @@ fn main() {
     alone("reads-payload", Some(16 << 10));
 
     events(&client);
+    let _ = std::fs::remove_dir_all(cache());
+}
+
+/// Whether the row is one of those that the arguments name; without arguments, all are.
+fn is_asked_for(what: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    named.peek().is_none() || named.any(|part| what.contains(&part))
+}
+
+/// 300 filters that share levels with the topic, so that none is told apart at once.
+fn other_topics() -> impl Iterator<Item = TopicFilter> {
+    let filters = (0..100).flat_map(|number| {
+        [
+            format!("devices/+/commands/{number}"),
+            format!("devices/{number:016x}/telemetry/#"),
+            format!("devices/0123456789abcdef/{number}"),
+        ]
+    });
+    filters.map(|filter| TopicFilter::try_from(filter.as_str()).unwrap())
+}
+
+/// A plugin for each of the filters.
+fn plugins_for(filters: impl Iterator<Item = TopicFilter>) -> Vec<PluginOptions> {
+    let named = |(number, filter)| PluginOptions {
+        name: format!("p{number}"),
+        topics: vec![filter],
+        ..options("topic-only")
+    };
+    filters.enumerate().map(named).collect()
 }
 
 fn publish(what: &str, plugins: Vec<PluginOptions>, client: &Arc<ClientInfo>, length: usize) {
+    if !is_asked_for(what) {
+        return;
+    }
     let host = host(plugins);
     let message = message(length);
     report(what, || {
@@ -88,10 +126,14 @@ fn publish(what: &str, plugins: Vec<PluginOptions>, client: &Arc<ClientInfo>, le
 }
 
 fn enqueue(count: u64, sender: &Arc<ClientInfo>) {
+    let what = format!("client-enqueue, {count} receivers, 256 B");
+    if !is_asked_for(&what) {
+        return;
+    }
     let host = host(vec![options("every-hook")]);
     let message = message(256);
     let receivers: Vec<Receiver> = (0..count).map(receiver).collect();
-    report(&format!("client-enqueue, {count} receivers, 256 B"), || {
+    report(&what, || {
         let context =
             EnqueueContext { sender: Some(sender), message: &message, receivers: &receivers, now: NOW };
         let Answer::Ready(outcome) = host.intercepting_client_enqueue(context) else { panic!("it is late") };
@@ -131,6 +173,10 @@ fn alone(name: &str, length: Option<usize>) {
 /// What an event costs the thread that passes events on.
 fn events(client: &Arc<ClientInfo>) {
     const EVENTS: u64 = 50_000;
+    let what = "an event, in batches";
+    if !is_asked_for(what) {
+        return;
+    }
     let (requester, _requests) = requests(10);
     let options = HostOptions { workers: 2, watch: false, event_queue: 100_000, ..HostOptions::default() };
     let host = PluginHost::start(options, &[self::options("counts-events")], requester).unwrap();
@@ -154,7 +200,7 @@ fn events(client: &Arc<ClientInfo>) {
     host.shutdown();
     nanoseconds.remove(0);
     nanoseconds.sort_by(f64::total_cmp);
-    println!("{:<46} {:>8.1}", "an event, in batches", nanoseconds[ROUNDS / 2]);
+    println!("{what:<46} {:>8.1}", nanoseconds[ROUNDS / 2]);
 }
 
 /// CPU time of the thread that passes events on, once it has nothing more to do.
@@ -179,6 +225,9 @@ fn event_thread_time() -> Duration {
 
 /// Measures rounds of calls and prints the median.
 fn report(what: &str, mut call: impl FnMut()) {
+    if !is_asked_for(what) {
+        return;
+    }
     let mut nanoseconds: Vec<f64> = (0..=ROUNDS).map(|_| round(&mut call)).collect();
     nanoseconds.remove(0);
     nanoseconds.sort_by(f64::total_cmp);
@@ -208,11 +257,17 @@ fn cpu_time() -> Option<Duration> {
 
 fn host(plugins: Vec<PluginOptions>) -> Arc<PluginHost> {
     let (requester, _requests) = requests(10);
-    let options = HostOptions { workers: 2, watch: false, ..HostOptions::default() };
+    let options =
+        HostOptions { workers: 2, watch: false, cache_dir: Some(cache()), ..HostOptions::default() };
     match PluginHost::start(options, &plugins, requester) {
         Ok(host) => host,
         Err(errors) => panic!("{errors:#?}"),
     }
+}
+
+/// So that 300 plugins of one file are compiled once.
+fn cache() -> PathBuf {
+    std::env::temp_dir().join(format!("tidegate-bench-hooks-{}", std::process::id()))
 }
 
 fn options(name: &str) -> PluginOptions {

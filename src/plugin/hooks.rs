@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::PluginHost;
 use super::chain::{
-    authenticate, authorize, connect, enqueue, must_go_aside, must_go_aside_with, not_consumed, publish,
-    subscribe, unsubscribe,
+    authenticate, authorize, connect, enqueue, must_go_aside, not_consumed, publish, subscribe, unsubscribe,
 };
 use super::options::Hook;
 use super::version::Place;
@@ -84,16 +83,19 @@ impl Hooks for PluginHost {
     }
 
     fn intercepting_publish(&self, context: PublishContext<'_>) -> Answer<PublishOutcome> {
-        const HOOK: Hook = Hook::InterceptingPublish;
         let chain = self.core.chain();
-        if !must_go_aside_with(chain.of(HOOK), &context.message.topic) {
-            return Answer::Ready(publish::run(chain.of(HOOK), &context, Place::Inline));
+        let asked = chain.intercepting_publish.asked(&context.message.topic);
+        if asked.is_empty() {
+            return Answer::Ready(PublishOutcome::default());
+        }
+        if !asked.must_go_aside(&context.message.topic) {
+            return Answer::Ready(publish::run(asked, &context, Place::Inline));
         }
         let (chain, client) = (Arc::clone(&chain), context.client.cloned());
         let (message, now) = (context.message.clone(), context.now);
         let job = move |place| {
             let context = PublishContext { client: client.as_ref(), message: &message, now };
-            publish::run(chain.of(HOOK), &context, place)
+            publish::run(chain.intercepting_publish.asked(&message.topic), &context, place)
         };
         self.aside.answer(job, publish::refused)
     }
@@ -153,16 +155,16 @@ impl Hooks for PluginHost {
         &self,
         context: NotConsumedContext<'_>,
     ) -> Answer<NotConsumedOutcome> {
-        const HOOK: Hook = Hook::ApplicationMessageNotConsumed;
         let chain = self.core.chain();
-        if !must_go_aside_with(chain.of(HOOK), &context.message.topic) {
-            return Answer::Ready(not_consumed::run(chain.of(HOOK), &context, Place::Inline));
+        let asked = chain.not_consumed.asked(&context.message.topic);
+        if !asked.must_go_aside(&context.message.topic) {
+            return Answer::Ready(not_consumed::run(asked, &context, Place::Inline));
         }
         let (chain, client) = (Arc::clone(&chain), context.client.cloned());
         let (message, why, now) = (context.message.clone(), context.why, context.now);
         let job = move |place| {
             let context = NotConsumedContext { client: client.as_ref(), message: &message, why, now };
-            not_consumed::run(chain.of(HOOK), &context, place)
+            not_consumed::run(chain.not_consumed.asked(&message.topic), &context, place)
         };
         self.aside.answer(job, || NotConsumedOutcome::Observe)
     }

@@ -16,7 +16,7 @@ use super::instance::{Blueprint, Instance, Needs};
 use super::keeper::{Job, Jobs};
 use super::options::{FailurePolicy, Hook, PluginOptions, QuarantineOptions};
 use super::policy::{Admission, Health};
-use crate::topic::{TopicFilters, TopicName};
+use crate::topic::{TopicFilter, TopicFilters, TopicName};
 
 /// The default of `registration.eager-payload`.
 const EAGER_PAYLOAD: u32 = 16_384;
@@ -36,9 +36,10 @@ pub(super) struct Version {
     /// A job to go back to it is on its way.
     rolling_back: AtomicBool,
     eager_payload: usize,
-    /// Empty: every topic.
-    configured_topics: TopicFilters,
-    registered_topics: TopicFilters,
+    /// Messages of other topics are kept away; empty: every topic is for the plugin.
+    topics: Vec<TopicFilter>,
+    /// What `init` registered, where `topics` are those of the configuration: one of these has to match too.
+    also: Option<TopicFilters>,
     blueprint: Blueprint,
     slots: Box<[Slot]>,
     /// Guards the spares; held to push or pop one.
@@ -94,13 +95,15 @@ impl Version {
     pub(super) fn new(parts: Parts, blueprint: Blueprint, workers: usize) -> Result<Version, Vec<Problem>> {
         parts.clock.touch();
         let (probe, registration) = blueprint.instantiate()?;
-        let registered_topics = topics(&registration.topics)?;
+        let registered = topics(&registration.topics)?;
+        let configured = &parts.options.topics;
+        let also = (!configured.is_empty() && !registered.is_empty()).then(|| registered.iter().collect());
         let mut version = Version {
             health: Health::new(parts.quarantine),
             authorize_deliveries: registration.authorize_deliveries,
             eager_payload: registration.eager_payload.unwrap_or(EAGER_PAYLOAD) as usize,
-            configured_topics: parts.options.topics.iter().collect(),
-            registered_topics,
+            topics: if configured.is_empty() { registered } else { configured.clone() },
+            also,
             blueprint,
             slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
             spares: Mutex::new(vec![probe]),
@@ -139,11 +142,20 @@ impl Version {
         self.blueprint.needs
     }
 
-    /// Whether messages of this topic are for the plugin.
+    /// One of these has to match for a message to be for the plugin; empty: every message is.
+    pub(super) fn topics(&self) -> &[TopicFilter] {
+        &self.topics
+    }
+
+    /// Whether a message is for the plugin that one of [`topics`](Self::topics) matches.
     #[inline]
-    pub(super) fn wants(&self, topic: &TopicName) -> bool {
-        (self.configured_topics.is_empty() || self.configured_topics.matches_any(topic.as_str()))
-            && (self.registered_topics.is_empty() || self.registered_topics.matches_any(topic.as_str()))
+    pub(super) fn also_wants(&self, topic: &TopicName) -> bool {
+        self.also.as_ref().is_none_or(|also| also.matches_any(topic.as_str()))
+    }
+
+    #[inline]
+    pub(super) fn is_on_probation(&self) -> bool {
+        self.health.admission() == Admission::Aside
     }
 
     /// The payload where it is passed with a call.
@@ -435,11 +447,11 @@ fn without_instance<'a>(
     guard
 }
 
-fn topics(filters: &[String]) -> Result<TopicFilters, Vec<Problem>> {
+fn topics(filters: &[String]) -> Result<Vec<TopicFilter>, Vec<Problem>> {
     let mut legal = Vec::with_capacity(filters.len());
     let mut problems = Vec::new();
     for filter in filters {
-        match crate::topic::TopicFilter::try_from(filter.as_str()) {
+        match TopicFilter::try_from(filter.as_str()) {
             Ok(filter) => legal.push(filter),
             Err(reason) => {
                 let (filter, reason) = (filter.clone(), reason.to_string());
@@ -447,7 +459,7 @@ fn topics(filters: &[String]) -> Result<TopicFilters, Vec<Problem>> {
             }
         }
     }
-    if problems.is_empty() { Ok(legal.iter().collect()) } else { Err(problems) }
+    if problems.is_empty() { Ok(legal) } else { Err(problems) }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

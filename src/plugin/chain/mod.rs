@@ -5,6 +5,7 @@
 
 pub(super) mod authenticate;
 pub(super) mod authorize;
+mod by_topic;
 pub(super) mod connect;
 pub(super) mod enqueue;
 pub(super) mod not_consumed;
@@ -14,13 +15,12 @@ pub(super) mod unsubscribe;
 
 use std::sync::Arc;
 
+use self::by_topic::ByTopic;
 use super::host::Effects;
 use super::options::Hook;
-use super::policy::Admission;
 use super::version::Version;
 use crate::hook::{HookSet, Reply};
 use crate::packet::ReasonCode;
-use crate::topic::TopicName;
 
 /// What is asked, in which order. Replaced as a whole when a plugin is loaded.
 #[derive(Default)]
@@ -29,6 +29,8 @@ pub(super) struct Chain {
     by_hook: [Vec<Arc<Version>>; Hook::COUNT],
     /// Those of the authorizers that are asked before deliveries.
     delivery_authorizers: Vec<Arc<Version>>,
+    pub(super) intercepting_publish: ByTopic,
+    pub(super) not_consumed: ByTopic,
     pub(super) wanted: HookSet,
 }
 
@@ -45,7 +47,15 @@ impl Chain {
         if !delivery_authorizers.is_empty() {
             wanted = wanted.with(HookSet::AUTHORIZER_DELIVERIES);
         }
-        Chain { plugins, by_hook, delivery_authorizers, wanted }
+        let by_topic = |hook: Hook| ByTopic::new(&by_hook[hook.index()]);
+        Chain {
+            intercepting_publish: by_topic(Hook::InterceptingPublish),
+            not_consumed: by_topic(Hook::ApplicationMessageNotConsumed),
+            plugins,
+            by_hook,
+            delivery_authorizers,
+            wanted,
+        }
     }
 
     #[inline]
@@ -65,13 +75,7 @@ impl Chain {
 /// Whether one of these is on probation, so that the chain has to run on another thread.
 #[inline]
 pub(super) fn must_go_aside(plugins: &[Arc<Version>]) -> bool {
-    plugins.iter().any(|plugin| plugin.health.admission() == Admission::Aside)
-}
-
-/// The same for a message: those that do not want its topic do not count.
-#[inline]
-pub(super) fn must_go_aside_with(plugins: &[Arc<Version>], topic: &TopicName) -> bool {
-    plugins.iter().any(|plugin| plugin.health.admission() == Admission::Aside && plugin.wants(topic))
+    plugins.iter().any(|plugin| plugin.is_on_probation())
 }
 
 const fn bit(hook: Hook) -> HookSet {

@@ -1,27 +1,23 @@
 //! `application-message-not-consumed`: the first who does more than observe wins.
 
-use std::sync::Arc;
-
 use super::super::bindings::exports::tidegate::plugin::application_message_not_consumed::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
 use super::super::host::Call;
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
+use super::by_topic::Asked;
 use crate::hook::{NotConsumedContext, NotConsumedOutcome};
 use crate::packet::{PacketType, ReasonCode};
 
 const HOOK: Hook = Hook::ApplicationMessageNotConsumed;
 
 pub(in crate::plugin) fn run(
-    plugins: &[Arc<Version>],
+    mut asked: Asked<'_>,
     context: &NotConsumedContext<'_>,
     place: Place,
 ) -> NotConsumedOutcome {
-    for plugin in plugins {
-        if !plugin.wants(&context.message.topic) {
-            continue;
-        }
+    while let Some(plugin) = asked.next(&context.message.topic) {
         match ask(plugin, context, place) {
             Ok(NotConsumedOutcome::Observe) | Err(FailurePolicy::Allow | FailurePolicy::Next) => {}
             Ok(outcome) => return outcome,

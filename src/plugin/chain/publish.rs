@@ -1,14 +1,13 @@
 //! `intercepting-publish`: each plugin sees the message as the one before left it; `swallow` and `reject`
 //! end the chain.
 
-use std::sync::Arc;
-
 use super::super::bindings::exports::tidegate::plugin::intercepting_publish::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
 use super::super::host::{Call, Effects};
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
+use super::by_topic::Asked;
 use super::{close, merge_reply};
 use crate::hook::{PublishContext, PublishOutcome, PublishVerdict};
 use crate::message::ApplicationMessage;
@@ -17,25 +16,26 @@ use crate::packet::{PacketType, ReasonCode};
 const HOOK: Hook = Hook::InterceptingPublish;
 
 pub(in crate::plugin) fn run(
-    plugins: &[Arc<Version>],
+    mut asked: Asked<'_>,
     context: &PublishContext<'_>,
     place: Place,
 ) -> PublishOutcome {
     let mut outcome = PublishOutcome::default();
-    for plugin in plugins {
+    loop {
         let message = match &outcome.verdict {
             PublishVerdict::Modify(modified) => modified,
             _ => context.message,
         };
-        if !plugin.wants(&message.topic) {
-            continue;
-        }
+        let Some(plugin) = asked.next(&message.topic) else { break };
         match ask(plugin, context, message, place) {
             Ok((verdict, mut effects)) => {
                 merge_reply(&mut outcome.reply, effects.as_deref_mut());
                 match verdict {
                     PublishVerdict::Continue => {}
-                    PublishVerdict::Modify(_) => outcome.verdict = verdict,
+                    PublishVerdict::Modify(_) => {
+                        outcome.verdict = verdict;
+                        asked.topic_may_be_another();
+                    }
                     PublishVerdict::Swallow | PublishVerdict::Reject(_) => {
                         outcome.verdict = verdict;
                         break;

@@ -6,6 +6,7 @@ mod failures;
 mod loading;
 mod reloads;
 mod services;
+mod topics;
 mod verdicts;
 
 use std::path::{Path, PathBuf};

@@ -135,18 +135,6 @@ fn a_payload_above_the_eager_limit_is_read_through_the_host() {
 }
 
 #[test]
-fn topics_of_init_and_of_the_configuration_keep_messages_out() {
-    let mut plugin =
-        settings(serde_json::json!({"topics": ["swallow/#", "reject/#"]}), options("every-hook"));
-    plugin.topics = vec![TopicFilter::try_from("+/in").unwrap()];
-    let host = Host::start(&[plugin]);
-    assert!(matches!(host.publish("swallow/in").verdict, PublishVerdict::Swallow));
-    assert!(matches!(host.publish("swallow/out").verdict, PublishVerdict::Continue));
-    assert!(matches!(host.publish("modify/in").verdict, PublishVerdict::Continue));
-    assert_eq!(host.status().calls, 1);
-}
-
-#[test]
 fn receivers_are_skipped_or_get_copies() {
     let host = every_hook();
     assert!(matches!(host.enqueue("a", 3), EnqueueOutcome::Deliver));

@@ -1,0 +1,127 @@
+//! The plugins of a hook that messages are passed to, and who of them wants which topic.
+//!
+//! One index over the filters of all: a message that nobody wants costs one walk through it, however many
+//! plugins and filters there are.
+
+use std::sync::Arc;
+
+use super::super::version::Version;
+use crate::topic::{FilterTree, Match, TopicName};
+
+#[derive(Default)]
+pub(in crate::plugin) struct ByTopic {
+    plugins: Vec<Arc<Version>>,
+    /// Numbers of those that want every topic.
+    unfiltered: Vec<u32>,
+    /// Numbers of the others by their filters.
+    filtered: Option<FilterTree<u32, ()>>,
+}
+
+impl ByTopic {
+    pub(super) fn new(plugins: &[Arc<Version>]) -> ByTopic {
+        let mut by_topic = ByTopic { plugins: plugins.to_vec(), ..ByTopic::default() };
+        for (number, plugin) in (0..).zip(plugins) {
+            if plugin.topics().is_empty() {
+                by_topic.unfiltered.push(number);
+            }
+            for filter in plugin.topics() {
+                // The filters come from whoever runs the broker, and names are only looked up: the seed need
+                // not be secret.
+                let filtered = by_topic.filtered.get_or_insert_with(|| FilterTree::new(0));
+                filtered.insert(filter, number, ());
+            }
+        }
+        by_topic
+    }
+
+    /// Those who are to be asked about a message of this topic.
+    #[inline]
+    pub(in crate::plugin) fn asked(&self, topic: &TopicName) -> Asked<'_> {
+        let mut asked = Asked { by_topic: self, start: 0, window: 0, beyond: None, next: 0 };
+        asked.look_up(0, topic);
+        asked
+    }
+}
+
+/// Goes through the plugins that want a topic, in their order.
+///
+/// Holds the next ones as bits, a window of 64 at a time, so that it needs no allocation however many want
+/// the topic.
+#[derive(Clone)]
+pub(in crate::plugin) struct Asked<'a> {
+    by_topic: &'a ByTopic,
+    /// The number of the plugin that the lowest bit stands for.
+    start: u32,
+    window: u64,
+    /// The first who wants the topic behind the window.
+    beyond: Option<u32>,
+    /// Those before this one have had their turn.
+    next: u32,
+}
+
+impl<'a> Asked<'a> {
+    /// The next one; the topic is that of the call before, unless
+    /// [`topic_may_be_another`](Self::topic_may_be_another).
+    #[inline]
+    pub(super) fn next(&mut self, topic: &TopicName) -> Option<&'a Version> {
+        loop {
+            while self.window != 0 {
+                let number = self.start + self.window.trailing_zeros();
+                self.window &= self.window - 1;
+                self.next = number + 1;
+                let plugin = &self.by_topic.plugins[number as usize];
+                if plugin.also_wants(topic) {
+                    return Some(plugin);
+                }
+            }
+            self.look_up(self.beyond?, topic);
+        }
+    }
+
+    /// Has those who come next chosen anew.
+    pub(super) fn topic_may_be_another(&mut self) {
+        self.window = 0;
+        self.beyond = Some(self.next);
+    }
+
+    /// Whether there is nobody to be asked.
+    #[inline]
+    pub(in crate::plugin) fn is_empty(&self) -> bool {
+        self.window == 0 && self.beyond.is_none()
+    }
+
+    /// Whether one of these is on probation, so that the chain has to run on another thread.
+    #[inline]
+    pub(in crate::plugin) fn must_go_aside(&self, topic: &TopicName) -> bool {
+        let mut asked = self.clone();
+        while let Some(plugin) = asked.next(topic) {
+            if plugin.is_on_probation() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Finds those who want the topic, from this number on.
+    #[inline]
+    fn look_up(&mut self, start: u32, topic: &TopicName) {
+        (self.start, self.window, self.beyond) = (start, 0, None);
+        for &number in &self.by_topic.unfiltered {
+            self.add(number);
+        }
+        let Some(filtered) = &self.by_topic.filtered else { return };
+        filtered.for_each_match(topic, |found| match found {
+            Match::Plain { key, .. } => self.add(*key),
+            Match::Shared(group) => group.members().iter().for_each(|(number, ())| self.add(*number)),
+        });
+    }
+
+    #[inline]
+    fn add(&mut self, number: u32) {
+        match number.checked_sub(self.start) {
+            None => {}
+            Some(offset @ 0..64) => self.window |= 1 << offset,
+            Some(_) => self.beyond = Some(self.beyond.map_or(number, |first| first.min(number))),
+        }
+    }
+}
