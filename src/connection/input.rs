@@ -4,7 +4,6 @@
 //! none; packets are slices of it. Only the beginning of a packet that is not all there yet is copied into
 //! a buffer of the connection's own.
 
-use std::cell::RefCell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,22 +11,9 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::broker::{Count, Counters, note_many_buffers};
+use super::read_buffers::{self, LEAST_ROOM, READ_SIZE};
+use crate::broker::{Count, Counters};
 use crate::packet::{DecodeError, Decoder, Packet, PacketType};
-
-/// Bytes that one read takes at most.
-const READ_SIZE: usize = 64 * 1024;
-/// Room below which a new buffer is taken for the next read.
-const LEAST_ROOM: usize = 8 * 1024;
-
-/// Buffers that messages of one thread keep, from which on these are many.
-const MANY_BUFFERS: usize = 16;
-
-thread_local! {
-    static SHARED: RefCell<BytesMut> = RefCell::new(BytesMut::new());
-    /// A piece of each buffer before, as far as messages keep it. Not more than are many.
-    static IN_USE: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
-}
 
 pub(super) struct Input {
     decoder: Decoder,
@@ -75,11 +61,7 @@ impl Input {
         stream: &mut (impl AsyncRead + Unpin),
     ) -> Poll<Result<(), &'static str>> {
         let read = if self.partial.is_empty() {
-            SHARED.with_borrow_mut(|shared| {
-                if shared.capacity() < LEAST_ROOM && !shared.try_reclaim(READ_SIZE) {
-                    note_in_use(shared.split().freeze());
-                    shared.reserve(READ_SIZE);
-                }
+            read_buffers::with(|shared| {
                 let read = pin!(stream.read_buf(shared)).poll(cx);
                 if matches!(read, Poll::Ready(Ok(_))) {
                     self.chunk = shared.split().freeze();
@@ -122,52 +104,5 @@ impl Input {
         let packet = self.decoder.packet_len(&self.partial).ok().flatten().unwrap_or(LEAST_ROOM);
         let missing = packet.saturating_sub(self.partial.len());
         self.partial.reserve(missing.clamp(64, READ_SIZE));
-    }
-}
-
-/// A piece of a buffer that is full, and that messages may still keep.
-fn note_in_use(piece: Bytes) {
-    IN_USE.with_borrow_mut(|in_use| {
-        in_use.retain(|piece| !piece.is_unique());
-        let many = in_use.len() >= MANY_BUFFERS;
-        note_many_buffers(many);
-        if !many {
-            in_use.push(piece);
-        }
-    });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A full buffer of which a message keeps a part.
-    fn kept_buffer() -> (Bytes, Bytes) {
-        let mut buffer = BytesMut::with_capacity(READ_SIZE);
-        buffer.extend_from_slice(b"message");
-        let message = buffer.split().freeze();
-        (message, buffer.split().freeze())
-    }
-
-    fn in_use() -> usize {
-        IN_USE.with_borrow(Vec::len)
-    }
-
-    #[test]
-    fn buffers_count_for_as_long_as_messages_keep_them() {
-        let (messages, pieces): (Vec<_>, Vec<_>) = (0..3).map(|_| kept_buffer()).unzip();
-        pieces.into_iter().for_each(note_in_use);
-        assert_eq!(in_use(), 3);
-        drop(messages);
-        note_in_use(kept_buffer().1);
-        assert_eq!(in_use(), 1);
-    }
-
-    #[test]
-    fn no_more_buffers_are_noted_than_are_many() {
-        let (messages, pieces): (Vec<_>, Vec<_>) = (0..100).map(|_| kept_buffer()).unzip();
-        pieces.into_iter().for_each(note_in_use);
-        assert_eq!(in_use(), MANY_BUFFERS);
-        drop(messages);
     }
 }

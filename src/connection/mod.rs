@@ -11,6 +11,7 @@ mod input;
 mod outgoing_alias;
 mod output;
 mod publish;
+mod read_buffers;
 mod serve;
 mod subscribe;
 mod terms;
