@@ -62,8 +62,6 @@ pub struct Attachment {
     client: Arc<ClientInfo>,
     closed: bool,
     has_former: bool,
-    /// Says by its end that this connection is done with the session.
-    _done: oneshot::Sender<()>,
 }
 
 /// A connection that lost its session: resolves once it publishes nothing more.
@@ -75,9 +73,8 @@ impl Attachment {
         entry: Arc<SessionEntry>,
         client: Arc<ClientInfo>,
         has_former: bool,
-        done: oneshot::Sender<()>,
     ) -> Attachment {
-        Attachment { broker, entry, client, closed: false, has_former, _done: done }
+        Attachment { broker, entry, client, closed: false, has_former }
     }
 
     /// Whether the session was taken from another connection that may still be at what it has read.
@@ -88,7 +85,7 @@ impl Attachment {
     /// Those that had the session before. They are given out once; who is done with waiting for them asks no more.
     pub fn take_formers(&mut self) -> Vec<Former> {
         self.has_former = false;
-        self.with_state(|state| std::mem::take(&mut state.formers)).unwrap_or_default()
+        self.with_state(EntryState::take_formers).unwrap_or_default()
     }
 
     /// The connection is served by the thread that calls from now on.
@@ -251,6 +248,7 @@ impl Drop for Attachment {
                 self.broker.schedule_will(due);
             }
         }
+        self.entry.left(self.client.key);
     }
 }
 

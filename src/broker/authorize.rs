@@ -17,7 +17,12 @@ const CACHED_VERDICTS: usize = 128;
 /// Verdicts of one connection.
 #[derive(Debug, Default)]
 pub struct AuthorizationCache {
-    verdicts: Option<Box<HashMap<Key, Cached>>>,
+    cached: Option<Box<CachedVerdicts>>,
+}
+
+#[derive(Debug, Default)]
+struct CachedVerdicts {
+    verdicts: HashMap<Key, Cached>,
     /// Of the hooks that gave them.
     generation: u64,
 }
@@ -53,21 +58,21 @@ impl AuthorizationCache {
         asked: &AuthorizeContext<'_>,
         now: Timestamp,
     ) -> Option<Result<(), ReasonCode>> {
-        let verdicts = self.verdicts.as_ref()?;
-        if self.generation != generation {
-            self.verdicts = None;
+        let cached = self.cached.as_ref()?;
+        if cached.generation != generation {
+            self.cached = None;
             return None;
         }
         let key = KeyRef { action: asked.action, topic: asked.topic };
-        verdicts.get(&key).filter(|cached| now < cached.until).map(|cached| cached.verdict)
+        cached.verdicts.get(&key).filter(|cached| now < cached.until).map(|cached| cached.verdict)
     }
 
     fn put(&mut self, generation: u64, action: Action, topic: &str, cached: Cached) {
-        let verdicts = self.verdicts.get_or_insert_default();
-        if self.generation != generation || verdicts.len() >= CACHED_VERDICTS {
+        let CachedVerdicts { verdicts, generation: given } = &mut **self.cached.get_or_insert_default();
+        if *given != generation || verdicts.len() >= CACHED_VERDICTS {
             verdicts.clear();
         }
-        self.generation = generation;
+        *given = generation;
         verdicts.insert(Key { action, topic: topic.into() }, cached);
     }
 }
@@ -135,6 +140,6 @@ mod tests {
         for n in 0..10 * CACHED_VERDICTS {
             cache.put(0, Action::Publish, &n.to_string(), Cached { verdict: Ok(()), until: Timestamp(1) });
         }
-        assert!(cache.verdicts.unwrap().len() <= CACHED_VERDICTS);
+        assert!(cache.cached.unwrap().verdicts.len() <= CACHED_VERDICTS);
     }
 }

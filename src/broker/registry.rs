@@ -3,13 +3,15 @@
 //! A takeover waits for nobody: the session changes hands under its lock, and the connection that had it
 //! finds out when it next looks.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytestring::ByteString;
-use hashbrown::HashMap;
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use hashbrown::HashSet;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use super::attachment::{Attachment, Blocked, Closing, End, Former};
 use super::authorize::AuthorizationCache;
@@ -27,9 +29,33 @@ const SLICE: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Registry {
-    sessions: RwLock<HashMap<ByteString, Arc<SessionEntry>>>,
+    sessions: RwLock<HashSet<ByName>>,
     last_session: AtomicU64,
     last_client: AtomicU64,
+}
+
+/// A session, found by its Client Identifier. That is not kept beside it once more.
+struct ByName(Arc<SessionEntry>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        &self.0.client_identifier
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &ByName) -> bool {
+        self.0.client_identifier == other.0.client_identifier
+    }
+}
+
+impl Eq for ByName {}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let name: &str = self.borrow();
+        name.hash(state);
+    }
 }
 
 /// What a connection asks for once it was let in.
@@ -91,11 +117,11 @@ impl Registry {
     }
 
     pub(super) fn find(&self, client_identifier: &str) -> Option<Arc<SessionEntry>> {
-        read(&self.sessions).get(client_identifier).cloned()
+        read(&self.sessions).get(client_identifier).map(|found| found.0.clone())
     }
 
     fn all(&self) -> Vec<Arc<SessionEntry>> {
-        read(&self.sessions).values().cloned().collect()
+        read(&self.sessions).iter().map(|found| found.0.clone()).collect()
     }
 }
 
@@ -108,7 +134,7 @@ impl Broker {
     pub fn open(self: &Arc<Self>, request: OpenRequest) -> Result<Opened, OpenError> {
         let client = request.client.clone();
         let mut sessions = write(&self.registry.sessions);
-        let existing = sessions.get(&client.client_identifier).cloned();
+        let existing = sessions.get(&*client.client_identifier).map(|found| found.0.clone());
         let (mut taken, mut end) = (TakenOver::default(), None);
         if let Some(entry) = &existing {
             let mut state = entry.lock();
@@ -117,13 +143,13 @@ impl Broker {
             let ends = end.is_some();
             taken = self.take_over(entry, &mut state, ends);
             if !ends {
-                let done = self.resume(entry, &mut state, &request);
+                self.resume(entry, &mut state, &request);
                 let has_former = !taken.formers.is_empty();
-                state.formers = taken.formers;
+                state.set_formers(taken.formers);
                 drop(state);
                 drop(sessions);
                 self.dropped_offline(entry, taken.dropped);
-                let attachment = Attachment::new(self.clone(), entry.clone(), client, has_former, done);
+                let attachment = Attachment::new(self.clone(), entry.clone(), client, has_former);
                 let due_will = taken.due_will;
                 return Ok(Opened { attachment, session_present: true, due_will });
             }
@@ -133,9 +159,9 @@ impl Broker {
         }
         let TakenOver { due_will, dropped, formers } = taken;
         let has_former = !formers.is_empty();
-        let (entry, done) = self.new_entry(request);
-        entry.lock().formers = formers;
-        sessions.insert(entry.client_identifier.clone(), entry.clone());
+        let entry = self.new_entry(request);
+        entry.lock().set_formers(formers);
+        sessions.replace(ByName(entry.clone()));
         drop(sessions);
         if let Some(old) = existing {
             self.dropped_offline(&old, dropped);
@@ -143,7 +169,7 @@ impl Broker {
         }
         self.counters.count(Count::SessionsCreated);
         self.event(|| What::SessionCreated { client_identifier: entry.client_identifier.clone() });
-        let attachment = Attachment::new(self.clone(), entry, client, has_former, done);
+        let attachment = Attachment::new(self.clone(), entry, client, has_former);
         Ok(Opened { attachment, session_present: false, due_will })
     }
 
@@ -243,13 +269,14 @@ impl Broker {
     pub(super) fn remove(&self, entry: &Arc<SessionEntry>, cause: SessionEnd) {
         {
             let mut sessions = write(&self.registry.sessions);
-            let same = sessions.get(&entry.client_identifier).is_some_and(|found| Arc::ptr_eq(found, entry));
+            let name: &str = &entry.client_identifier;
+            let same = sessions.get(name).is_some_and(|found| Arc::ptr_eq(&found.0, entry));
             // A connection that came meanwhile keeps it, also where it has gone again.
             if same && cause != SessionEnd::Admin && !self.is_over(&entry.lock()) {
                 return;
             }
             if same {
-                sessions.remove(&entry.client_identifier);
+                sessions.remove(name);
             }
         }
         self.forget(entry, cause);
@@ -310,29 +337,24 @@ impl Broker {
         }
     }
 
-    fn new_entry(&self, request: OpenRequest) -> (Arc<SessionEntry>, oneshot::Sender<()>) {
+    fn new_entry(&self, request: OpenRequest) -> Arc<SessionEntry> {
         let limits = QueueLimits {
             messages: self.options.maximum_queued_messages,
             bytes: self.options.maximum_queued_bytes,
             overflow: self.options.overflow,
         };
         let number = self.registry.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-        let session = Session::new(request.client.client_identifier.clone(), limits, fastrand::u64(..));
+        let session = Session::new(limits, fastrand::u64(..));
         let entry = SessionEntry::new(number, session, request.client.clone(), self.counters.clone());
-        let done = attach(&entry, &mut entry.lock(), &request);
-        (Arc::new(entry), done)
+        attach(&entry, &mut entry.lock(), &request);
+        Arc::new(entry)
     }
 
-    fn resume(
-        &self,
-        entry: &Arc<SessionEntry>,
-        state: &mut EntryState,
-        request: &OpenRequest,
-    ) -> oneshot::Sender<()> {
+    fn resume(&self, entry: &Arc<SessionEntry>, state: &mut EntryState, request: &OpenRequest) {
         state.will_due = None;
         state.expires_at = None;
         self.schedule.set(entry, state);
-        attach(entry, state, request)
+        attach(entry, state, request);
     }
 
     /// Takes the session from the connection that holds it, if one does.
@@ -344,12 +366,11 @@ impl Broker {
         // Where the session goes on before the delay has passed, the Will is not sent [MQTT-3.1.3-9].
         let due = will.filter(|will| session_ends || link.is_some() && will.delay_interval == 0);
         let due_will = due.map(|will| DueWill { client, message: will.message });
-        let mut taken =
-            TakenOver { due_will, dropped: Vec::new(), formers: std::mem::take(&mut state.formers) };
+        let mut taken = TakenOver { due_will, dropped: Vec::new(), formers: state.take_formers() };
         if let Some(link) = link {
             self.counters.count(Count::Takeovers);
             taken.dropped = state.session.hand_over();
-            taken.formers.push(link.done);
+            taken.formers.push(state.expect_to_leave(link.client.key));
             if let Some(waker) = link.waker {
                 waker.wake();
             }
@@ -380,15 +401,13 @@ impl Broker {
 }
 
 /// Makes the connection of the request the one that holds the session.
-fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) -> oneshot::Sender<()> {
-    let (sender, done) = oneshot::channel();
+fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
     let link = Link {
         client: request.client.clone(),
         waker: None,
         home: Mailbox::here(),
         blocked: Blocked::No,
         end: None,
-        done,
     };
     entry.set_link(state, Some(link));
     // They were about another connection, perhaps of another user.
@@ -397,7 +416,6 @@ fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) -
     state.session.expiry_interval = request.expiry_interval;
     state.session.resume(request.receive_maximum);
     entry.note_load(state);
-    sender
 }
 
 /// Why a session is not the next connection's too, where it is not. One that was to end with its

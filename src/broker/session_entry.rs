@@ -1,6 +1,5 @@
 //! A session in its place: with the connection that holds it now, and when it is looked at next.
 
-use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bytestring::ByteString;
+use tokio::sync::oneshot;
 
 use super::attachment::{Blocked, End, Former};
 use super::authorize::AuthorizationCache;
@@ -20,7 +20,7 @@ use super::statistics::{Count, Counters, Growth, Held};
 use crate::hook::ClientInfo;
 use crate::message::{ClientKey, Timestamp};
 use crate::packet::QoS;
-use crate::session::{Delivery, Dropped, FullBy, Session};
+use crate::session::{Delivery, Dropped, FullBy, LazyDeque, Session};
 
 pub(super) struct SessionEntry {
     pub number: u64,
@@ -38,7 +38,7 @@ pub(super) struct EntryState {
     pub session: Session,
     pub link: Option<Link>,
     /// Retained messages that new subscriptions are still to get.
-    pub replays: VecDeque<Replay>,
+    pub replays: LazyDeque<Replay>,
     /// Among those that are woken when sessions may hold more again.
     pub waits_for_growth: bool,
     /// Of the connection before, for hooks that ask about an offline receiver.
@@ -49,8 +49,8 @@ pub(super) struct EntryState {
     pub scheduled: Option<Timestamp>,
     /// Deleted: nothing is queued any more.
     pub gone: bool,
-    /// Connections that lost the session and may still be at what they had read, until one waits for them.
-    pub formers: Vec<Former>,
+    /// Where the session was taken from a connection.
+    handover: Option<Box<Handover>>,
     /// Verdicts about deliveries, where an authorizer asked for these.
     pub delivery_verdicts: AuthorizationCache,
     /// Messages wait because as many are in flight as may be.
@@ -76,8 +76,15 @@ pub(super) struct Link {
     pub blocked: Blocked,
     /// Why it is to end.
     pub end: Option<End>,
-    /// For the connection that takes the session over: when this one is done with it.
-    pub done: Former,
+}
+
+/// Connections that lost a session and may still be at what they had read.
+#[derive(Default)]
+struct Handover {
+    /// Until a connection of this session waits for them.
+    formers: Vec<Former>,
+    /// Those that lost this session: what they give up once they are done with it.
+    leaving: Vec<(ClientKey, oneshot::Sender<()>)>,
 }
 
 impl Link {
@@ -113,20 +120,20 @@ impl SessionEntry {
     ) -> SessionEntry {
         SessionEntry {
             number,
-            client_identifier: session.client_identifier.clone(),
+            client_identifier: client.client_identifier.clone(),
             connected: AtomicU64::new(0),
             load: AtomicLoad::default(),
             state: Mutex::new(EntryState {
                 session,
                 link: None,
-                replays: VecDeque::new(),
+                replays: LazyDeque::default(),
                 waits_for_growth: false,
                 last_client: client,
                 will_due: None,
                 expires_at: None,
                 scheduled: None,
                 gone: false,
-                formers: Vec::new(),
+                handover: None,
                 delivery_verdicts: AuthorizationCache::default(),
                 held_back: false,
                 told: Held::default(),
@@ -142,6 +149,15 @@ impl SessionEntry {
     /// The connection that holds it, or zero; it may change at any time.
     pub fn connected(&self) -> ClientKey {
         ClientKey(self.connected.load(Ordering::Relaxed))
+    }
+
+    /// A connection is done with the session.
+    pub fn left(&self, key: ClientKey) {
+        let mut state = self.lock();
+        if let Some(handover) = &mut state.handover {
+            handover.leaving.retain(|(leaving, _)| *leaving != key);
+            state.drop_empty_handover();
+        }
     }
 
     /// How ready it is for messages of Shared Subscriptions; it may change at any time.
@@ -316,6 +332,31 @@ impl EntryState {
         {
             wakes.add(waker, link.home.as_ref());
         }
+    }
+
+    /// What tells of a connection that loses the session when it is done with it.
+    pub fn expect_to_leave(&mut self, key: ClientKey) -> Former {
+        let (sender, former) = oneshot::channel();
+        self.handover.get_or_insert_default().leaving.push((key, sender));
+        former
+    }
+
+    /// Who has lost the session, for the connection that is to wait for them.
+    pub fn set_formers(&mut self, formers: Vec<Former>) {
+        if !formers.is_empty() {
+            self.handover.get_or_insert_default().formers = formers;
+        }
+    }
+
+    pub fn take_formers(&mut self) -> Vec<Former> {
+        let Some(handover) = &mut self.handover else { return Vec::new() };
+        let formers = std::mem::take(&mut handover.formers);
+        self.drop_empty_handover();
+        formers
+    }
+
+    fn drop_empty_handover(&mut self) {
+        self.handover.take_if(|handover| handover.formers.is_empty() && handover.leaving.is_empty());
     }
 
     /// The link of this connection, if it still holds the session.

@@ -19,15 +19,15 @@ pub(super) struct Input {
     decoder: Decoder,
     /// What was read last, as far as it was not decoded.
     chunk: Bytes,
-    /// The beginning of a packet; what is read next belongs behind it.
-    partial: BytesMut,
+    /// The beginning of a packet; what is read next belongs behind it. Never empty.
+    partial: Option<Box<BytesMut>>,
     counters: Arc<Counters>,
 }
 
 impl Input {
     pub(super) fn new(maximum_packet_size: u32, counters: Arc<Counters>) -> Input {
         let decoder = Decoder::server(maximum_packet_size);
-        Input { decoder, chunk: Bytes::new(), partial: BytesMut::new(), counters }
+        Input { decoder, chunk: Bytes::new(), partial: None, counters }
     }
 
     pub(super) fn decoder(&mut self) -> &mut Decoder {
@@ -36,12 +36,12 @@ impl Input {
 
     /// Whether there is something to decode.
     pub(super) fn has_unread(&self) -> bool {
-        !self.chunk.is_empty() || !self.partial.is_empty()
+        !self.chunk.is_empty() || self.partial.is_some()
     }
 
     /// The type of what is to be decoded next, if there is anything.
     pub(super) fn next_type(&self) -> Option<PacketType> {
-        let unread: &[u8] = if self.partial.is_empty() { &self.chunk } else { &self.partial };
+        let unread: &[u8] = self.partial.as_ref().map_or(&self.chunk, |partial| partial);
         unread.first().copied().map(PacketType::of)
     }
 
@@ -60,7 +60,10 @@ impl Input {
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncRead + Unpin),
     ) -> Poll<Result<(), &'static str>> {
-        let read = if self.partial.is_empty() {
+        let read = if let Some(partial) = &mut self.partial {
+            make_room(partial, &self.decoder);
+            pin!(stream.read_buf(&mut **partial)).poll(cx)
+        } else {
             read_buffers::with(|shared| {
                 let read = pin!(stream.read_buf(shared)).poll(cx);
                 if matches!(read, Poll::Ready(Ok(_))) {
@@ -68,9 +71,6 @@ impl Input {
                 }
                 read
             })
-        } else {
-            self.reserve();
-            pin!(stream.read_buf(&mut self.partial)).poll(cx)
         };
         read.map(|read| match read {
             Ok(0) => Err("the client closed the connection without DISCONNECT"),
@@ -83,26 +83,25 @@ impl Input {
     }
 
     fn decode(&mut self) -> Result<Option<Packet>, DecodeError> {
-        if self.partial.is_empty() {
+        let Some(partial) = &mut self.partial else {
             let packet = self.decoder.decode(&mut self.chunk)?;
             if packet.is_none() && !self.chunk.is_empty() {
-                self.partial.extend_from_slice(&self.chunk);
+                self.partial = Some(Box::new(BytesMut::from(&*self.chunk)));
                 self.chunk = Bytes::new();
             }
             return Ok(packet);
-        }
-        let packet = self.decoder.decode(&mut self.partial)?;
-        if self.partial.is_empty() {
-            self.partial = BytesMut::new();
+        };
+        let packet = self.decoder.decode(&mut **partial)?;
+        if partial.is_empty() {
+            self.partial = None;
         }
         Ok(packet)
     }
+}
 
-    /// Makes room for the packet that has begun, in steps: what a packet claims to be long is not yet
-    /// there.
-    fn reserve(&mut self) {
-        let packet = self.decoder.packet_len(&self.partial).ok().flatten().unwrap_or(LEAST_ROOM);
-        let missing = packet.saturating_sub(self.partial.len());
-        self.partial.reserve(missing.clamp(64, READ_SIZE));
-    }
+/// Makes room for the packet that has begun, in steps: what a packet claims to be long is not yet there.
+fn make_room(partial: &mut BytesMut, decoder: &Decoder) {
+    let packet = decoder.packet_len(partial).ok().flatten().unwrap_or(LEAST_ROOM);
+    let missing = packet.saturating_sub(partial.len());
+    partial.reserve(missing.clamp(64, READ_SIZE));
 }

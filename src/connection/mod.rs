@@ -120,18 +120,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if let Some(timer) = self.io.timers.overdue() {
                 break Ended::by_timer(timer);
             }
-            match self.act_at_once() {
-                Ok(Acted::All) => {}
-                Ok(Acted::UntilNow) => {
+            // Apart from what follows: what is matched is held for as long as an arm waits.
+            let acted = match self.act_at_once() {
+                Ok(acted) => acted,
+                Err(ended) => break ended,
+            };
+            match acted {
+                Acted::All => {}
+                Acted::UntilNow => {
                     tokio::task::yield_now().await;
                     continue;
                 }
-                Ok(Acted::UntilOneWaits) => {
+                Acted::UntilOneWaits => {
                     if let Err(ended) = Box::pin(self.act_on_packets()).await {
                         break ended;
                     }
                 }
-                Err(ended) => break ended,
             }
             if self.io.output.is_unanswerable() {
                 break Ended::refused(ReasonCode::PACKET_TOO_LARGE);
@@ -140,7 +144,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if self.attachment.wants_replay() {
                 Box::pin(self.replay()).await;
             }
-            if let Err(ended) = self.turn().await {
+            let (io, attachment) = (&mut self.io, &self.attachment);
+            if let Err(ended) = poll_fn(|cx| io.poll_turn(cx, attachment)).await {
                 break ended;
             }
         };
@@ -273,16 +278,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn pubcomp(&mut self, ack: &Ack) {
         self.attachment.pubcomp(ack.packet_identifier, ack.reason_code);
     }
-
-    /// Waits until there is something to do, writing meanwhile.
-    async fn turn(&mut self) -> Result<(), Ended> {
-        let (io, attachment) = (&mut self.io, &self.attachment);
-        poll_fn(|cx| io.poll_turn(cx, attachment)).await
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
-    /// Reading comes before sending: a client for whom there is always something must still be heard.
+    /// Waits until there is something to do, writing meanwhile. Reading comes before sending: a client for whom there is always something must still be heard.
     fn poll_turn(&mut self, cx: &mut Context<'_>, attachment: &Attachment) -> Poll<Result<(), Ended>> {
         self.poll_write(cx)?;
         let blocked = if self.is_blocked() { Blocked::Yes } else { Blocked::No };

@@ -49,11 +49,9 @@ pub(super) struct Output {
     maximum_packet_size: Option<u32>,
     /// Whether Reason Strings and User Properties may go into packets other than CONNACK, DISCONNECT and PUBLISH.
     problem_information: bool,
-    /// What stands before the buffer.
-    pieces: VecDeque<Bytes>,
+    /// What stands before the buffer, once there was a large payload.
+    pieces: Option<Box<Pieces>>,
     buffer: BytesMut,
-    /// Bytes of the pieces.
-    pieces_len: usize,
     /// An answer that the client waits for is larger than it takes.
     unanswerable: bool,
     /// Where the client takes some.
@@ -62,6 +60,14 @@ pub(super) struct Output {
     messages: u32,
     /// Of these messages.
     payload_bytes: u64,
+}
+
+/// Parts of what is to be written that are not copied to where the others are.
+#[derive(Default)]
+struct Pieces {
+    waiting: VecDeque<Bytes>,
+    /// Bytes of all.
+    len: usize,
 }
 
 /// What a client can take, apart from the output itself.
@@ -78,9 +84,8 @@ impl Output {
             version,
             maximum_packet_size: None,
             problem_information: true,
-            pieces: VecDeque::new(),
+            pieces: None,
             buffer: BytesMut::new(),
-            pieces_len: 0,
             unanswerable: false,
             aliases: None,
             messages: 0,
@@ -111,7 +116,7 @@ impl Output {
 
     /// Bytes that wait to be written.
     pub(super) fn len(&self) -> usize {
-        self.pieces_len + self.buffer.len()
+        self.pieces.as_ref().map_or(0, |pieces| pieces.len) + self.buffer.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -243,15 +248,16 @@ impl Output {
     ) -> Poll<io::Result<()>> {
         self.count_messages();
         let stream = Pin::new(stream);
-        let written = if self.pieces.is_empty() {
-            ready!(stream.poll_write(cx, &self.buffer))?
-        } else {
+        let pieces = self.pieces.as_ref().filter(|pieces| pieces.len > 0);
+        let written = if let Some(pieces) = pieces {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let pieces = self.pieces.iter().map(Bytes::as_ref).chain([self.buffer.as_ref()]);
+            let pieces = pieces.waiting.iter().map(Bytes::as_ref).chain([self.buffer.as_ref()]);
             for (slice, piece) in slices.iter_mut().zip(pieces) {
                 *slice = IoSlice::new(piece);
             }
             ready!(stream.poll_write_vectored(cx, &slices))?
+        } else {
+            ready!(stream.poll_write(cx, &self.buffer))?
         };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -287,8 +293,9 @@ impl Output {
             let encoded = encode_publish_header(&header, message.payload.len(), self.version, self.buffer());
             if encoded.is_ok() {
                 let before = self.buffer.split().freeze();
-                self.pieces_len += before.len() + message.payload.len();
-                self.pieces.extend([before, message.payload.clone()]);
+                let pieces = self.pieces.get_or_insert_default();
+                pieces.len += before.len() + message.payload.len();
+                pieces.waiting.extend([before, message.payload.clone()]);
             }
             encoded
         };
@@ -348,21 +355,29 @@ impl Output {
         &mut self.buffer
     }
 
-    fn advance(&mut self, mut written: usize) {
-        while let Some(first) = self.pieces.front_mut() {
-            let part = written.min(first.len());
-            first.advance(part);
-            written -= part;
-            self.pieces_len -= part;
-            if !first.is_empty() {
-                break;
-            }
-            self.pieces.pop_front();
-        }
-        self.buffer.advance(written);
+    fn advance(&mut self, written: usize) {
+        let rest = self.pieces.as_mut().map_or(written, |pieces| pieces.advance(written));
+        self.buffer.advance(rest);
         if self.buffer.is_empty() {
             give_back(std::mem::take(&mut self.buffer));
         }
+    }
+}
+
+impl Pieces {
+    /// Forgets what was written. Returns what more was.
+    fn advance(&mut self, mut written: usize) -> usize {
+        while let Some(first) = self.waiting.front_mut() {
+            let part = written.min(first.len());
+            first.advance(part);
+            written -= part;
+            self.len -= part;
+            if !first.is_empty() {
+                break;
+            }
+            self.waiting.pop_front();
+        }
+        written
     }
 }
 

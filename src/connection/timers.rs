@@ -11,16 +11,23 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 pub(super) struct Timers {
-    /// One and a half times the keep-alive [MQTT-3.1.2-22].
-    keep_alive: Option<Duration>,
     last_received: Instant,
+    /// Seconds; 0 for none.
+    keep_alive: u16,
+    /// Milliseconds.
+    write_timeout: u32,
+    /// Most connections have none of them, which saves each of them 40 bytes.
+    others: Option<Box<Others>>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Default)]
+struct Others {
     expires_at: Option<Instant>,
     /// When the client must have answered the challenge of its re-authentication.
     authenticates_until: Option<Instant>,
-    write_timeout: Duration,
-    /// Since when the socket has taken nothing of what waits.
-    write_waits: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    /// When the socket must have taken something of what waits.
+    writes_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +41,17 @@ pub(super) enum Timer {
 impl Timers {
     /// `keep_alive` in seconds, 0 for none.
     pub(super) fn new(keep_alive: u16, expires_in: Option<Duration>, write_timeout: Duration) -> Timers {
-        Timers {
-            keep_alive: (keep_alive > 0).then(|| Duration::from_secs(keep_alive.into()) * 3 / 2),
+        let mut timers = Timers {
             last_received: Instant::now(),
-            expires_at: expires_in.and_then(after),
-            authenticates_until: None,
-            write_timeout,
-            write_waits: None,
+            keep_alive,
+            write_timeout: u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX),
+            others: None,
             sleep: None,
+        };
+        if let Some(left) = expires_in {
+            timers.expire_in(left);
         }
+        timers
     }
 
     /// For another runtime, whose clock is another one.
@@ -52,22 +61,20 @@ impl Timers {
 
     /// What ends the connection however busy it is: the timer only fires while it has nothing to do.
     pub(super) fn overdue(&self) -> Option<Timer> {
-        if self.expires_at.is_none() && self.authenticates_until.is_none() {
-            return None;
-        }
+        let others = self.others.as_ref()?;
         let now = Instant::now();
         let over = |at: Option<Instant>, timer| at.filter(|&at| at <= now).map(|_| timer);
-        over(self.expires_at, Timer::Expired).or(over(self.authenticates_until, Timer::Authentication))
+        over(others.expires_at, Timer::Expired).or(over(others.authenticates_until, Timer::Authentication))
     }
 
     /// The credentials are new, and end then.
     pub(super) fn expire_in(&mut self, left: Duration) {
-        self.expires_at = after(left);
+        self.others().expires_at = after(left);
     }
 
     /// How long the client may take to answer a challenge; None: there is none to answer.
     pub(super) fn authenticate_within(&mut self, left: Option<Duration>) {
-        self.authenticates_until = left.and_then(after);
+        self.others().authenticates_until = left.and_then(after);
     }
 
     /// A packet came.
@@ -78,13 +85,16 @@ impl Timers {
     /// The socket took something. A client that reads slowly is not read from while much waits for it,
     /// so that this has to count as a sign of life.
     pub(super) fn written(&mut self) {
-        if self.write_waits.take().is_some() {
+        let waited = self.others.as_mut().and_then(|others| others.writes_until.take());
+        if waited.is_some() {
             self.received(Instant::now());
         }
     }
 
     pub(super) fn write_waits(&mut self) {
-        self.write_waits.get_or_insert_with(Instant::now);
+        let timeout = Duration::from_millis(self.write_timeout.into());
+        let others = self.others();
+        others.writes_until = others.writes_until.or_else(|| after(timeout));
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
@@ -105,17 +115,27 @@ impl Timers {
     }
 
     fn next(&self) -> Option<(Instant, Timer)> {
-        let keep_alive = self.keep_alive.and_then(|after| self.last_received.checked_add(after));
-        let stalled = self.write_waits.and_then(|since| since.checked_add(self.write_timeout));
+        let keep_alive = self.keep_alive_ends().map(|at| (at, Timer::KeepAlive));
+        let Some(others) = &self.others else { return keep_alive };
         [
-            keep_alive.map(|at| (at, Timer::KeepAlive)),
-            self.expires_at.map(|at| (at, Timer::Expired)),
-            self.authenticates_until.map(|at| (at, Timer::Authentication)),
-            stalled.map(|at| (at, Timer::WriteStalled)),
+            keep_alive,
+            others.expires_at.map(|at| (at, Timer::Expired)),
+            others.authenticates_until.map(|at| (at, Timer::Authentication)),
+            others.writes_until.map(|at| (at, Timer::WriteStalled)),
         ]
         .into_iter()
         .flatten()
         .min_by_key(|(at, _)| *at)
+    }
+
+    /// After one and a half times the keep-alive [MQTT-3.1.2-22].
+    fn keep_alive_ends(&self) -> Option<Instant> {
+        let keep_alive = Duration::from_secs(self.keep_alive.into());
+        if self.keep_alive == 0 { None } else { self.last_received.checked_add(keep_alive * 3 / 2) }
+    }
+
+    fn others(&mut self) -> &mut Others {
+        self.others.get_or_insert_default()
     }
 }
 

@@ -16,7 +16,8 @@ use crate::packet::PacketIdentifier;
 
 #[derive(Debug, Default)]
 pub struct Inbound {
-    received: HashSet<PacketIdentifier>,
+    /// In a box, as most clients never send with QoS 2.
+    received: Option<Box<HashSet<PacketIdentifier>>>,
 }
 
 /// What a QoS 2 PUBLISH is.
@@ -33,35 +34,36 @@ impl Inbound {
     /// A QoS 2 PUBLISH came, and `quota` is how many the client may still send. DUP is not asked: only the identifier
     /// says whether it is known.
     pub fn receive(&mut self, packet_identifier: PacketIdentifier, quota: u16) -> Received {
-        if self.received.contains(&packet_identifier) {
+        if self.contains(packet_identifier) {
             return Received::Duplicate;
         }
         if quota == 0 {
             return Received::QuotaExceeded;
         }
-        self.received.insert(packet_identifier);
+        self.received.get_or_insert_default().insert(packet_identifier);
         Received::Fresh
     }
 
     pub fn contains(&self, packet_identifier: PacketIdentifier) -> bool {
-        self.received.contains(&packet_identifier)
+        self.received.as_ref().is_some_and(|received| received.contains(&packet_identifier))
     }
 
     /// PUBREL came, or the message was refused. Says whether the identifier was known.
     pub fn release(&mut self, packet_identifier: PacketIdentifier) -> bool {
-        let known = self.received.remove(&packet_identifier);
-        if self.received.is_empty() && self.received.capacity() > 16 {
-            self.received = HashSet::new();
+        let Some(received) = &mut self.received else { return false };
+        let known = received.remove(&packet_identifier);
+        if received.is_empty() && received.capacity() > 16 {
+            self.received = None;
         }
         known
     }
 
     pub fn len(&self) -> usize {
-        self.received.len()
+        self.received.as_ref().map_or(0, |received| received.len())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.received.is_empty()
+        self.len() == 0
     }
 }
 

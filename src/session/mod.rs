@@ -5,15 +5,15 @@
 //! for which connection, is the registry's business (`broker`); packets are written by `connection`.
 
 mod inbound;
+mod lazy_deque;
 mod queue;
 mod subscription;
 mod window;
 
 use std::sync::Arc;
 
-use bytestring::ByteString;
-
 pub use inbound::{Inbound, Received};
+pub use lazy_deque::LazyDeque;
 pub use queue::{Delivery, FullBy, Overflow, Queue, QueueLimits, QueueRoom, Shared};
 pub use subscription::{Subscription, Subscriptions, Unrouted};
 pub use window::{Acknowledged, LARGEST_WINDOW, Window};
@@ -26,7 +26,6 @@ pub const NEVER_EXPIRES: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub struct Session {
-    pub client_identifier: ByteString,
     pub subscriptions: Subscriptions,
     pub inbound: Inbound,
     pub will: Option<Box<Will>>,
@@ -70,9 +69,8 @@ pub enum Outgoing<'a> {
 
 impl Session {
     /// A session of which nothing is known yet. The seed is as that of a [`FilterTree`](crate::topic::FilterTree).
-    pub fn new(client_identifier: ByteString, limits: QueueLimits, seed: u64) -> Session {
+    pub fn new(limits: QueueLimits, seed: u64) -> Session {
         Session {
-            client_identifier,
             subscriptions: Subscriptions::new(seed),
             inbound: Inbound::default(),
             will: None,
@@ -284,7 +282,7 @@ mod tests {
     /// A session with one message in flight and one in the queue, both parts of this buffer.
     fn session_with(buffer: &Bytes, expiry_interval: u32) -> Session {
         let limits = QueueLimits { messages: 10, bytes: 1 << 20, overflow: Overflow::DropNewest };
-        let mut session = Session::new("a".into(), limits, 1);
+        let mut session = Session::new(limits, 1);
         session.expiry_interval = expiry_interval;
         session.resume(1);
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtMostOnce] {

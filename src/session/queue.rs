@@ -6,9 +6,9 @@
 //! QoS 1 and 2 go first as long as the in-flight window takes them, and displace QoS 0 where the queue is
 //! full: no flood of messages that may be lost keeps away those that may not.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::lazy_deque::LazyDeque;
 use crate::message::ApplicationMessage;
 use crate::packet::QoS;
 use crate::topic::TopicFilter;
@@ -86,7 +86,7 @@ pub struct Queue {
 /// Messages that keep their order.
 #[derive(Debug, Default)]
 struct Lane {
-    waiting: VecDeque<Delivery>,
+    waiting: LazyDeque<Delivery>,
     bytes: usize,
 }
 
@@ -130,12 +130,14 @@ impl Queue {
     /// Replaces what shares memory with a read buffer by copies.
     pub fn detach(&mut self) {
         let lanes = [&mut self.at_most_once, &mut self.acknowledged];
-        lanes.into_iter().flat_map(|lane| &mut lane.waiting).for_each(Delivery::detach);
+        let waiting =
+            lanes.into_iter().filter(|lane| lane.len() > 0).flat_map(|lane| lane.waiting.iter_mut());
+        waiting.for_each(Delivery::detach);
     }
 
     /// Takes all that waits with QoS 0.
     pub fn take_at_most_once(&mut self) -> Vec<Delivery> {
-        std::mem::take(&mut self.at_most_once).waiting.into()
+        std::mem::take(&mut self.at_most_once).waiting.take().into()
     }
 
     /// Takes out what came by Shared Subscriptions that are asked for, in the order of each lane.
@@ -250,7 +252,7 @@ impl Lane {
         self.bytes -= Queue::cost(&next.message);
         // One that was once long does not keep its memory for ever.
         if self.waiting.is_empty() && self.waiting.capacity() > 256 {
-            self.waiting = VecDeque::new();
+            self.waiting.clear();
         }
         Some(next)
     }
@@ -260,9 +262,8 @@ impl Lane {
         if !self.waiting.iter().any(is_wanted) {
             return Vec::new();
         }
-        let (taken, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(is_wanted);
-        self.waiting = left.into();
+        let (taken, left): (Vec<_>, Vec<_>) = self.waiting.take().into_iter().partition(is_wanted);
+        self.waiting = left.into_iter().collect();
         self.bytes -= taken.iter().map(|delivery| Queue::cost(&delivery.message)).sum::<usize>();
         taken
     }

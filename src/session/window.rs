@@ -11,8 +11,7 @@
 //! the messages; for a new identifier the whole window is looked through. Therefore it is short, whatever the
 //! client would take: [`LARGEST_WINDOW`].
 
-use std::collections::VecDeque;
-
+use super::lazy_deque::LazyDeque;
 use super::{Delivery, Outgoing, Queue};
 use crate::packet::{PacketIdentifier, QoS};
 
@@ -25,7 +24,7 @@ const DETACH_BEHIND: usize = 256;
 
 #[derive(Debug)]
 pub struct Window {
-    entries: VecDeque<Entry>,
+    entries: LazyDeque<Entry>,
     last_identifier: u16,
     maximum: u16,
     /// Of the messages that are held.
@@ -64,7 +63,7 @@ impl Window {
     /// A window that holds so many bytes of messages, and the one that passes this mark.
     pub fn new(maximum_bytes: usize) -> Window {
         Window {
-            entries: VecDeque::new(),
+            entries: LazyDeque::default(),
             last_identifier: 0,
             maximum: LARGEST_WINDOW,
             bytes: 0,
@@ -151,8 +150,7 @@ impl Window {
     /// client, whatever becomes of it [MQTT-4.8.2-5].
     pub fn take_shared(&mut self) -> Vec<Delivery> {
         let mut taken = Vec::new();
-        let entries = std::mem::take(&mut self.entries);
-        for Entry { packet_identifier, state } in entries {
+        for Entry { packet_identifier, state } in self.entries.take() {
             match state {
                 State::Publish(delivery) if delivery.qos == QoS::AtLeastOnce && delivery.shared.is_some() => {
                     taken.push(self.subtract(delivery));
@@ -166,7 +164,8 @@ impl Window {
 
     /// Replaces what shares memory with a read buffer by copies.
     pub fn detach(&mut self) {
-        for entry in &mut self.entries {
+        let held = if self.is_empty() { None } else { Some(self.entries.iter_mut()) };
+        for entry in held.into_iter().flatten() {
             if let State::Publish(delivery) = &mut entry.state {
                 delivery.detach();
             }
