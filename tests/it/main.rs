@@ -29,6 +29,7 @@ mod keep_alive;
 mod known_faults;
 mod limits;
 mod malformed;
+mod one_go;
 mod outgoing_alias;
 mod packet_size;
 mod payload_format;
