@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::bindings::exports::tidegate::plugin as exports;
 use super::bindings::tidegate::plugin::types;
-use crate::hook::{Action, SubscriptionRequest, WhyNotConsumed};
+use crate::hook::{Action, Receiver, SubscriptionRequest, WhyNotConsumed};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{PacketType, QoS, ReasonCode, RetainHandling};
 use crate::topic::{TopicFilter, TopicName};
@@ -67,6 +67,15 @@ pub(super) fn to_subscription(
     }
 }
 
+/// Numbers of a receiver.
+pub(super) const RECEIVER: usize = 3;
+
+/// Packed as `wit/intercepting-client-enqueue.wit` says.
+pub(super) fn to_receiver(receiver: &Receiver) -> [u64; RECEIVER] {
+    let with = receiver.qos as u64 | u64::from(receiver.retain) << 2;
+    [receiver.client.0, receiver.session, with]
+}
+
 /// Lengths in the broker are below 2^32: no packet is longer than 256 MiB.
 pub(super) fn length(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
@@ -117,6 +126,7 @@ pub(super) fn modify(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::ClientKey;
 
     #[test]
     fn only_codes_of_the_packet_are_taken() {
@@ -124,6 +134,20 @@ mod tests {
         assert!(refusal(0x00, PacketType::Puback).is_err(), "success refuses nothing");
         assert!(refusal(0x86, PacketType::Puback).is_err(), "a code of CONNACK");
         assert!(refusal(0x42, PacketType::Connack).is_err(), "no code at all");
+    }
+
+    #[test]
+    fn receivers_are_packed_as_the_interface_says() {
+        let receiver = |client, qos, retain| Receiver {
+            client: ClientKey(client),
+            session: 5,
+            client_identifier: "c".into(),
+            qos,
+            retain,
+        };
+        assert_eq!(to_receiver(&receiver(7, QoS::AtMostOnce, false)), [7, 5, 0]);
+        assert_eq!(to_receiver(&receiver(7, QoS::AtLeastOnce, true)), [7, 5, 0b101]);
+        assert_eq!(to_receiver(&receiver(0, QoS::ExactlyOnce, false)), [0, 5, 0b010]);
     }
 
     #[test]

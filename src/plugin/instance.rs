@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytestring::ByteString;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
@@ -144,6 +143,7 @@ impl Blueprint {
             limits: limits(&self.budgets),
             services: Arc::clone(&self.services),
             call: Call::default(),
+            packed: Vec::new(),
             stage: self.lifecycle.stage,
             stages_left: STAGES,
         };
@@ -274,6 +274,7 @@ impl Needs {
             ("tidegate:plugin/client", "session-identifier") => self.receivers = true,
             ("tidegate:plugin/client", _) => self.client = true,
             ("tidegate:plugin/message", "payload") => self.payload = true,
+            ("tidegate:plugin/message", "modify" | "choose") => {}
             ("tidegate:plugin/message", _) => self.properties = true,
             ("tidegate:plugin/connection", _) => self.connect = true,
             _ => {}
@@ -301,13 +302,10 @@ impl Needs {
         }
     }
 
-    pub(super) fn receivers<'a>(
-        self,
-        receivers: impl Iterator<Item = &'a Receiver>,
-    ) -> Vec<(u64, ByteString)> {
-        if !self.receivers {
-            return Vec::new();
+    /// For a call that is about receivers.
+    pub(super) fn set_receivers<'a>(self, call: &mut Call, receivers: impl Iterator<Item = &'a Receiver>) {
+        if self.receivers {
+            call.receivers.extend(receivers.map(|it| (it.session, it.client_identifier.clone())));
         }
-        receivers.map(|receiver| (receiver.session, receiver.client_identifier.clone())).collect()
     }
 }

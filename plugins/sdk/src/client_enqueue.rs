@@ -1,16 +1,44 @@
 //! The hook `intercepting-client-enqueue`.
 
+use std::cell::OnceCell;
 use std::ops::Deref;
 
 use crate::__private::{Exported, Instance, with};
 use crate::bindings::intercepting_client_enqueue::exports::tidegate::plugin::intercepting_client_enqueue as generated;
-use crate::{ClientKey, Message, Modification, Origin};
+use crate::{ClientKey, Message, Modification, Origin, Qos, host};
+
+/// What becomes of a message on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnqueueVerdict {
+    /// It goes to every receiver, as it is.
+    Deliver,
+    /// It goes to none.
+    Skip,
+    /// Each receiver gets what was chosen for it.
+    Choose(Choices),
+}
+
+/// Somebody the message is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receiver {
+    /// Zero where the receiver is offline.
+    pub client: ClientKey,
+    /// The session of the receiver; [`client::session_identifier`](crate::client::session_identifier) tells its
+    /// Client Identifier.
+    pub session: u64,
+    /// The QoS it would be delivered with.
+    pub qos: Qos,
+    /// The RETAIN flag it would be delivered with.
+    pub retain: bool,
+}
 
 /// One choice per receiver; see [`Choices::deliver_all`].
-pub use generated::Choices;
-pub use generated::Receiver;
-/// `Deliver` (to every receiver, as it is), `Skip` (all of them) or `Choose(Choices)`.
-pub use generated::Verdict as EnqueueVerdict;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choices {
+    /// In the order of the receivers: 0 skips, 1 delivers as it is, 2 + n delivers `copies[n]`.
+    pub per_receiver: Vec<u32>,
+    pub copies: Vec<Modification>,
+}
 
 /// Moment: the receivers of a message are known, nothing is queued yet; once per message for all its
 /// receivers, also for retained messages at SUBSCRIBE.
@@ -22,17 +50,53 @@ pub trait InterceptingClientEnqueue {
 #[derive(Debug)]
 pub struct Enqueue {
     pub(crate) message: Message,
-    pub(crate) receivers: Vec<Receiver>,
+    packed: Vec<u64>,
+    /// Unpacked where they are asked for.
+    receivers: OnceCell<Vec<Receiver>>,
 }
 
+/// Numbers of a receiver.
+const PACKED: usize = 3;
+
 impl Enqueue {
+    pub(crate) fn new(message: Message, packed: Vec<u64>) -> Self {
+        Self { message, packed, receivers: OnceCell::new() }
+    }
+
     pub fn receivers(&self) -> &[Receiver] {
-        &self.receivers
+        self.receivers.get_or_init(|| self.packed.chunks_exact(PACKED).map(Receiver::unpack).collect())
+    }
+
+    /// How many receivers there are.
+    pub fn receiver_count(&self) -> usize {
+        self.packed.len() / PACKED
     }
 
     /// Choices that deliver to every receiver, to be changed one by one.
     pub fn choices(&self) -> Choices {
-        Choices::deliver_all(self.receivers.len())
+        Choices::deliver_all(self.receiver_count())
+    }
+}
+
+impl Receiver {
+    fn unpack(packed: &[u64]) -> Self {
+        let qos = match packed[2] & 3 {
+            0 => Qos::AtMostOnce,
+            1 => Qos::AtLeastOnce,
+            _ => Qos::ExactlyOnce,
+        };
+        Self { client: packed[0], session: packed[1], qos, retain: packed[2] & 4 != 0 }
+    }
+
+    /// For [`testing`](crate::testing).
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn pack(self) -> [u64; PACKED] {
+        let qos = match self.qos {
+            Qos::AtMostOnce => 0,
+            Qos::AtLeastOnce => 1,
+            Qos::ExactlyOnce => 2,
+        };
+        [self.client, self.session, qos | u64::from(self.retain) << 2]
     }
 }
 
@@ -92,9 +156,31 @@ impl<P: Instance + InterceptingClientEnqueue> generated::Guest for Exported<P> {
         topic: String,
         payload: Option<Vec<u8>>,
         payload_length: u32,
-        receivers: Vec<Receiver>,
-    ) -> EnqueueVerdict {
+        receivers: Vec<u64>,
+    ) -> generated::Verdict {
         let message = Message::new(sender, origin, topic, payload, payload_length);
-        with(|plugin: &mut P| plugin.intercept(Enqueue { message, receivers }))
+        match with(|plugin: &mut P| plugin.intercept(Enqueue::new(message, receivers))) {
+            EnqueueVerdict::Deliver => generated::Verdict::Deliver,
+            EnqueueVerdict::Skip => generated::Verdict::Skip,
+            EnqueueVerdict::Choose(choices) => {
+                let copies: Vec<_> = choices.copies.iter().map(Modification::lend).collect();
+                host::message::choose(&choices.per_receiver, &copies);
+                generated::Verdict::Deliver
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_is_unpacked_as_the_interface_says() {
+        let unpack = |with| Receiver::unpack(&[7, 5, with]);
+        assert_eq!(unpack(0b101), Receiver { client: 7, session: 5, qos: Qos::AtLeastOnce, retain: true });
+        for with in [0b000, 0b001, 0b010, 0b100, 0b101, 0b110] {
+            assert_eq!(unpack(with).pack(), [7, 5, with]);
+        }
     }
 }

@@ -66,9 +66,7 @@ use crate::testing::host;
 
 pub use crate::authentication::{Authentication, AuthenticationVerdict, Challenge, Purpose};
 pub use crate::authorizer::{Access, Action, Authorizer, AuthorizerVerdict, Denial};
-pub use crate::bindings::host::tidegate::plugin::types::{
-    ClientKey, Modification, Origin, Qos, ReasonCode, UserProperty,
-};
+pub use crate::bindings::host::tidegate::plugin::types::{ClientKey, Origin, Qos, ReasonCode, UserProperty};
 pub use crate::client_enqueue::{
     Choices, Copied, Enqueue, EnqueueVerdict, InterceptingClientEnqueue, Receiver,
 };
@@ -80,7 +78,7 @@ pub use crate::events::{
 #[doc(hidden)]
 pub use crate::export::__private;
 pub use crate::lifecycle::{Handover, Lifecycle, Registration};
-pub use crate::message::Message;
+pub use crate::message::{Message, Modification};
 pub use crate::not_consumed::{ApplicationMessageNotConsumed, NotConsumed, NotConsumedVerdict, Why};
 pub use crate::publish::{InterceptingPublish, Publish, PublishVerdict};
 pub use crate::reply::Reply;
@@ -108,44 +106,6 @@ pub mod prelude {
 impl UserProperty {
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self { name: name.into(), value: value.into() }
-    }
-}
-
-/// ```
-/// use tidegate_plugin::Modification;
-/// let change = Modification::new().topic("elsewhere").retain(false);
-/// assert_eq!(change.payload, None, "what is not named stays as it is");
-/// ```
-impl Modification {
-    /// Changes nothing yet.
-    pub const fn new() -> Self {
-        Self { topic: None, payload: None, qos: None, retain: None }
-    }
-
-    pub fn topic(mut self, topic: impl Into<String>) -> Self {
-        self.topic = Some(topic.into());
-        self
-    }
-
-    pub fn payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
-        self.payload = Some(payload.into());
-        self
-    }
-
-    pub const fn qos(mut self, qos: Qos) -> Self {
-        self.qos = Some(qos);
-        self
-    }
-
-    pub const fn retain(mut self, retain: bool) -> Self {
-        self.retain = Some(retain);
-        self
-    }
-}
-
-impl Default for Modification {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::cell::OnceCell;
 use std::fmt;
 
-use crate::{ClientKey, Origin, UserProperty, host};
+use crate::bindings::host::tidegate::plugin::types;
+use crate::{ClientKey, Origin, Qos, UserProperty, host};
 
 /// A message: topic and payload come with the call, the rest is fetched where it is asked for.
 pub struct Message {
@@ -113,6 +114,68 @@ impl Message {
     /// Seconds; `None`: the message does not expire.
     pub fn set_message_expiry_interval(&self, seconds: Option<u32>) {
         host::message::set_message_expiry_interval(seconds);
+    }
+}
+
+/// What is to be changed of a message; what is `None` stays as it is.
+///
+/// ```
+/// use tidegate_plugin::Modification;
+/// let change = Modification::new().topic("elsewhere").retain(false);
+/// assert_eq!(change.payload, None, "what is not named stays as it is");
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Modification {
+    pub topic: Option<String>,
+    pub payload: Option<Vec<u8>>,
+    pub qos: Option<Qos>,
+    pub retain: Option<bool>,
+}
+
+impl Modification {
+    /// Changes nothing yet.
+    pub const fn new() -> Self {
+        Self { topic: None, payload: None, qos: None, retain: None }
+    }
+
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.topic = Some(topic.into());
+        self
+    }
+
+    pub fn payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
+        self.payload = Some(payload.into());
+        self
+    }
+
+    pub const fn qos(mut self, qos: Qos) -> Self {
+        self.qos = Some(qos);
+        self
+    }
+
+    pub const fn retain(mut self, retain: bool) -> Self {
+        self.retain = Some(retain);
+        self
+    }
+
+    pub(crate) fn lend(&self) -> types::Modification<'_> {
+        types::Modification {
+            topic: self.topic.as_deref(),
+            payload: self.payload.as_deref(),
+            qos: self.qos,
+            retain: self.retain,
+        }
+    }
+
+    /// For [`testing`](crate::testing).
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn of(lent: &types::Modification<'_>) -> Self {
+        Self {
+            topic: lent.topic.map(str::to_owned),
+            payload: lent.payload.map(<[u8]>::to_vec),
+            qos: lent.qos,
+            retain: lent.retain,
+        }
     }
 }
 

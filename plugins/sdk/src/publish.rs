@@ -72,7 +72,7 @@ impl<P: Instance + InterceptingPublish> generated::Guest for Exported<P> {
         match with(|plugin: &mut P| plugin.intercept(Publish { message, qos, retain })) {
             PublishVerdict::Continue => generated::Verdict::Continue,
             PublishVerdict::Modify(modification) => {
-                host::message::modify(&modification);
+                host::message::modify(modification.lend());
                 generated::Verdict::Continue
             }
             PublishVerdict::Swallow => generated::Verdict::Swallow,

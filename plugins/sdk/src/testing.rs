@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use crate::log::Level;
 use crate::{
-    Access, Action, Authentication, Connect, Enqueue, Message, Modification, NotConsumed, Origin, Publish,
-    Purpose, Qos, ReasonCode, Receiver, Subscribe, Subscription, Unsubscribe, UserProperty, Why, WillMessage,
+    Access, Action, Authentication, Choices, Connect, Enqueue, Message, Modification, NotConsumed, Origin,
+    Publish, Purpose, Qos, ReasonCode, Receiver, Subscribe, Subscription, Unsubscribe, UserProperty, Why,
+    WillMessage,
 };
 
 /// All that the stand-in knows and was told.
@@ -105,6 +106,8 @@ pub struct MessageProperties {
 
     /// What a call through the exported hook changed of topic, payload, QoS and RETAIN.
     pub modification: Option<Modification>,
+    /// What a call through the exported hook chose for the receivers.
+    pub choices: Option<Choices>,
 }
 
 /// What the plugin wants in the acknowledgement.
@@ -229,7 +232,8 @@ pub fn publish_without_payload(topic: &str, payload: impl Into<Vec<u8>>) -> Publ
 }
 
 pub fn enqueue(topic: &str, payload: impl Into<Vec<u8>>, receivers: Vec<Receiver>) -> Enqueue {
-    Enqueue { message: message(topic, payload.into()), receivers }
+    let packed = receivers.into_iter().flat_map(Receiver::pack).collect();
+    Enqueue::new(message(topic, payload.into()), packed)
 }
 
 pub fn not_consumed(topic: &str, payload: impl Into<Vec<u8>>, why: Why) -> NotConsumed {
@@ -544,8 +548,9 @@ pub(crate) mod host {
     }
 
     pub(crate) mod message {
+        use crate::bindings::host::tidegate::plugin::types;
         use crate::testing::with;
-        use crate::{Modification, UserProperty};
+        use crate::{Choices, Modification, UserProperty};
 
         pub(crate) fn payload(offset: u32, length: u32) -> Vec<u8> {
             with(|host| {
@@ -577,8 +582,8 @@ pub(crate) mod host {
             with(|host| host.message.message_expiry_interval)
         }
 
-        pub(crate) fn modify(modification: &Modification) {
-            with(|host| host.message.modification = Some(modification.clone()));
+        pub(crate) fn modify(modification: types::Modification<'_>) {
+            with(|host| host.message.modification = Some(Modification::of(&modification)));
         }
 
         pub(crate) fn set_user_properties(properties: &[&UserProperty]) {
@@ -596,6 +601,12 @@ pub(crate) mod host {
 
         pub(crate) fn set_message_expiry_interval(seconds: Option<u32>) {
             with(|host| host.message.message_expiry_interval = seconds);
+        }
+
+        pub(crate) fn choose(per_receiver: &[u32], copies: &[types::Modification<'_>]) {
+            let copies = copies.iter().map(Modification::of).collect();
+            let choices = Choices { per_receiver: per_receiver.to_vec(), copies };
+            with(|host| host.message.choices = Some(choices));
         }
     }
 

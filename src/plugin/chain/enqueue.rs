@@ -1,12 +1,13 @@
 //! `intercepting-client-enqueue`: choices compose. Receivers that one plugin skips are not offered to the
 //! next; receivers that share a copy are offered together, with that copy as their message.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::super::bindings::exports::tidegate::plugin::intercepting_client_enqueue as wit;
+use super::super::bindings::exports::tidegate::plugin::intercepting_client_enqueue::Verdict;
 use super::super::convert;
 use super::super::error::CallError;
-use super::super::host::{Call, PropertyChanges};
+use super::super::host::{Call, Choices, PropertyChanges};
 use super::super::options::{FailurePolicy, Hook};
 use super::super::version::{Place, Version};
 use crate::hook::{Choice, EnqueueContext, EnqueueOutcome, Receiver};
@@ -20,11 +21,14 @@ pub(in crate::plugin) fn run(
     place: Place,
 ) -> EnqueueOutcome {
     let mut delivery = Delivery::default();
+    if context.receivers.is_empty() {
+        return EnqueueOutcome::Deliver;
+    }
     for plugin in plugins {
-        for group in delivery.groups(context.receivers.len()) {
+        for &group in delivery.groups().iter() {
             let message = delivery.message(group, context.message);
             let members = delivery.members(group, context.receivers);
-            match ask(plugin, context, message, &members, place) {
+            match ask(plugin, context, message, members, place) {
                 Ok(Answer::Deliver) | Err(FailurePolicy::Allow | FailurePolicy::Next) => {}
                 Ok(Answer::Skip) | Err(_) => delivery.skip(group, context.receivers.len()),
                 Ok(Answer::Choose(choices, copies)) => {
@@ -46,10 +50,8 @@ struct Delivery {
 
 impl Delivery {
     /// The different messages that there are receivers for.
-    fn groups(&self, receivers: usize) -> Vec<Choice> {
-        let Some(choices) = &self.choices else {
-            return if receivers == 0 { Vec::new() } else { vec![Choice::Deliver] };
-        };
+    fn groups(&self) -> Cow<'static, [Choice]> {
+        let Some(choices) = &self.choices else { return Cow::Borrowed(&[Choice::Deliver]) };
         let mut seen = vec![false; self.copies.len() + 1];
         let mut groups = Vec::new();
         for &choice in choices {
@@ -62,7 +64,7 @@ impl Delivery {
                 groups.push(choice);
             }
         }
-        groups
+        Cow::Owned(groups)
     }
 
     fn message<'a>(&'a self, group: Choice, original: &'a ApplicationMessage) -> &'a ApplicationMessage {
@@ -72,13 +74,16 @@ impl Delivery {
         }
     }
 
-    fn members<'a>(&self, group: Choice, receivers: &'a [Receiver]) -> Vec<&'a Receiver> {
-        match &self.choices {
-            None => receivers.iter().collect(),
-            Some(choices) => {
-                receivers.iter().zip(choices).filter(|(_, c)| **c == group).map(|(r, _)| r).collect()
-            }
-        }
+    fn members<'a>(
+        &'a self,
+        group: Choice,
+        receivers: &'a [Receiver],
+    ) -> impl Iterator<Item = &'a Receiver> + Clone {
+        let is_member = move |place: usize| match &self.choices {
+            None => true,
+            Some(choices) => choices[place] == group,
+        };
+        receivers.iter().enumerate().filter(move |(place, _)| is_member(*place)).map(|(_, receiver)| receiver)
     }
 
     fn skip(&mut self, group: Choice, receivers: usize) {
@@ -129,22 +134,24 @@ enum Answer {
     Choose(Vec<Choice>, Vec<ApplicationMessage>),
 }
 
-fn ask(
+fn ask<'a>(
     plugin: &Version,
     context: &EnqueueContext<'_>,
     message: &ApplicationMessage,
-    members: &[&Receiver],
+    members: impl Iterator<Item = &'a Receiver> + Clone,
     place: Place,
 ) -> Result<Answer, FailurePolicy> {
     let needs = plugin.needs();
     let about = |call: &mut Call| {
         needs.set_client(call, context.sender);
         needs.set_message(call, message, context.now);
-        call.receivers = needs.receivers(members.iter().copied());
+        needs.set_receivers(call, members.clone());
     };
-    let receivers: Vec<wit::Receiver> = members.iter().map(|receiver| to_receiver(receiver)).collect();
     let (answer, _) = plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.intercepting_client_enqueue else { return Ok(Answer::Deliver) };
+        let mut packed = std::mem::take(&mut instance.store.data_mut().packed);
+        packed.clear();
+        packed.extend(members.clone().flat_map(convert::to_receiver));
         let answer = guest.call_intercept(
             &mut instance.store,
             message.publisher.0,
@@ -152,38 +159,38 @@ fn ask(
             message.topic.as_str(),
             plugin.eager(&message.payload),
             convert::length(message.payload.len()),
-            &receivers,
+            &packed,
         )?;
-        let effects = instance.store.data().call.effects.as_deref();
-        let changes = effects.and_then(|effects| effects.changes.as_deref());
-        match answer {
-            wit::Verdict::Deliver => Ok(Answer::Deliver),
-            wit::Verdict::Skip => Ok(Answer::Skip),
-            wit::Verdict::Choose(choices) => {
-                checked(choices, changes, message, members.len(), context).map_err(CallError::Rubbish)
+        let data = instance.store.data_mut();
+        let receivers = packed.len() / convert::RECEIVER;
+        data.packed = packed;
+        let Some(effects) = data.call.effects.as_deref_mut() else { return Ok(unchanged(answer)) };
+        match (answer, effects.choices.take()) {
+            (Verdict::Deliver, Some(choices)) => {
+                let changes = effects.changes.as_deref();
+                checked(*choices, changes, message, receivers, context).map_err(CallError::Rubbish)
             }
+            _ => Ok(unchanged(answer)),
         }
     })?;
     Ok(answer)
 }
 
-fn to_receiver(receiver: &Receiver) -> wit::Receiver {
-    wit::Receiver {
-        client: receiver.client.0,
-        session: receiver.session,
-        qos: convert::to_qos(receiver.qos),
-        retain: receiver.retain,
+fn unchanged(answer: Verdict) -> Answer {
+    match answer {
+        Verdict::Deliver => Answer::Deliver,
+        Verdict::Skip => Answer::Skip,
     }
 }
 
 fn checked(
-    choices: wit::Choices,
+    choices: Choices,
     changes: Option<&PropertyChanges>,
     message: &ApplicationMessage,
     receivers: usize,
     context: &EnqueueContext<'_>,
 ) -> Result<Answer, String> {
-    let wit::Choices { per_receiver, copies } = choices;
+    let Choices { per_receiver, copies } = choices;
     if per_receiver.len() != receivers {
         return Err(format!("{} choices for {receivers} receivers", per_receiver.len()));
     }
@@ -222,14 +229,14 @@ mod tests {
     #[test]
     fn choices_of_two_plugins_compose() {
         let mut delivery = Delivery::default();
-        assert_eq!(delivery.groups(4), [Choice::Deliver]);
+        assert_eq!(*delivery.groups(), [Choice::Deliver]);
         delivery.choose(
             Choice::Deliver,
             &[Choice::Skip, Choice::Deliver, Choice::Copy(0), Choice::Copy(0)],
             vec![message("1")],
             4,
         );
-        assert_eq!(delivery.groups(4), [Choice::Deliver, Choice::Copy(0)]);
+        assert_eq!(*delivery.groups(), [Choice::Deliver, Choice::Copy(0)]);
         // The second plugin skips the original, and makes a copy of the copy for the last receiver.
         delivery.skip(Choice::Deliver, 4);
         delivery.choose(Choice::Copy(0), &[Choice::Deliver, Choice::Copy(0)], vec![message("2")], 4);
@@ -245,7 +252,7 @@ mod tests {
         assert!(matches!(delivery.outcome(), EnqueueOutcome::Deliver));
         let mut delivery = Delivery::default();
         delivery.skip(Choice::Deliver, 2);
-        assert_eq!(delivery.groups(2), []);
+        assert_eq!(*delivery.groups(), []);
         assert!(matches!(delivery.outcome(), EnqueueOutcome::Skip));
     }
 }

@@ -73,6 +73,11 @@ impl Host for HostData {
         self.changes().expiry_interval = Some(seconds);
         Ok(())
     }
+
+    fn choose(&mut self, per_receiver: Vec<u32>, copies: Vec<Modification>) -> wasmtime::Result<()> {
+        self.call.effects().choices = Some(Box::new(Choices { per_receiver, copies }));
+        Ok(())
+    }
 }
 
 impl HostData {
@@ -91,6 +96,13 @@ fn response_topic(topic: String) -> wasmtime::Result<ByteString> {
         Ok(_) => Ok(ByteString::from(topic)),
         Err(error) => Err(wasmtime::Error::msg(format!("the Response Topic is not legal: {error}"))),
     }
+}
+
+/// Who gets what, as the plugin said it.
+#[derive(Debug)]
+pub(in crate::plugin) struct Choices {
+    pub(in crate::plugin) per_receiver: Vec<u32>,
+    pub(in crate::plugin) copies: Vec<Modification>,
 }
 
 /// What a hook changes of a message's properties; what is none stays as it is.

@@ -28,7 +28,7 @@ use crate::hook::{ClientInfo, ConnectOverrides, Reply, Requester};
 use crate::packet::{Connect, PublishProperties};
 
 pub(super) use log::LogRate;
-pub(super) use message::PropertyChanges;
+pub(super) use message::{Choices, PropertyChanges};
 pub(super) use state::State;
 
 /// What lies in the Store of each instance.
@@ -36,6 +36,8 @@ pub(super) struct HostData {
     pub(super) limits: StoreLimits,
     pub(super) services: Arc<Services>,
     pub(super) call: Call,
+    /// Where receivers are packed for a call; kept, so that packing allocates nothing.
+    pub(super) packed: Vec<u64>,
     /// Ticks of each stage of the deadline after the first, and how many stages are left.
     pub(super) stage: u64,
     pub(super) stages_left: u8,
@@ -99,6 +101,7 @@ pub(super) struct Effects {
     pub(super) overrides: Option<Box<ConnectOverrides>>,
     pub(super) modification: Option<Box<tidegate::plugin::types::Modification>>,
     pub(super) changes: Option<Box<PropertyChanges>>,
+    pub(super) choices: Option<Box<Choices>>,
 }
 
 /// A linker with every host service.
