@@ -39,7 +39,7 @@ use authenticate::Authentication;
 use disconnect::Ended;
 use input::Input;
 use output::Output;
-pub use serve::{Moving, serve, turn_away};
+pub use serve::{Moving, serve, serve_or_move, turn_away};
 use thread::Seen;
 pub use thread::Thread;
 use timers::Timers;

@@ -27,17 +27,37 @@ where
     async move { go_on(begun.await?).await }
 }
 
+/// The same, and where the connection is sent away `moves` is called. One future, as one in another would take its room
+/// twice.
+pub fn serve_or_move<S>(
+    stream: S,
+    peer: Peer,
+    broker: Arc<Broker>,
+    moves: impl FnOnce(Moving<S>) + Send,
+) -> impl Future<Output = ()> + Send
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let begun = Box::pin(begin(stream, peer, broker));
+    async move {
+        let Some(connection) = begun.await else { return };
+        if let Some(moving) = go_on(connection).await {
+            moves(moving);
+        }
+    }
+}
+
 async fn go_on<S>(mut connection: Box<Connection<S>>) -> Option<Moving<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    match connection.run().await {
-        Stop::Moves(to) => Some(Moving { connection, to }),
-        Stop::Ended(ended) => {
-            Box::pin(connection.end(ended)).await;
-            None
-        }
-    }
+    // Not all in one match: what is matched is held for as long as an arm waits.
+    let ended = match connection.run().await {
+        Stop::Moves(to) => return Some(Moving { connection, to }),
+        Stop::Ended(ended) => ended,
+    };
+    Box::pin(connection.end(ended)).await;
+    None
 }
 
 /// A connection on its way to another thread.

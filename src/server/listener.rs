@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::workers::Spawner;
 use crate::broker::{Broker, Count};
-use crate::connection::{Moving, Peer, serve, turn_away};
+use crate::connection::{Moving, Peer, serve_or_move, turn_away};
 use crate::hook::ListenerPolicy;
 use crate::transport::tcp::TcpListener;
 
@@ -127,7 +127,24 @@ impl AsyncWrite for CountedStream {
     }
 }
 
+/// A socket that was accepted.
+struct Accepted {
+    stream: StdStream,
+    address: SocketAddr,
+    counted: Counted,
+}
+
+/// What serves the sockets of a listener.
+#[derive(Clone)]
+struct Serving {
+    policy: Arc<ListenerPolicy>,
+    broker: Arc<Broker>,
+    spawner: Spawner,
+}
+
 /// Accepts for as long as it is polled.
+///
+/// What is there at once goes to a worker together: to hand a socket over costs a system call that wakes it.
 pub(super) async fn accept(
     socket: TcpListener,
     options: ListenerOptions,
@@ -135,10 +152,11 @@ pub(super) async fn accept(
     spawner: Spawner,
     connections: Arc<AtomicUsize>,
 ) {
-    let policy = options.policy();
+    let serving = Serving { policy: options.policy(), broker, spawner };
     let turned_away = Arc::new(AtomicUsize::new(0));
+    let mut handed_over: Vec<Vec<Accepted>> = serving.spawner.workers().iter().map(|_| Vec::new()).collect();
     loop {
-        let (stream, address) = match socket.accept().await {
+        let accepted = match socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(listener = %options.name, %error, "could not accept a connection");
@@ -146,49 +164,50 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let maximum = broker.options().maximum_connections;
-        let Some(counted) = Counted::within(maximum, &connections) else {
-            broker.counters().count(Count::ConnectionsRefused);
-            broker.counters().count(Count::LimitConnections);
-            tracing::debug!(listener = %options.name, peer = %address, "refused: as many connections as `maximum-connections` allows");
-            if let Some(counted) = Counted::within(TURNED_AWAY, &turned_away) {
-                let broker = broker.clone();
-                serve_socket(stream, counted, &spawner, |stream| turn_away(stream, broker));
+        let maximum = serving.broker.options().maximum_connections;
+        for (stream, address) in accepted {
+            if let Some(counted) = Counted::within(maximum, &connections) {
+                let accepted = Accepted { stream, address, counted };
+                handed_over[serving.spawner.next_number()].push(accepted);
+            } else {
+                tracing::debug!(listener = %options.name, peer = %address, "refused: as many connections as `maximum-connections` allows");
+                serving.refuse(stream, &turned_away);
             }
-            continue;
-        };
-        let peer = Peer { address: Some(address), listener: policy.clone() };
-        let broker = broker.clone();
-        let others = spawner.clone();
-        serve_socket(stream, counted, &spawner, |stream| {
-            let served = serve(stream, peer, broker);
-            async move {
-                if let Some(moving) = served.await {
-                    take_over(moving, others);
-                }
+        }
+        for (worker, sockets) in serving.spawner.workers().iter().zip(&mut handed_over) {
+            if !sockets.is_empty() {
+                let (serving, sockets) = (serving.clone(), std::mem::take(sockets));
+                worker.spawn(async move { sockets.into_iter().for_each(|socket| serving.serve(socket)) });
             }
-        });
+        }
     }
 }
 
-/// Hands a socket to the next worker. It is registered there at once, so that the task need not hold room for it as it
-/// came.
-fn serve_socket<T>(
-    stream: StdStream,
-    counted: Counted,
-    spawner: &Spawner,
-    task: impl FnOnce(CountedStream) -> T,
-) where
-    T: Future<Output = ()> + Send + 'static,
-{
-    let worker = spawner.next();
-    let registered = {
-        let _entered = worker.enter();
-        TcpStream::from_std(stream)
-    };
-    match registered {
-        Ok(stream) => drop(worker.spawn(task(CountedStream { stream, _counted: counted }))),
-        Err(error) => tracing::warn!(%error, "could not register a connection"),
+impl Serving {
+    /// To be called on the worker.
+    fn serve(&self, Accepted { stream, address, counted }: Accepted) {
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => CountedStream { stream, _counted: counted },
+            Err(error) => return tracing::warn!(%error, "could not register a connection"),
+        };
+        let peer = Peer { address: Some(address), listener: self.policy.clone() };
+        let others = self.spawner.clone();
+        let moves = |moving| take_over(moving, others);
+        tokio::spawn(serve_or_move(stream, peer, self.broker.clone(), moves));
+    }
+
+    fn refuse(&self, stream: StdStream, turned_away: &Arc<AtomicUsize>) {
+        self.broker.counters().count(Count::ConnectionsRefused);
+        self.broker.counters().count(Count::LimitConnections);
+        if let Some(counted) = Counted::within(TURNED_AWAY, turned_away) {
+            let broker = self.broker.clone();
+            self.spawner.spawn(async move {
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    turn_away(stream, broker).await;
+                }
+                drop(counted);
+            });
+        }
     }
 }
 

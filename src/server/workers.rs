@@ -117,8 +117,17 @@ impl Spawner {
 
     /// The worker whose turn it is.
     pub(super) fn next(&self) -> &Handle {
-        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
-        &self.0.handles[turn % self.0.handles.len()]
+        &self.0.handles[self.next_number()]
+    }
+
+    /// The number of the worker whose turn it is.
+    pub(super) fn next_number(&self) -> usize {
+        self.0.turn.fetch_add(1, Ordering::Relaxed) % self.0.handles.len()
+    }
+
+    /// All workers, by their numbers.
+    pub(super) fn workers(&self) -> &[Handle] {
+        &self.0.handles
     }
 
     /// The worker with this number.

@@ -4,15 +4,26 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::time::Duration;
 
+#[cfg(unix)]
+use tokio::io::Interest;
+#[cfg(unix)]
+use tokio::io::unix::AsyncFd;
+
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// Connections that the kernel keeps for us before we accept them.
 const BACKLOG: i32 = 1024;
+/// Connections that are accepted together at most.
+#[cfg(unix)]
+const TOGETHER: usize = 64;
 /// Idle time after which the kernel asks whether the peer is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
 /// A socket that listens. Accepted sockets are not tied to the thread that accepts them.
 pub struct TcpListener {
+    #[cfg(unix)]
+    socket: AsyncFd<StdListener>,
+    #[cfg(not(unix))]
     socket: tokio::net::TcpListener,
     address: SocketAddr,
 }
@@ -41,7 +52,11 @@ impl TcpListener {
         socket.listen(BACKLOG)?;
         let listener = StdListener::from(socket);
         let address = listener.local_addr()?;
-        Ok(TcpListener { socket: tokio::net::TcpListener::from_std(listener)?, address })
+        #[cfg(unix)]
+        let socket = register(listener)?;
+        #[cfg(not(unix))]
+        let socket = tokio::net::TcpListener::from_std(listener)?;
+        Ok(TcpListener { socket, address })
     }
 
     /// The address it listens on, with the port that was taken.
@@ -49,13 +64,50 @@ impl TcpListener {
         self.address
     }
 
-    /// The next connection.
+    /// The next connection, and others that are there already.
+    ///
+    /// They are accepted as plain sockets: one of tokio's would be registered with the runtime that accepts, and taken
+    /// out again for the one that serves it, which is two system calls.
     ///
     /// # Errors
     /// The operating system's, for example where there are no more file descriptors. The next call may
     /// succeed.
-    pub async fn accept(&self) -> io::Result<(StdStream, SocketAddr)> {
-        let (stream, peer) = self.socket.accept().await?;
-        Ok((stream.into_std()?, peer))
+    #[cfg(unix)]
+    pub async fn accept(&self) -> io::Result<Vec<(StdStream, SocketAddr)>> {
+        let mut accepted = Vec::new();
+        while accepted.is_empty() {
+            let mut ready = self.socket.readable().await?;
+            while accepted.len() < TOGETHER {
+                match ready.try_io(|socket| socket.get_ref().accept()) {
+                    Ok(Ok((stream, peer))) => {
+                        stream.set_nonblocking(true)?;
+                        accepted.push((stream, peer));
+                    }
+                    Ok(Err(error)) if accepted.is_empty() => return Err(error),
+                    // It is met again by the next call; or there are no more.
+                    Ok(Err(_)) | Err(_) => break,
+                }
+            }
+        }
+        Ok(accepted)
     }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// The operating system's. The next call may succeed.
+    #[cfg(not(unix))]
+    pub async fn accept(&self) -> io::Result<Vec<(StdStream, SocketAddr)>> {
+        let (stream, peer) = self.socket.accept().await?;
+        Ok(vec![(stream.into_std()?, peer)])
+    }
+}
+
+#[cfg(unix)]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe for the sake of types that do not own their descriptor"
+)]
+fn register(listener: StdListener) -> io::Result<AsyncFd<StdListener>> {
+    AsyncFd::with_interest(listener, Interest::READABLE)
 }
