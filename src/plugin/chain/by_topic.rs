@@ -37,8 +37,13 @@ impl ByTopic {
     /// Those who are to be asked about a message of this topic.
     #[inline]
     pub(in crate::plugin) fn asked(&self, topic: &TopicName) -> Asked<'_> {
-        let mut asked = Asked { by_topic: self, start: 0, window: 0, beyond: None, next: 0 };
-        asked.look_up(0, topic);
+        self.asked_from(0, topic)
+    }
+
+    #[inline]
+    fn asked_from(&self, start: u32, topic: &TopicName) -> Asked<'_> {
+        let mut asked = Asked { by_topic: self, start, window: 0, beyond: None, next: start };
+        asked.look_up(start, topic);
         asked
     }
 }
@@ -47,7 +52,6 @@ impl ByTopic {
 ///
 /// Holds the next ones as bits, a window of 64 at a time, so that it needs no allocation however many want
 /// the topic.
-#[derive(Clone)]
 pub(in crate::plugin) struct Asked<'a> {
     by_topic: &'a ByTopic,
     /// The number of the plugin that the lowest bit stands for.
@@ -93,13 +97,15 @@ impl<'a> Asked<'a> {
     /// Whether one of these is on probation, so that the chain has to run on another thread.
     #[inline]
     pub(in crate::plugin) fn must_go_aside(&self, topic: &TopicName) -> bool {
-        let mut asked = self.clone();
-        while let Some(plugin) = asked.next(topic) {
-            if plugin.is_on_probation() {
+        let mut window = self.window;
+        while window != 0 {
+            let plugin = &self.by_topic.plugins[(self.start + window.trailing_zeros()) as usize];
+            window &= window - 1;
+            if plugin.is_on_probation() && plugin.also_wants(topic) {
                 return true;
             }
         }
-        false
+        self.beyond.is_some_and(|beyond| self.by_topic.asked_from(beyond, topic).must_go_aside(topic))
     }
 
     /// Finds those who want the topic, from this number on.
