@@ -13,6 +13,7 @@ use crate::hook::{
 };
 use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::ReasonCode;
+use crate::topic::TopicName;
 
 /// What the publisher is told.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Broker {
         message: ApplicationMessage,
         cache: &mut AuthorizationCache,
     ) -> Published {
-        if self.publishes_unasked(client) {
+        if self.publishes_unasked(client, &message.topic) {
             return self.publish_unasked(client, message);
         }
         let now = self.now();
@@ -77,10 +78,11 @@ impl Broker {
         Published { reply, ..Published::after(retained, routed) }
     }
 
-    /// Whether no hook has a say in what this client, or the broker itself, publishes.
-    pub fn publishes_unasked(&self, client: Option<&Arc<ClientInfo>>) -> bool {
+    /// Whether no hook has a say in what this client, or the broker itself, publishes to a topic.
+    pub fn publishes_unasked(&self, client: Option<&Arc<ClientInfo>>, topic: &TopicName) -> bool {
         client.is_none_or(|client| client.listener.default_authorization)
-            && !self.hooks.wanted().intersects(HookSet::PUBLISHING)
+            && (!self.hooks.wanted().intersects(HookSet::PUBLISHING)
+                || !self.hooks.wanted_of(topic).intersects(HookSet::PUBLISHING))
     }
 
     /// The same as [`publish`](Broker::publish) where [no hook has a say](Broker::publishes_unasked), which needs no

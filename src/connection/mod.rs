@@ -39,6 +39,7 @@ use authenticate::Authentication;
 use disconnect::Ended;
 use input::Input;
 use output::Output;
+use publish::Admitted;
 pub use serve::{Moving, serve, serve_or_move, turn_away};
 use thread::Seen;
 pub use thread::Thread;
@@ -100,7 +101,8 @@ enum Acted {
     All,
     /// Others of its thread get their turn.
     UntilNow,
-    UntilOneWaits,
+    /// For a hook, or another connection. The message, where one was read already.
+    UntilOneWaits(Option<Box<Admitted>>),
 }
 
 /// How long a connection has acted on packets.
@@ -131,8 +133,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     tokio::task::yield_now().await;
                     continue;
                 }
-                Acted::UntilOneWaits => {
-                    if let Err(ended) = Box::pin(self.act_on_packets()).await {
+                Acted::UntilOneWaits(message) => {
+                    if let Err(ended) = Box::pin(self.act_on_packets(message)).await {
                         break ended;
                     }
                 }
@@ -179,10 +181,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut pace = Pace::begin();
         while self.io.has_to_decode() {
             if self.next_may_wait() {
-                return Ok(Acted::UntilOneWaits);
+                return Ok(Acted::UntilOneWaits(None));
             }
-            let Some(packet) = self.io.next_packet(&pace)? else { break };
-            self.act_on_at_once(packet)?;
+            match self.io.next_packet(&pace)? {
+                None => break,
+                Some(Packet::Publish(publish)) => {
+                    if let Some(message) = self.publish_at_once(publish)? {
+                        return Ok(Acted::UntilOneWaits(Some(Box::new(message))));
+                    }
+                }
+                Some(packet) => self.act_on_at_once(packet)?,
+            }
             if pace.is_over() {
                 return Ok(Acted::UntilNow);
             }
@@ -190,10 +199,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(Acted::All)
     }
 
-    /// Whether hooks are asked about the next packet, or those that had the session before come first.
+    /// Whether hooks are asked about the next packet whatever is in it, or those that had the session before come
+    /// first.
     fn next_may_wait(&self) -> bool {
         match self.io.input.next_type() {
-            Some(PacketType::Publish) => !self.publishes_at_once(),
+            Some(PacketType::Publish) => self.attachment.has_former(),
             Some(PacketType::Subscribe | PacketType::Unsubscribe | PacketType::Auth) => true,
             _ => false,
         }
@@ -201,7 +211,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     fn act_on_at_once(&mut self, packet: Packet) -> Result<(), Ended> {
         match packet {
-            Packet::Publish(publish) => self.publish_at_once(publish)?,
             Packet::Puback(ack) => self.puback(&ack),
             Packet::Pubrec(ack) => self.pubrec(&ack),
             Packet::Pubrel(ack) => self.pubrel(&ack)?,
@@ -217,13 +226,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// The same where something may have to wait.
-    async fn act_on_packets(&mut self) -> Result<(), Ended> {
+    async fn act_on_packets(&mut self, first: Option<Box<Admitted>>) -> Result<(), Ended> {
         let broker = self.attachment.broker().clone();
-        let acting = pin!(self.act_on_each());
+        let acting = pin!(self.act_on_each(first));
         broker.in_one_go(acting).await
     }
 
-    async fn act_on_each(&mut self) -> Result<(), Ended> {
+    async fn act_on_each(&mut self, first: Option<Box<Admitted>>) -> Result<(), Ended> {
+        if let Some(message) = first {
+            self.ask_and_publish(*message).await?;
+        }
         let mut pace = Pace::begin();
         while self.io.has_to_decode() {
             let Some(packet) = self.io.next_packet(&pace)? else { break };
@@ -238,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     async fn act_on(&mut self, packet: Packet) -> Result<(), Ended> {
         match packet {
-            Packet::Publish(publish) if !self.publishes_at_once() => self.publish(publish).await,
+            Packet::Publish(publish) => self.publish(publish).await,
             Packet::Subscribe(subscribe) => self.subscribe(*subscribe).await,
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe).await,
             // In a box: it is rare, and each PUBLISH that a hook is asked about would have to make room for it.

@@ -18,13 +18,27 @@ use crate::topic::TopicName;
 /// embedder's may have none.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A message that is to be published, and how its client is answered.
+pub(super) struct Admitted {
+    qos: QoS,
+    id: Option<PacketIdentifier>,
+    message: ApplicationMessage,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn publish(&mut self, publish: Publish) -> Result<(), Ended> {
         if self.attachment.has_former() {
             self.wait_for_formers(&publish).await;
         }
-        let (qos, id) = (publish.qos, publish.packet_identifier);
-        let Some(message) = self.admit(publish)? else { return Ok(()) };
+        match self.publish_at_once(publish)? {
+            Some(admitted) => self.ask_and_publish(admitted).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Publishes a message in which hooks have a say.
+    pub(super) async fn ask_and_publish(&mut self, admitted: Admitted) -> Result<(), Ended> {
+        let Admitted { qos, id, message } = admitted;
         let published = {
             let client = self.attachment.client();
             let answer = pin!(self.attachment.broker().publish(Some(client), message, &mut self.verdicts));
@@ -33,19 +47,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.answer(qos, id, published)
     }
 
-    /// Whether there is nothing to wait for: no hook has a say, and no connection before is to come first.
-    pub(super) fn publishes_at_once(&self) -> bool {
-        let client = self.attachment.client();
-        !self.attachment.has_former() && self.attachment.broker().publishes_unasked(Some(client))
-    }
-
-    /// The same as [`publish`](Connection::publish) where there is [nothing to wait for](Self::publishes_at_once).
-    pub(super) fn publish_at_once(&mut self, publish: Publish) -> Result<(), Ended> {
+    /// Publishes a message in which no hook has a say. One in which some have is returned, to be given to
+    /// [`ask_and_publish`](Connection::ask_and_publish). No connection before may have to come first.
+    pub(super) fn publish_at_once(&mut self, publish: Publish) -> Result<Option<Admitted>, Ended> {
         let (qos, id) = (publish.qos, publish.packet_identifier);
-        let Some(message) = self.admit(publish)? else { return Ok(()) };
-        let client = self.attachment.client();
-        let published = self.attachment.broker().publish_unasked(Some(client), message);
-        self.answer(qos, id, published)
+        let Some(message) = self.admit(publish)? else { return Ok(None) };
+        let (broker, client) = (self.attachment.broker(), Some(self.attachment.client()));
+        if !broker.publishes_unasked(client, &message.topic) {
+            return Ok(Some(Admitted { qos, id, message }));
+        }
+        let published = broker.publish_unasked(client, message);
+        self.answer(qos, id, published)?;
+        Ok(None)
     }
 
     /// The message, where it is one to publish: not a duplicate, and within what CONNACK said. What is no message

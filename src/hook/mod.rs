@@ -18,6 +18,8 @@ mod subscribe;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::topic::TopicName;
+
 pub use authenticate::{AuthenticateContext, AuthenticateOutcome, AuthenticateVerdict, Challenge, Exchange};
 pub use authorize::{Action, Authorization, AuthorizationVerdict, AuthorizeContext};
 pub use client::{ClientInfo, ListenerPolicy, Reply};
@@ -86,6 +88,10 @@ impl HookSet {
         self.0 & other.0 != 0
     }
 
+    pub const fn without(self, other: HookSet) -> HookSet {
+        HookSet(self.0 & !other.0)
+    }
+
     pub const fn with(self, other: HookSet) -> HookSet {
         HookSet(self.0 | other.0)
     }
@@ -99,6 +105,12 @@ impl HookSet {
 pub trait Hooks: Send + Sync + 'static {
     /// Asked before each call; may change at any time.
     fn wanted(&self) -> HookSet;
+
+    /// Which of them want what is published to a topic. Asked for each message as long as any of
+    /// [`HookSet::PUBLISHING`] is wanted: a message for which none is left costs the least.
+    fn wanted_of(&self, _topic: &TopicName) -> HookSet {
+        self.wanted()
+    }
 
     /// Changes whenever verdicts given before may no longer hold: what was cached of them is forgotten.
     fn generation(&self) -> u64 {

@@ -15,7 +15,7 @@ pub(super) mod unsubscribe;
 
 use std::sync::Arc;
 
-use self::by_topic::ByTopic;
+pub(super) use self::by_topic::ByTopic;
 use super::host::Effects;
 use super::options::Hook;
 use super::version::Version;
