@@ -7,7 +7,9 @@ use hashbrown::{Equivalent, HashMap};
 
 use super::Broker;
 use super::statistics::Count;
-use crate::hook::{Action, Authorization, AuthorizationVerdict, AuthorizeContext, ClientInfo, HookSet};
+use crate::hook::{
+    Action, Answer, Authorization, AuthorizationVerdict, AuthorizeContext, ClientInfo, HookSet,
+};
 use crate::message::Timestamp;
 use crate::packet::{QoS, ReasonCode};
 
@@ -51,6 +53,16 @@ struct Cached {
     until: Timestamp,
 }
 
+/// Names the hooks that gave a verdict.
+pub(super) type Generation = u64;
+
+/// What is known of a verdict.
+pub(super) enum Asked {
+    Known(Result<(), ReasonCode>),
+    /// That of the hooks of this generation.
+    Answer(Generation, Answer<Authorization>),
+}
+
 impl AuthorizationCache {
     fn get(
         &mut self,
@@ -88,24 +100,51 @@ impl Broker {
         cache: &mut AuthorizationCache,
         now: Timestamp,
     ) -> Result<(), ReasonCode> {
-        let default = context.client.listener.default_authorization;
+        match self.ask_authorizer(context, cache, now) {
+            Asked::Known(verdict) => verdict,
+            Asked::Answer(generation, answer) => {
+                let answer = answer.get().await;
+                self.verdict(&context, generation, answer, cache, now)
+            }
+        }
+    }
+
+    /// The same up to the authorizer's answer, which is to be given to [`verdict`](Broker::verdict).
+    pub(super) fn ask_authorizer(
+        &self,
+        context: AuthorizeContext<'_>,
+        cache: &mut AuthorizationCache,
+        now: Timestamp,
+    ) -> Asked {
         if !self.hooks.wanted().contains(HookSet::AUTHORIZER) {
-            return self.refusal(default.then_some(()).ok_or(ReasonCode::NOT_AUTHORIZED));
+            let default = context.client.listener.default_authorization;
+            return Asked::Known(self.refusal(default.then_some(()).ok_or(ReasonCode::NOT_AUTHORIZED)));
         }
         let generation = self.hooks.generation();
-        if let Some(verdict) = cache.get(generation, &context, now) {
-            return self.refusal(verdict);
+        match cache.get(generation, &context, now) {
+            Some(verdict) => Asked::Known(self.refusal(verdict)),
+            None => Asked::Answer(generation, self.hooks.authorize(context)),
         }
-        let (action, topic) = (context.action, context.topic);
-        let Authorization { verdict, cache: keep } = self.hooks.authorize(context).get().await;
+    }
+
+    /// What an answer means, which is remembered for as long as it says.
+    pub(super) fn verdict(
+        &self,
+        context: &AuthorizeContext<'_>,
+        generation: Generation,
+        answer: Authorization,
+        cache: &mut AuthorizationCache,
+        now: Timestamp,
+    ) -> Result<(), ReasonCode> {
+        let Authorization { verdict, cache: keep } = answer;
         let verdict = match verdict {
             AuthorizationVerdict::Allow => Ok(()),
-            AuthorizationVerdict::Next if default => Ok(()),
+            AuthorizationVerdict::Next if context.client.listener.default_authorization => Ok(()),
             AuthorizationVerdict::Next => Err(ReasonCode::NOT_AUTHORIZED),
             AuthorizationVerdict::Deny(reason) => Err(reason),
         };
         if keep > Duration::ZERO {
-            cache.put(generation, action, topic, Cached { verdict, until: now.after(keep) });
+            cache.put(generation, context.action, context.topic, Cached { verdict, until: now.after(keep) });
         }
         self.refusal(verdict)
     }

@@ -40,7 +40,7 @@ pub use clock::Clock;
 pub use detached::note_many_buffers;
 pub use mailbox::Mailbox;
 pub use options::Options;
-pub use publish::Published;
+pub use publish::{Published, Publishing, Step};
 pub use registry::{ClientStatus, DueWill, OpenError, OpenRequest, Opened};
 pub use shared::SharedStrategy;
 pub use statistics::Statistics;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::authorize::AuthorizationCache;
+use super::authorize::{Asked, AuthorizationCache, Generation};
 use super::fan_out::FannedOut;
 use super::retained::NotRetained;
 use super::statistics::Count;
 use super::{Broker, DueWill, is_system_topic};
 use crate::hook::{
-    Action, AuthorizeContext, ClientInfo, HookSet, NotConsumedContext, NotConsumedOutcome, PublishContext,
-    PublishOutcome, PublishVerdict, Reply, WhyNotConsumed,
+    Action, Answer, Authorization, AuthorizeContext, ClientInfo, HookSet, Later, NotConsumedContext,
+    NotConsumedOutcome, PublishContext, PublishOutcome, PublishVerdict, Reply, WhyNotConsumed,
 };
 use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::ReasonCode;
@@ -42,6 +42,38 @@ impl Published {
     }
 }
 
+/// How far a message came.
+pub enum Step {
+    Done(Published),
+    /// To be given to [`Broker::go_on`].
+    Waits(Box<Publishing>),
+}
+
+/// A message on its way through the pipeline, for which something has to be waited for.
+pub struct Publishing {
+    message: ApplicationMessage,
+    reply: Option<Box<Reply>>,
+    now: Timestamp,
+    waits_for: WaitsFor,
+}
+
+enum WaitsFor {
+    Interceptor(Later<PublishOutcome>),
+    Authorizer(Generation, Later<Authorization>),
+    /// Those who are asked about its receivers, or where there are none.
+    Receivers {
+        retained: Result<(), NotRetained>,
+    },
+}
+
+/// What the steps of the pipeline have in common.
+struct Context<'a> {
+    client: Option<&'a Arc<ClientInfo>>,
+    /// The verdicts of that client.
+    cache: &'a mut AuthorizationCache,
+    now: Timestamp,
+}
+
 impl Broker {
     /// Takes a message through hooks, authorizer, retained store and fan-out.
     ///
@@ -52,58 +84,153 @@ impl Broker {
         message: ApplicationMessage,
         cache: &mut AuthorizationCache,
     ) -> Published {
-        if self.publishes_unasked(client, &message.topic) {
-            return self.publish_unasked(client, message);
+        match self.publish_at_once(client, message, cache, self.now()) {
+            Step::Done(published) => published,
+            Step::Waits(publishing) => self.go_on(client, publishing, cache).await,
         }
-        let now = self.now();
-        let (message, reply) = match self.intercept(client, message, now).await {
-            Ok(passed) => passed,
-            Err(stopped) => {
-                self.counters.count(Count::StoppedByHook);
-                return stopped;
-            }
-        };
-        if let Err(reason) = self.check_topic(&message) {
-            return Published { reply, ..Published::told(reason) };
-        }
-        if let Err(reason) = self.authorize_publish(client, &message, cache, now).await {
-            return Published { reply, ..Published::told(reason) };
-        }
-        let retained = self.retain_if_asked(&message);
-        if retained == Err(NotRetained::Failed) {
-            return Published { reply, ..Published::failed() };
-        }
-        // Those who subscribe now get it also where no more can be retained.
-        let routed = self.route(client, message, now).await;
-        Published { reply, ..Published::after(retained, routed) }
     }
 
-    /// Whether no hook has a say in what this client, or the broker itself, publishes to a topic.
-    pub fn publishes_unasked(&self, client: Option<&Arc<ClientInfo>>, topic: &TopicName) -> bool {
-        client.is_none_or(|client| client.listener.default_authorization)
-            && (!self.hooks.wanted().intersects(HookSet::PUBLISHING)
-                || !self.hooks.wanted_of(topic).intersects(HookSet::PUBLISHING))
-    }
-
-    /// The same as [`publish`](Broker::publish) where [no hook has a say](Broker::publishes_unasked), which needs no
-    /// waiting. In a function of its own because a future of many steps moves the message at each of them.
-    pub fn publish_unasked(
+    /// The same as far as nothing has to be waited for, which is all of it where hooks answer at once. No future, as
+    /// one of many steps moves the message at each of them.
+    pub fn publish_at_once(
         &self,
         client: Option<&Arc<ClientInfo>>,
         message: ApplicationMessage,
+        cache: &mut AuthorizationCache,
+        now: Timestamp,
+    ) -> Step {
+        let context = Context { client, cache, now };
+        if !self.is_wanted(HookSet::INTERCEPTING_PUBLISH, &message.topic) {
+            return self.authorize_publish(context, message, None);
+        }
+        match self.hooks.intercepting_publish(PublishContext { client, message: &message, now }) {
+            Answer::Ready(outcome) => self.intercepted(context, message, outcome),
+            Answer::Later(answer) => context.waits(message, None, WaitsFor::Interceptor(answer)),
+        }
+    }
+
+    /// Waits for what there is to wait for, and does the rest.
+    pub async fn go_on(
+        &self,
+        client: Option<&Arc<ClientInfo>>,
+        publishing: Box<Publishing>,
+        cache: &mut AuthorizationCache,
     ) -> Published {
+        let mut step = Step::Waits(publishing);
+        loop {
+            let Publishing { message, reply, now, waits_for } = match step {
+                Step::Done(published) => return published,
+                Step::Waits(publishing) => *publishing,
+            };
+            step = match waits_for {
+                WaitsFor::Interceptor(answer) => {
+                    let outcome = answer.await;
+                    self.intercepted(Context { client, cache, now }, message, outcome)
+                }
+                WaitsFor::Authorizer(generation, answer) => {
+                    let answer = (generation, answer.await);
+                    self.authorized(Context { client, cache, now }, message, reply, answer)
+                }
+                WaitsFor::Receivers { retained } => {
+                    let routed = self.route(client, message, now).await;
+                    Step::Done(Published { reply, ..Published::after(retained, routed) })
+                }
+            };
+        }
+    }
+
+    /// Whether a hook wants to be asked about a topic.
+    fn is_wanted(&self, hook: HookSet, topic: &TopicName) -> bool {
+        self.hooks.wanted().contains(hook) && self.hooks.wanted_of(topic).contains(hook)
+    }
+
+    fn intercepted(
+        &self,
+        context: Context<'_>,
+        message: ApplicationMessage,
+        outcome: PublishOutcome,
+    ) -> Step {
+        let PublishOutcome { verdict, reply } = outcome;
+        let reason = match verdict {
+            PublishVerdict::Continue => return self.authorize_publish(context, message, reply),
+            PublishVerdict::Modify(changed) => {
+                let ApplicationMessage { origin, publisher, depth, .. } = message;
+                let message = ApplicationMessage { origin, publisher, depth, ..*changed };
+                return self.authorize_publish(context, message, reply);
+            }
+            PublishVerdict::Swallow => ReasonCode::SUCCESS,
+            PublishVerdict::Reject(reason) => reason,
+        };
+        self.counters.count(Count::StoppedByHook);
+        Step::Done(Published { reply, ..Published::told(reason) })
+    }
+
+    /// On the final topic. What the broker or another node publishes needs no leave.
+    fn authorize_publish(
+        &self,
+        context: Context<'_>,
+        message: ApplicationMessage,
+        reply: Option<Box<Reply>>,
+    ) -> Step {
         if let Err(reason) = self.check_topic(&message) {
-            return Published::told(reason);
+            return Step::Done(Published { reply, ..Published::told(reason) });
         }
-        let retained = self.retain_if_asked(&message);
+        let asks = |client: &&Arc<ClientInfo>| {
+            matches!(message.origin, Origin::Client | Origin::Will) && !self.authorizes_everything(client)
+        };
+        let Some(client) = context.client.filter(asks) else {
+            return self.retain_and_route(context, message, reply);
+        };
+        match self.ask_authorizer(about(client, &message), context.cache, context.now) {
+            Asked::Known(Ok(())) => self.retain_and_route(context, message, reply),
+            Asked::Known(Err(reason)) => Step::Done(Published { reply, ..Published::told(reason) }),
+            Asked::Answer(generation, Answer::Ready(answer)) => {
+                self.authorized(context, message, reply, (generation, answer))
+            }
+            Asked::Answer(generation, Answer::Later(answer)) => {
+                context.waits(message, reply, WaitsFor::Authorizer(generation, answer))
+            }
+        }
+    }
+
+    fn authorized(
+        &self,
+        context: Context<'_>,
+        message: ApplicationMessage,
+        reply: Option<Box<Reply>>,
+        (generation, answer): (Generation, Authorization),
+    ) -> Step {
+        let verdict = context.client.map_or(Ok(()), |client| {
+            self.verdict(&about(client, &message), generation, answer, context.cache, context.now)
+        });
+        match verdict {
+            Ok(()) => self.retain_and_route(context, message, reply),
+            Err(reason) => Step::Done(Published { reply, ..Published::told(reason) }),
+        }
+    }
+
+    fn retain_and_route(
+        &self,
+        context: Context<'_>,
+        message: ApplicationMessage,
+        reply: Option<Box<Reply>>,
+    ) -> Step {
+        let retained =
+            if message.retain && self.options.retain_available { self.retain(&message) } else { Ok(()) };
         if retained == Err(NotRetained::Failed) {
-            return Published::failed();
+            return Step::Done(Published { reply, ..Published::failed() });
         }
-        let routed = match self.fan_out_unasked(client, Arc::new(message)) {
+        // Those who subscribe now get it also where no more can be retained.
+        if self.asks_before_delivery()
+            || self.is_wanted(HookSet::APPLICATION_MESSAGE_NOT_CONSUMED, &message.topic)
+        {
+            return context.waits(message, reply, WaitsFor::Receivers { retained });
+        }
+        let routed = match self.fan_out_unasked(context.client, Arc::new(message)) {
             FannedOut::Consumed => ReasonCode::SUCCESS,
             FannedOut::NotConsumed(why) => self.count_not_consumed(why),
         };
-        Published::after(retained, routed)
+        Step::Done(Published { reply, ..Published::after(retained, routed) })
     }
 
     /// What no client may publish to.
@@ -122,10 +249,6 @@ impl Broker {
         }
     }
 
-    fn retain_if_asked(&self, message: &ApplicationMessage) -> Result<(), NotRetained> {
-        if message.retain && self.options.retain_available { self.retain(message) } else { Ok(()) }
-    }
-
     /// Publishes a Will Message as the client that left it.
     pub async fn publish_will(&self, mut will: DueWill) {
         // Its Message Expiry Interval begins now (MQTT 5.0, 3.1.3.2.4).
@@ -138,53 +261,6 @@ impl Broker {
             let client = &will.client.client_identifier;
             tracing::debug!(%client, %reason, "a Will Message was not published");
         }
-    }
-
-    /// intercepting-publish.
-    async fn intercept(
-        &self,
-        client: Option<&Arc<ClientInfo>>,
-        message: ApplicationMessage,
-        now: Timestamp,
-    ) -> Result<(ApplicationMessage, Option<Box<Reply>>), Published> {
-        if !self.hooks.wanted().contains(HookSet::INTERCEPTING_PUBLISH) {
-            return Ok((message, None));
-        }
-        let context = PublishContext { client, message: &message, now };
-        let PublishOutcome { verdict, reply } = self.hooks.intercepting_publish(context).get().await;
-        match verdict {
-            PublishVerdict::Continue => Ok((message, reply)),
-            PublishVerdict::Modify(changed) => {
-                let ApplicationMessage { origin, publisher, depth, .. } = message;
-                Ok((ApplicationMessage { origin, publisher, depth, ..*changed }, reply))
-            }
-            PublishVerdict::Swallow => Err(Published { reason: ReasonCode::SUCCESS, reply, failed: false }),
-            PublishVerdict::Reject(reason) => Err(Published { reason, reply, failed: false }),
-        }
-    }
-
-    /// On the final topic. What the broker or another node publishes needs no leave.
-    async fn authorize_publish(
-        &self,
-        client: Option<&Arc<ClientInfo>>,
-        message: &ApplicationMessage,
-        cache: &mut AuthorizationCache,
-        now: Timestamp,
-    ) -> Result<(), ReasonCode> {
-        let Some(client) = client.filter(|_| matches!(message.origin, Origin::Client | Origin::Will)) else {
-            return Ok(());
-        };
-        if self.authorizes_everything(client) {
-            return Ok(());
-        }
-        let context = AuthorizeContext {
-            client,
-            action: Action::Publish,
-            topic: message.topic.as_str(),
-            qos: message.qos,
-            retain: message.retain,
-        };
-        self.authorize(context, cache, now).await
     }
 
     async fn route(
@@ -234,5 +310,22 @@ impl Broker {
             WhyNotConsumed::NoSubscriber => ReasonCode::NO_MATCHING_SUBSCRIBERS,
             WhyNotConsumed::AllVetoed => ReasonCode::SUCCESS,
         }
+    }
+}
+
+impl Context<'_> {
+    fn waits(self, message: ApplicationMessage, reply: Option<Box<Reply>>, waits_for: WaitsFor) -> Step {
+        Step::Waits(Box::new(Publishing { message, reply, now: self.now, waits_for }))
+    }
+}
+
+/// What the authorizer is asked.
+fn about<'a>(client: &'a Arc<ClientInfo>, message: &'a ApplicationMessage) -> AuthorizeContext<'a> {
+    AuthorizeContext {
+        client,
+        action: Action::Publish,
+        topic: message.topic.as_str(),
+        qos: message.qos,
+        retain: message.retain,
     }
 }

@@ -39,7 +39,7 @@ use authenticate::Authentication;
 use disconnect::Ended;
 use input::Input;
 use output::Output;
-use publish::Admitted;
+use publish::Awaited;
 pub use serve::{Moving, serve, serve_or_move, turn_away};
 use thread::Seen;
 pub use thread::Thread;
@@ -102,7 +102,7 @@ enum Acted {
     /// Others of its thread get their turn.
     UntilNow,
     /// For a hook, or another connection. The message, where one was read already.
-    UntilOneWaits(Option<Box<Admitted>>),
+    UntilOneWaits(Option<Awaited>),
 }
 
 /// How long a connection has acted on packets.
@@ -187,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 None => break,
                 Some(Packet::Publish(publish)) => {
                     if let Some(message) = self.publish_at_once(publish)? {
-                        return Ok(Acted::UntilOneWaits(Some(Box::new(message))));
+                        return Ok(Acted::UntilOneWaits(Some(message)));
                     }
                 }
                 Some(packet) => self.act_on_at_once(packet)?,
@@ -226,15 +226,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// The same where something may have to wait.
-    async fn act_on_packets(&mut self, first: Option<Box<Admitted>>) -> Result<(), Ended> {
+    async fn act_on_packets(&mut self, first: Option<Awaited>) -> Result<(), Ended> {
         let broker = self.attachment.broker().clone();
         let acting = pin!(self.act_on_each(first));
         broker.in_one_go(acting).await
     }
 
-    async fn act_on_each(&mut self, first: Option<Box<Admitted>>) -> Result<(), Ended> {
+    async fn act_on_each(&mut self, first: Option<Awaited>) -> Result<(), Ended> {
         if let Some(message) = first {
-            self.ask_and_publish(*message).await?;
+            self.go_on(message).await?;
         }
         let mut pace = Pace::begin();
         while self.io.has_to_decode() {

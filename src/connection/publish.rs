@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::disconnect::Ended;
 use super::{Connection, wait};
-use crate::broker::{Count, End, Published};
+use crate::broker::{Count, End, Published, Publishing, Step};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode};
 use crate::session::Received;
@@ -18,11 +18,11 @@ use crate::topic::TopicName;
 /// embedder's may have none.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A message that is to be published, and how its client is answered.
-pub(super) struct Admitted {
+/// A message for which a hook has to be waited for, and how its client is answered.
+pub(super) struct Awaited {
     qos: QoS,
     id: Option<PacketIdentifier>,
-    message: ApplicationMessage,
+    publishing: Box<Publishing>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -31,34 +31,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.wait_for_formers(&publish).await;
         }
         match self.publish_at_once(publish)? {
-            Some(admitted) => self.ask_and_publish(admitted).await,
+            Some(awaited) => self.go_on(awaited).await,
             None => Ok(()),
         }
     }
 
-    /// Publishes a message in which hooks have a say.
-    pub(super) async fn ask_and_publish(&mut self, admitted: Admitted) -> Result<(), Ended> {
-        let Admitted { qos, id, message } = admitted;
+    /// Publishes a message once a hook has answered.
+    pub(super) async fn go_on(&mut self, awaited: Awaited) -> Result<(), Ended> {
+        let Awaited { qos, id, publishing } = awaited;
         let published = {
             let client = self.attachment.client();
-            let answer = pin!(self.attachment.broker().publish(Some(client), message, &mut self.verdicts));
+            let answer = pin!(self.attachment.broker().go_on(Some(client), publishing, &mut self.verdicts));
             wait(&mut self.io, &self.attachment, answer).await
         };
         self.answer(qos, id, published)
     }
 
-    /// Publishes a message in which no hook has a say. One in which some have is returned, to be given to
-    /// [`ask_and_publish`](Connection::ask_and_publish). No connection before may have to come first.
-    pub(super) fn publish_at_once(&mut self, publish: Publish) -> Result<Option<Admitted>, Ended> {
+    /// Publishes a message, unless a hook has to be waited for: then what is returned is to be given to
+    /// [`go_on`](Connection::go_on). No connection before may have to come first.
+    pub(super) fn publish_at_once(&mut self, publish: Publish) -> Result<Option<Awaited>, Ended> {
         let (qos, id) = (publish.qos, publish.packet_identifier);
         let Some(message) = self.admit(publish)? else { return Ok(None) };
         let (broker, client) = (self.attachment.broker(), Some(self.attachment.client()));
-        if !broker.publishes_unasked(client, &message.topic) {
-            return Ok(Some(Admitted { qos, id, message }));
+        match broker.publish_at_once(client, message, &mut self.verdicts, self.io.now) {
+            Step::Done(published) => self.answer(qos, id, published).map(|()| None),
+            Step::Waits(publishing) => Ok(Some(Awaited { qos, id, publishing })),
         }
-        let published = broker.publish_unasked(client, message);
-        self.answer(qos, id, published)?;
-        Ok(None)
     }
 
     /// The message, where it is one to publish: not a duplicate, and within what CONNACK said. What is no message

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::ClientInfo;
 use crate::packet::{QoS, ReasonCode};
 
+#[derive(Clone, Copy)]
 pub struct AuthorizeContext<'a> {
     pub client: &'a Arc<ClientInfo>,
     pub action: Action,

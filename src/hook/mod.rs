@@ -38,8 +38,11 @@ pub use subscribe::{
 /// on sending what its client is to receive.
 pub enum Answer<T> {
     Ready(T),
-    Later(Pin<Box<dyn Future<Output = T> + Send>>),
+    Later(Later<T>),
 }
+
+/// An answer that has to be waited for.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<T> Answer<T> {
     /// The answer, however long it takes.
@@ -73,19 +76,9 @@ impl HookSet {
     pub const INTERCEPTING_UNSUBSCRIPTION: HookSet = HookSet(1 << 6);
     pub const APPLICATION_MESSAGE_NOT_CONSUMED: HookSet = HookSet(1 << 7);
     pub const EVENTS: HookSet = HookSet(1 << 8);
-    /// Those that have a say in what becomes of a message.
-    pub const PUBLISHING: HookSet = HookSet::AUTHORIZER
-        .with(HookSet::AUTHORIZER_DELIVERIES)
-        .with(HookSet::INTERCEPTING_PUBLISH)
-        .with(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
-        .with(HookSet::APPLICATION_MESSAGE_NOT_CONSUMED);
 
     pub const fn contains(self, other: HookSet) -> bool {
         self.0 & other.0 == other.0
-    }
-
-    pub const fn intersects(self, other: HookSet) -> bool {
-        self.0 & other.0 != 0
     }
 
     pub const fn without(self, other: HookSet) -> HookSet {
@@ -106,8 +99,8 @@ pub trait Hooks: Send + Sync + 'static {
     /// Asked before each call; may change at any time.
     fn wanted(&self) -> HookSet;
 
-    /// Which of them want what is published to a topic. Asked for each message as long as any of
-    /// [`HookSet::PUBLISHING`] is wanted: a message for which none is left costs the least.
+    /// Which of them want what is published to a topic. Asked before a call about a message that
+    /// [somebody](Hooks::wanted) may want: one that nobody wants costs the least.
     fn wanted_of(&self, _topic: &TopicName) -> HookSet {
         self.wanted()
     }
