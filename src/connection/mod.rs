@@ -397,6 +397,9 @@ where
         if let Poll::Ready(value) = answer.as_mut().poll(cx) {
             return Poll::Ready(value);
         }
+        // What was acted on before has been answered, and an answer is not written before what it acknowledges is
+        // in the queues.
+        attachment.broker().deliver_gathered();
         io.now = attachment.broker().now();
         // A broken connection is noticed in the next turn.
         while io.poll_write(cx).is_ok()

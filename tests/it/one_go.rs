@@ -1,9 +1,17 @@
 //! What one read brings is delivered together, to receivers that the thread remembers for a topic: nobody must
 //! see a difference.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
 use bytes::BytesMut;
-use tidegate::broker::Options;
+use tidegate::broker::{Broker, Options};
+use tidegate::hook::PublishOutcome;
 use tidegate::packet::{Disconnect, Packet, Publish, QoS, ReasonCode, Subscribe, SubscribeFilter, encode};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use crate::support::client::to;
 use crate::support::*;
@@ -197,4 +205,68 @@ async fn messages_to_many_receivers_on_all_threads_come_once_and_in_order() {
             sender.receive().await;
         }
     }
+}
+
+/// A stream that notes with each PUBACK how many messages wait for "receiver" when it is written.
+struct Watched {
+    stream: DuplexStream,
+    broker: Arc<Broker>,
+    waiting: Arc<Mutex<Vec<usize>>>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if bytes[0] == 0x40 {
+            let queued = self.broker.client("receiver").unwrap().queued;
+            self.waiting.lock().unwrap().push(queued);
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_in_its_queue_before_it_is_acknowledged() {
+    // While a hook kept the next message waiting, PUBACK was written before what it acknowledges was delivered.
+    let gate = Gate::default();
+    let slow = gate.clone();
+    let script = Script::default().on_publish(move |context| match context.message.topic.as_str() {
+        "slow" => slow.hold(PublishOutcome::default()),
+        _ => PublishOutcome::default().into(),
+    });
+    let local = Local::hooked(Options::default(), script.shared());
+    let mut receiver = local.connect(persistent(V5, "receiver")).await;
+    receiver.subscribe("t", QOS1).await;
+    receiver.disconnect().await;
+    let (ours, stream) = tokio::io::duplex(64 * 1024);
+    let waiting = Arc::default();
+    local.serve(Watched { stream, broker: local.broker.clone(), waiting: Arc::clone(&waiting) });
+    let mut sender = Client::over(ours, V5);
+    sender.handshake(connect(V5, "sender")).await;
+    for _ in 0..SEVERAL {
+        sender.publish("t", "x", QOS1).await;
+    }
+    send_together(&mut sender, numbered(&["t", "slow"])).await;
+    gate.reached().await;
+    assert!(matches!(sender.receive().await, Packet::Puback(_)));
+    assert_eq!(*waiting.lock().unwrap(), [1, 2, 3, 4, 5]);
+    gate.open();
+    assert!(matches!(sender.receive().await, Packet::Puback(_)));
 }

@@ -9,6 +9,7 @@ use tidegate::connection::{Peer, serve};
 use tidegate::hook::{Hooks, ListenerPolicy, NoHooks};
 use tidegate::packet::{Connack, Connect, ProtocolVersion, ReasonCode};
 use tidegate::storage::memory::MemoryStorage;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use super::Client;
@@ -47,13 +48,19 @@ impl Local {
     /// A connection over which nothing was sent yet, and the task that serves it.
     pub fn open(&self, version: ProtocolVersion) -> (Client, JoinHandle<()>) {
         let (ours, theirs) = tokio::io::duplex(PIPE);
+        (Client::over(ours, version), self.serve(theirs))
+    }
+
+    /// Serves a connection over this stream.
+    pub fn serve<S>(&self, stream: S) -> JoinHandle<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let policy = ListenerPolicy { name: "memory".into(), anonymous: true, default_authorization: true };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let peer = Peer { address: Some(address), listener: Arc::new(policy) };
-        let served = serve(theirs, peer, self.broker.clone());
-        let ended =
-            tokio::spawn(async move { assert!(served.await.is_none(), "it was sent to another thread") });
-        (Client::over(ours, version), ended)
+        let served = serve(stream, peer, self.broker.clone());
+        tokio::spawn(async move { assert!(served.await.is_none(), "it was sent to another thread") })
     }
 
     pub async fn try_connect(&self, connect: Connect) -> (Client, Connack) {
