@@ -24,31 +24,37 @@ thread_local! {
 
 #[derive(Default)]
 struct ReadBuffers {
-    current: BytesMut,
+    /// None until something is read.
+    current: Option<BytesMut>,
     /// An empty piece of each.
     full: Vec<Bytes>,
 }
 
 /// Reads into this thread's buffer, where there is room for at least a few packets.
 pub(super) fn with<T>(read: impl FnOnce(&mut BytesMut) -> T) -> T {
-    BUFFERS.with_borrow_mut(|buffers| {
-        buffers.make_room();
-        read(&mut buffers.current)
-    })
+    BUFFERS.with_borrow_mut(|buffers| read(buffers.with_room()))
 }
 
 impl ReadBuffers {
-    fn make_room(&mut self) {
-        if self.current.capacity() >= LEAST_ROOM || self.current.try_reclaim(READ_SIZE) {
-            return;
-        }
+    fn with_room(&mut self) -> &mut BytesMut {
+        let has_room =
+            |buffer: &mut BytesMut| buffer.capacity() >= LEAST_ROOM || buffer.try_reclaim(READ_SIZE);
+        let current = self.current.take_if(has_room).unwrap_or_else(|| {
+            let full = self.current.take();
+            self.take_next(full)
+        });
+        self.current.insert(current)
+    }
+
+    /// Instead of one that is full, to the last byte perhaps.
+    fn take_next(&mut self, full: Option<BytesMut>) -> BytesMut {
         let next = self.take_free().unwrap_or_else(|| BytesMut::with_capacity(READ_SIZE));
-        let full = std::mem::replace(&mut self.current, next);
         let kept = self.full.iter().filter(|piece| !piece.is_unique()).count();
         note_many_buffers(kept >= MOST);
-        if self.full.len() < MOST && full.capacity() > 0 {
-            self.full.push(full.freeze());
+        if self.full.len() < MOST {
+            self.full.extend(full.map(BytesMut::freeze));
         }
+        next
     }
 
     /// One that no message keeps any more.
@@ -65,10 +71,13 @@ mod tests {
 
     /// Reads until the buffer is full, and returns what a message keeps of it.
     fn fill(buffers: &mut ReadBuffers) -> Bytes {
-        buffers.make_room();
-        let room = buffers.current.capacity() - LEAST_ROOM / 2;
-        buffers.current.resize(room, 0);
-        buffers.current.split().freeze()
+        fill_up_to(buffers, LEAST_ROOM / 2)
+    }
+
+    fn fill_up_to(buffers: &mut ReadBuffers, left: usize) -> Bytes {
+        let current = buffers.with_room();
+        current.resize(current.capacity() - left, 0);
+        current.split().freeze()
     }
 
     #[test]
@@ -82,6 +91,18 @@ mod tests {
         let third = fill(&mut buffers);
         assert_eq!(third.as_ptr(), place);
         assert_eq!(buffers.full.len(), 1);
+    }
+
+    #[test]
+    fn a_buffer_that_a_read_fills_to_its_last_byte_is_remembered_too() {
+        // It was neither used again nor counted among those that messages keep.
+        let mut buffers = ReadBuffers::default();
+        let first = fill_up_to(&mut buffers, 0);
+        let place = first.as_ptr();
+        let _second = fill_up_to(&mut buffers, 0);
+        assert_eq!(buffers.full.len(), 1);
+        drop(first);
+        assert_eq!(fill_up_to(&mut buffers, 0).as_ptr(), place);
     }
 
     #[test]
