@@ -420,8 +420,10 @@ fn header(delivery: &Delivery, version: ProtocolVersion, now: Timestamp) -> Publ
 
 fn give_back(mut buffer: BytesMut) {
     buffer.clear();
+    // Its capacity does not say how large it is: that is without what was written of it.
+    let is_too_large = buffer.try_reclaim(LARGEST_SPARE + 1);
     SPARES.with_borrow_mut(|spares| {
-        if spares.len() < MOST_SPARES && buffer.capacity() <= LARGEST_SPARE {
+        if spares.len() < MOST_SPARES && !is_too_large {
             spares.push(buffer);
         }
     });
@@ -446,4 +448,22 @@ pub(super) fn texts(
         let server_reference = reply.server_reference.filter(|_| reason.is_redirection());
         (reply.reason_string, reply.user_properties, server_reference)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_buffer_that_was_written_is_not_kept() {
+        // Without what was written of it, it passed for an empty one.
+        let kept = || SPARES.with_borrow(Vec::len);
+        let before = kept();
+        for (size, more) in [(LARGEST_SPARE + 1, 0), (1024, 1)] {
+            let mut buffer = BytesMut::zeroed(size);
+            buffer.advance(size);
+            give_back(buffer);
+            assert_eq!(kept(), before + more);
+        }
+    }
 }
