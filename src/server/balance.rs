@@ -153,6 +153,10 @@ fn spread(threads: &[Work]) -> Option<Move> {
 /// All of the thread with the least to do, of those that have some, to the one with the next least, where that is
 /// little even together.
 fn gather(threads: &[Work]) -> Option<Move> {
+    // One that was busy and did not run is one whose times the kernel does not count: `schedstat` is then 0 0 0.
+    if threads.iter().any(|work| work.active > 0 && work.ran == 0.0) {
+        return None;
+    }
     let mut busy: Vec<(usize, &Work)> =
         threads.iter().enumerate().filter(|(_, work)| work.active > 0).collect();
     busy.sort_by(|a, b| a.1.ran.total_cmp(&b.1.ran));
@@ -210,6 +214,12 @@ mod tests {
     #[test]
     fn a_thread_without_busy_connections_has_nothing_to_gather() {
         assert_eq!(first_move(&mut Balance::default(), &[work(0.3, 50), work(0.0, 0)], 100), None);
+    }
+
+    #[test]
+    fn threads_whose_times_the_kernel_does_not_count_stay_as_they_are() {
+        // They seemed to have nothing to do, and one of them got all the connections of the others.
+        assert_eq!(first_move(&mut Balance::default(), &[work(0.0, 50), work(0.0, 60)], 100), None);
     }
 
     #[test]
