@@ -7,16 +7,19 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 
 use super::Broker;
 use super::detached::Detached;
 use super::mailbox::Wakes;
 use super::matches::{Matched, Receiver};
+use super::session_entry::SessionEntry;
 use crate::message::ApplicationMessage;
-use crate::session::Delivery;
+use crate::session::{Delivery, Dropped};
 
 /// Deliveries that are gathered at most.
 const LARGEST: usize = 8 * 1024;
@@ -26,7 +29,6 @@ thread_local! {
 }
 
 /// For as long as it is there, what is published on this thread is gathered.
-#[must_use]
 pub struct Batch(());
 
 #[derive(Default)]
@@ -49,11 +51,15 @@ pub(super) fn is_open() -> bool {
 }
 
 impl Batch {
-    /// What is published from now on is gathered. Once the batch is dropped,
+    /// What `publishing` publishes is gathered. Once it has returned,
     /// [`deliver_gathered`](Broker::deliver_gathered) is to be called, before anything is waited for.
-    pub fn open() -> Batch {
+    ///
+    /// # Errors
+    /// With what it panicked, to be thrown on: what came before the hook that did is delivered all the same.
+    pub fn of<T>(publishing: impl FnOnce() -> T) -> thread::Result<T> {
         GATHERED.with_borrow_mut(|gathered| gathered.is_open = true);
-        Batch(())
+        let _open = Batch(());
+        catch_unwind(AssertUnwindSafe(publishing))
     }
 }
 
@@ -67,12 +73,9 @@ impl Broker {
     /// Whatever `publishing` publishes between two waits is gathered, and delivered before it waits or ends.
     pub async fn in_one_go<T>(&self, mut publishing: Pin<&mut impl Future<Output = T>>) -> T {
         poll_fn(|cx| {
-            let polled = {
-                let _batch = Batch::open();
-                publishing.as_mut().poll(cx)
-            };
+            let polled = Batch::of(|| publishing.as_mut().poll(cx));
             self.deliver_gathered();
-            polled
+            polled.unwrap_or_else(|panic| resume_unwind(panic))
         })
         .await
     }
@@ -102,27 +105,33 @@ impl Broker {
         if messages.is_empty() {
             return;
         }
+        let mut refused = Vec::new();
         for run in messages.chunk_by_mut(|one, next| Rc::ptr_eq(&one.matched, &next.matched)) {
-            self.deliver_run(run, &mut wakes);
+            deliver_run(run, &mut wakes, &mut refused);
         }
         wakes.wake();
         messages.clear();
         GATHERED.with_borrow_mut(|gathered| (gathered.messages, gathered.wakes) = (messages, wakes));
-    }
-
-    /// Messages with the same receivers.
-    fn deliver_run(&self, run: &mut [Addressed], wakes: &mut Wakes) {
-        let Some(matched) = run.first().map(|first| first.matched.clone()) else { return };
-        for receiver in matched.iter() {
-            // One that is gone gets nothing, as if it had not been found.
-            let Some(entry) = receiver.session() else { continue };
-            let deliveries = run.iter_mut().map(|addressed| addressed.for_receiver(receiver));
-            let refused = entry.enqueue_all(deliveries, wakes);
-            for (delivery, why) in refused {
-                self.dropped(&entry.client_identifier, &delivery, why);
-            }
-            wakes.post_some();
+        // At last, as observers hear of it, and one that panics must not keep a message from the others.
+        for (entry, delivery, why) in refused {
+            self.dropped(&entry.client_identifier, &delivery, why);
         }
+    }
+}
+
+/// What a session did not take, or gave up for what it took.
+type Refused = (Arc<SessionEntry>, Delivery, Dropped);
+
+/// Delivers messages with the same receivers.
+fn deliver_run(run: &mut [Addressed], wakes: &mut Wakes, refused: &mut Vec<Refused>) {
+    let Some(matched) = run.first().map(|first| first.matched.clone()) else { return };
+    for receiver in matched.iter() {
+        // One that is gone gets nothing, as if it had not been found.
+        let Some(entry) = receiver.session() else { continue };
+        let deliveries = run.iter_mut().map(|addressed| addressed.for_receiver(receiver));
+        let not_taken = entry.enqueue_all(deliveries, wakes);
+        refused.extend(not_taken.into_iter().map(|(delivery, why)| (entry.clone(), delivery, why)));
+        wakes.post_some();
     }
 }
 

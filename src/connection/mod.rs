@@ -22,6 +22,7 @@ mod topic_alias;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -169,12 +170,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !self.io.has_to_decode() {
             return Ok(Acted::All);
         }
-        let acted = {
-            let _batch = Batch::open();
-            self.act_until_one_waits()
-        };
+        let acted = Batch::of(|| self.act_until_one_waits());
         self.attachment.broker().deliver_gathered();
-        acted
+        acted.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn act_until_one_waits(&mut self) -> Result<Acted, Ended> {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use tidegate::broker::{Broker, Options};
-use tidegate::hook::PublishOutcome;
+use tidegate::hook::{Event, HookSet, Hooks, PublishOutcome, What};
 use tidegate::packet::{Disconnect, Packet, Publish, QoS, ReasonCode, Subscribe, SubscribeFilter, encode};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
@@ -269,4 +269,61 @@ async fn a_message_is_in_its_queue_before_it_is_acknowledged() {
     assert_eq!(*waiting.lock().unwrap(), [1, 2, 3, 4, 5]);
     gate.open();
     assert!(matches!(sender.receive().await, Packet::Puback(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_a_message_at_which_a_hook_panics_is_delivered() {
+    // It lay there until another client of the thread did something, for hours perhaps.
+    let script = Script::default().on_publish(|context| match context.message.topic.as_str() {
+        "panic" => panic!("as it should"),
+        _ => PublishOutcome::default().into(),
+    });
+    let local = Local::hooked(Options::default(), script.shared());
+    let mut receiver = local.connect(connect(V5, "receiver")).await;
+    receiver.subscribe("t", QOS1).await;
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for _ in 0..SEVERAL {
+        sender.publish("t", "x", QOS1).await;
+    }
+    receiver.payloads(SEVERAL).await;
+    send_together(&mut sender, numbered(&["t", "t", "panic"])).await;
+    assert_eq!(receiver.payloads(2).await, numbers(2));
+}
+
+/// Panics when it is told of a message that was dropped.
+struct Nervous;
+
+impl Hooks for Nervous {
+    fn wanted(&self) -> HookSet {
+        HookSet::EVENTS
+    }
+
+    fn event(&self, event: Event) {
+        assert!(!matches!(event.what, What::MessageDropped { .. }), "as it should");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hears_of_a_dropped_message_and_panics_keeps_none_from_the_others() {
+    // They got nothing of what was delivered together, and were not even woken for what was queued for them.
+    let options = Options { maximum_queued_messages: SEVERAL, ..Options::default() };
+    let local = Local::hooked(options, Arc::new(Nervous));
+    let mut before = local.connect(connect(V5, "before")).await;
+    let mut away = local.connect(persistent(V5, "away")).await;
+    let mut behind = local.connect(connect(V5, "behind")).await;
+    for receiver in [&mut before, &mut away, &mut behind] {
+        receiver.subscribe("t", QOS1).await;
+    }
+    away.disconnect().await;
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for _ in 0..SEVERAL {
+        sender.publish("t", "x", QOS1).await;
+    }
+    for receiver in [&mut before, &mut behind] {
+        receiver.payloads(SEVERAL).await;
+    }
+    send_together(&mut sender, numbered(&["t"])).await;
+    for receiver in [&mut before, &mut behind] {
+        assert_eq!(receiver.payloads(1).await, ["0"]);
+    }
 }
