@@ -98,13 +98,7 @@ impl Broker {
     /// Delivers what this thread has gathered. Also to be called before anything is delivered that was not: so order
     /// holds.
     pub fn deliver_gathered(&self) {
-        let (mut messages, mut wakes) = GATHERED.with_borrow_mut(|gathered| {
-            gathered.deliveries = 0;
-            (std::mem::take(&mut gathered.messages), std::mem::take(&mut gathered.wakes))
-        });
-        if messages.is_empty() {
-            return;
-        }
+        let Some((mut messages, mut wakes)) = GATHERED.with_borrow_mut(Gathered::take) else { return };
         let mut refused = Vec::new();
         for run in messages.chunk_by_mut(|one, next| Rc::ptr_eq(&one.matched, &next.matched)) {
             deliver_run(run, &mut wakes, &mut refused);
@@ -132,6 +126,17 @@ fn deliver_run(run: &mut [Addressed], wakes: &mut Wakes, refused: &mut Vec<Refus
         let not_taken = entry.enqueue_all(deliveries, wakes);
         refused.extend(not_taken.into_iter().map(|(delivery, why)| (entry.clone(), delivery, why)));
         wakes.post_some();
+    }
+}
+
+impl Gathered {
+    /// None where there is nothing: most calls find that, and the memory stays for those that do not.
+    fn take(&mut self) -> Option<(Vec<Addressed>, Wakes)> {
+        if self.messages.is_empty() {
+            return None;
+        }
+        self.deliveries = 0;
+        Some((std::mem::take(&mut self.messages), std::mem::take(&mut self.wakes)))
     }
 }
 
