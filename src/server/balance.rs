@@ -117,14 +117,20 @@ struct Balance {
     rest: u32,
     /// How long the last rest was.
     last_rest: u32,
+    /// Periods since connections were spread last.
+    calm: u32,
 }
 
 impl Balance {
     /// What is to move after a period.
     fn next(&mut self, threads: &[Work]) -> Option<Move> {
         self.rest = self.rest.saturating_sub(1);
+        self.calm = self.calm.saturating_add(1);
         if let Some(spread) = spread(threads) {
             self.little = 0;
+            if std::mem::take(&mut self.calm) > 2 * LONG_REST {
+                self.last_rest = 0;
+            }
             // Where it comes again and again, the load is one that changes: threads do not follow each change.
             self.last_rest = (self.last_rest * 2).clamp(SHORT_REST, LONG_REST);
             self.rest = self.last_rest;
@@ -234,5 +240,8 @@ mod tests {
         assert!(waits.is_sorted(), "{waits:?}");
         assert!(waits[0] >= SHORT_REST && waits[5] > 4 * waits[0], "{waits:?}");
         assert!(waits[5] <= LONG_REST + PATIENCE, "{waits:?}");
+        assert_eq!(first_move(&mut balance, &[work(0.5, 50), work(0.5, 50)], 2 * LONG_REST), None);
+        balance.next(&much);
+        assert_eq!(first_move(&mut balance, &little, LONG_REST).unwrap().0, waits[0]);
     }
 }
