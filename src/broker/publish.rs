@@ -13,7 +13,6 @@ use crate::hook::{
 };
 use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::ReasonCode;
-use crate::topic::TopicName;
 
 /// What the publisher is told.
 #[derive(Debug)]
@@ -49,21 +48,26 @@ pub enum Step {
     Waits(Box<Publishing>),
 }
 
+impl Step {
+    fn told(reason: ReasonCode, reply: Option<Box<Reply>>) -> Step {
+        Step::Done(Published { reply, ..Published::told(reason) })
+    }
+}
+
 /// A message on its way through the pipeline, for which something has to be waited for.
 pub struct Publishing {
-    message: ApplicationMessage,
     reply: Option<Box<Reply>>,
     now: Timestamp,
     waits_for: WaitsFor,
 }
 
 enum WaitsFor {
-    Interceptor(Later<PublishOutcome>),
-    Authorizer(Generation, Later<Authorization>),
-    /// Those who are asked about its receivers, or where there are none.
-    Receivers {
-        retained: Result<(), NotRetained>,
-    },
+    Interceptor(ApplicationMessage, Later<PublishOutcome>),
+    Authorizer(ApplicationMessage, Generation, Later<Authorization>),
+    /// Those who are asked about its receivers.
+    Receivers(ApplicationMessage, Result<(), NotRetained>),
+    /// Those who are asked where there are none.
+    NotConsumed(Arc<ApplicationMessage>, WhyNotConsumed, Result<(), NotRetained>),
 }
 
 /// What the steps of the pipeline have in common.
@@ -100,12 +104,12 @@ impl Broker {
         now: Timestamp,
     ) -> Step {
         let context = Context { client, cache, now };
-        if !self.is_wanted(HookSet::INTERCEPTING_PUBLISH, &message.topic) {
+        if !self.hooks.wanted().contains(HookSet::INTERCEPTING_PUBLISH) {
             return self.authorize_publish(context, message, None);
         }
         match self.hooks.intercepting_publish(PublishContext { client, message: &message, now }) {
             Answer::Ready(outcome) => self.intercepted(context, message, outcome),
-            Answer::Later(answer) => context.waits(message, None, WaitsFor::Interceptor(answer)),
+            Answer::Later(answer) => context.waits(None, WaitsFor::Interceptor(message, answer)),
         }
     }
 
@@ -118,30 +122,29 @@ impl Broker {
     ) -> Published {
         let mut step = Step::Waits(publishing);
         loop {
-            let Publishing { message, reply, now, waits_for } = match step {
+            let Publishing { reply, now, waits_for } = match step {
                 Step::Done(published) => return published,
                 Step::Waits(publishing) => *publishing,
             };
             step = match waits_for {
-                WaitsFor::Interceptor(answer) => {
+                WaitsFor::Interceptor(message, answer) => {
                     let outcome = answer.await;
                     self.intercepted(Context { client, cache, now }, message, outcome)
                 }
-                WaitsFor::Authorizer(generation, answer) => {
+                WaitsFor::Authorizer(message, generation, answer) => {
                     let answer = (generation, answer.await);
                     self.authorized(Context { client, cache, now }, message, reply, answer)
                 }
-                WaitsFor::Receivers { retained } => {
+                WaitsFor::Receivers(message, retained) => {
                     let routed = self.route(client, message, now).await;
+                    Step::Done(Published { reply, ..Published::after(retained, routed) })
+                }
+                WaitsFor::NotConsumed(message, why, retained) => {
+                    let routed = self.not_consumed(client, &message, why, now).await;
                     Step::Done(Published { reply, ..Published::after(retained, routed) })
                 }
             };
         }
-    }
-
-    /// Whether a hook wants to be asked about a topic.
-    fn is_wanted(&self, hook: HookSet, topic: &TopicName) -> bool {
-        self.hooks.wanted().contains(hook) && self.hooks.wanted_of(topic).contains(hook)
     }
 
     fn intercepted(
@@ -162,7 +165,7 @@ impl Broker {
             PublishVerdict::Reject(reason) => reason,
         };
         self.counters.count(Count::StoppedByHook);
-        Step::Done(Published { reply, ..Published::told(reason) })
+        Step::told(reason, reply)
     }
 
     /// On the final topic. What the broker or another node publishes needs no leave.
@@ -173,7 +176,7 @@ impl Broker {
         reply: Option<Box<Reply>>,
     ) -> Step {
         if let Err(reason) = self.check_topic(&message) {
-            return Step::Done(Published { reply, ..Published::told(reason) });
+            return Step::told(reason, reply);
         }
         let asks = |client: &&Arc<ClientInfo>| {
             matches!(message.origin, Origin::Client | Origin::Will) && !self.authorizes_everything(client)
@@ -183,12 +186,12 @@ impl Broker {
         };
         match self.ask_authorizer(about(client, &message), context.cache, context.now) {
             Asked::Known(Ok(())) => self.retain_and_route(context, message, reply),
-            Asked::Known(Err(reason)) => Step::Done(Published { reply, ..Published::told(reason) }),
+            Asked::Known(Err(reason)) => Step::told(reason, reply),
             Asked::Answer(generation, Answer::Ready(answer)) => {
                 self.authorized(context, message, reply, (generation, answer))
             }
             Asked::Answer(generation, Answer::Later(answer)) => {
-                context.waits(message, reply, WaitsFor::Authorizer(generation, answer))
+                context.waits(reply, WaitsFor::Authorizer(message, generation, answer))
             }
         }
     }
@@ -205,7 +208,7 @@ impl Broker {
         });
         match verdict {
             Ok(()) => self.retain_and_route(context, message, reply),
-            Err(reason) => Step::Done(Published { reply, ..Published::told(reason) }),
+            Err(reason) => Step::told(reason, reply),
         }
     }
 
@@ -221,14 +224,18 @@ impl Broker {
             return Step::Done(Published { reply, ..Published::failed() });
         }
         // Those who subscribe now get it also where no more can be retained.
-        if self.asks_before_delivery()
-            || self.is_wanted(HookSet::APPLICATION_MESSAGE_NOT_CONSUMED, &message.topic)
-        {
-            return context.waits(message, reply, WaitsFor::Receivers { retained });
+        if self.asks_before_delivery() {
+            return context.waits(reply, WaitsFor::Receivers(message, retained));
         }
-        let routed = match self.fan_out_unasked(context.client, Arc::new(message)) {
-            FannedOut::Consumed => ReasonCode::SUCCESS,
-            FannedOut::NotConsumed(why) => self.count_not_consumed(why),
+        let message = Arc::new(message);
+        let asks_if_not_consumed = self.hooks.wanted().contains(HookSet::APPLICATION_MESSAGE_NOT_CONSUMED);
+        let kept = asks_if_not_consumed.then(|| message.clone());
+        let routed = match (self.fan_out_unasked(context.client, message), kept) {
+            (FannedOut::Consumed, _) => ReasonCode::SUCCESS,
+            (FannedOut::NotConsumed(why), Some(message)) => {
+                return context.waits(reply, WaitsFor::NotConsumed(message, why, retained));
+            }
+            (FannedOut::NotConsumed(why), None) => self.count_not_consumed(why),
         };
         Step::Done(Published { reply, ..Published::after(retained, routed) })
     }
@@ -314,8 +321,8 @@ impl Broker {
 }
 
 impl Context<'_> {
-    fn waits(self, message: ApplicationMessage, reply: Option<Box<Reply>>, waits_for: WaitsFor) -> Step {
-        Step::Waits(Box::new(Publishing { message, reply, now: self.now, waits_for }))
+    fn waits(self, reply: Option<Box<Reply>>, waits_for: WaitsFor) -> Step {
+        Step::Waits(Box::new(Publishing { reply, now: self.now, waits_for }))
     }
 }
 

@@ -18,8 +18,6 @@ mod subscribe;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::topic::TopicName;
-
 pub use authenticate::{AuthenticateContext, AuthenticateOutcome, AuthenticateVerdict, Challenge, Exchange};
 pub use authorize::{Action, Authorization, AuthorizationVerdict, AuthorizeContext};
 pub use client::{ClientInfo, ListenerPolicy, Reply};
@@ -81,10 +79,6 @@ impl HookSet {
         self.0 & other.0 == other.0
     }
 
-    pub const fn without(self, other: HookSet) -> HookSet {
-        HookSet(self.0 & !other.0)
-    }
-
     pub const fn with(self, other: HookSet) -> HookSet {
         HookSet(self.0 | other.0)
     }
@@ -98,12 +92,6 @@ impl HookSet {
 pub trait Hooks: Send + Sync + 'static {
     /// Asked before each call; may change at any time.
     fn wanted(&self) -> HookSet;
-
-    /// Which of them want what is published to a topic. Asked before a call about a message that
-    /// [somebody](Hooks::wanted) may want: one that nobody wants costs the least.
-    fn wanted_of(&self, _topic: &TopicName) -> HookSet {
-        self.wanted()
-    }
 
     /// Changes whenever verdicts given before may no longer hold: what was cached of them is forgotten.
     fn generation(&self) -> u64 {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::PluginHost;
 use super::chain::{
-    ByTopic, authenticate, authorize, connect, enqueue, must_go_aside, not_consumed, publish, subscribe,
-    unsubscribe,
+    authenticate, authorize, connect, enqueue, must_go_aside, not_consumed, publish, subscribe, unsubscribe,
 };
 use super::options::Hook;
 use super::version::Place;
@@ -17,25 +16,11 @@ use crate::hook::{
     SubscribeContext, SubscribeOutcome, UnsubscribeContext, UnsubscribeOutcome,
 };
 use crate::packet::ReasonCode;
-use crate::topic::TopicName;
 
 impl Hooks for PluginHost {
     #[inline]
     fn wanted(&self) -> HookSet {
         self.core.wanted()
-    }
-
-    fn wanted_of(&self, topic: &TopicName) -> HookSet {
-        let chain = self.core.chain();
-        let by_topic = [
-            (HookSet::INTERCEPTING_PUBLISH, &chain.intercepting_publish),
-            (HookSet::APPLICATION_MESSAGE_NOT_CONSUMED, &chain.not_consumed),
-        ];
-        let is_left_out = |(hook, plugins): &(HookSet, &ByTopic)| {
-            chain.wanted.contains(*hook) && plugins.asked(topic).is_empty()
-        };
-        let left_out = by_topic.into_iter().filter(is_left_out);
-        left_out.fold(self.wanted(), |wanted, (hook, _)| wanted.without(hook))
     }
 
     #[inline]

@@ -15,7 +15,7 @@ pub(super) mod unsubscribe;
 
 use std::sync::Arc;
 
-pub(super) use self::by_topic::ByTopic;
+use self::by_topic::ByTopic;
 use super::host::Effects;
 use super::options::Hook;
 use super::version::Version;
