@@ -321,17 +321,21 @@ impl EntryState {
 
     /// How the connection is woken that waits for something to send, if one does and its client reads.
     pub fn call_for_work(&mut self) -> Option<Call> {
-        let link = self.link.as_mut().filter(|link| !link.is_blocked())?;
-        Some(Call { waker: link.waker.take()?, home: link.home.clone() })
+        let (waker, home) = self.take_waker()?;
+        Some(Call { waker, home: home.cloned() })
     }
 
     /// The same, to be woken with others.
     fn wake_for_work(&mut self, wakes: &mut Wakes) {
-        if let Some(link) = self.link.as_mut().filter(|link| !link.is_blocked())
-            && let Some(waker) = link.waker.take()
-        {
-            wakes.add(waker, link.home.as_ref());
+        if let Some((waker, home)) = self.take_waker() {
+            wakes.add(waker, home);
         }
+    }
+
+    /// The waker, and the mailbox of the thread that serves the connection.
+    fn take_waker(&mut self) -> Option<(Waker, Option<&Arc<Mailbox>>)> {
+        let link = self.link.as_mut().filter(|link| !link.is_blocked())?;
+        Some((link.waker.take()?, link.home.as_ref()))
     }
 
     /// What tells of a connection that loses the session when it is done with it.

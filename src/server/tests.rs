@@ -19,6 +19,13 @@ async fn connect(server: &Server, name: &str) -> (Client, Messages) {
     client::connect(&options).await.unwrap()
 }
 
+/// Who subscribes, what it receives, and who publishes.
+async fn pair(server: &Server) -> (Client, Messages, (Client, Messages)) {
+    let (subscriber, messages) = connect(server, "subscriber").await;
+    subscriber.subscribe(vec![SubscribeFilter::new("t".into(), QoS::ExactlyOnce)]).await.unwrap();
+    (subscriber, messages, connect(server, "publisher").await)
+}
+
 fn message(number: u32, qos: QoS) -> Publish {
     Publish { qos, ..Publish::new("t".into(), number.to_string().into()) }
 }
@@ -36,9 +43,7 @@ async fn exchange(server: &Server, publisher: &Client, messages: &mut Messages, 
 #[tokio::test]
 async fn connections_that_go_from_thread_to_thread_lose_nothing_and_keep_their_order() {
     let server = server().await;
-    let (subscriber, mut messages) = connect(&server, "subscriber").await;
-    subscriber.subscribe(vec![SubscribeFilter::new("t".into(), QoS::ExactlyOnce)]).await.unwrap();
-    let (publisher, _publisher_messages) = connect(&server, "publisher").await;
+    let (subscriber, mut messages, (publisher, _publisher_messages)) = pair(&server).await;
     for number in 0..400 {
         // In half of the rounds both have to go away from where they are.
         let [one, other] = [0, 1].map(|n| &server.workers.connections()[n]);
@@ -57,9 +62,7 @@ async fn connections_that_go_from_thread_to_thread_lose_nothing_and_keep_their_o
 #[tokio::test]
 async fn a_connection_is_served_where_it_was_sent() {
     let server = server().await;
-    let (subscriber, mut messages) = connect(&server, "subscriber").await;
-    subscriber.subscribe(vec![SubscribeFilter::new("t".into(), QoS::ExactlyOnce)]).await.unwrap();
-    let (publisher, _publisher_messages) = connect(&server, "publisher").await;
+    let (_subscriber, mut messages, (publisher, _publisher_messages)) = pair(&server).await;
     assert_eq!(exchange(&server, &publisher, &mut messages, 0).await, [1, 1]);
     for to in [0, 1, 0] {
         server.workers.connections()[1 - to].send_away(2, to as u32);

@@ -2,7 +2,6 @@
 
 use bytes::BytesMut;
 use tidegate::broker::Options;
-use tidegate::hook::PublishOutcome;
 use tidegate::packet::{Packet, Publish, ReasonCode, Subscribe, SubscribeFilter, encode};
 
 use crate::support::client::{id, to};
@@ -66,11 +65,7 @@ async fn a_slow_hook_does_not_delay_what_its_client_receives_while_a_replay_wait
     // A retained replay that waited counted as something to send, so that a connection which waited for a
     // hook was not woken by messages: they came when the hook answered.
     let gate = Gate::default();
-    let slow = gate.clone();
-    let script = Script::default().on_publish(move |context| match context.message.topic.as_str() {
-        "slow" => slow.hold(PublishOutcome::default()),
-        _ => PublishOutcome::default().into(),
-    });
+    let script = gate.before("slow");
     let local = Local::hooked(Options::default(), script.shared());
     let mut sender = local.connect(connect(V5, "sender")).await;
     sender.publish_retained("kept", "kept", QOS1).await;

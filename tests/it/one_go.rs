@@ -246,11 +246,7 @@ impl AsyncWrite for Watched {
 async fn a_message_is_in_its_queue_before_it_is_acknowledged() {
     // While a hook kept the next message waiting, PUBACK was written before what it acknowledges was delivered.
     let gate = Gate::default();
-    let slow = gate.clone();
-    let script = Script::default().on_publish(move |context| match context.message.topic.as_str() {
-        "slow" => slow.hold(PublishOutcome::default()),
-        _ => PublishOutcome::default().into(),
-    });
+    let script = gate.before("slow");
     let local = Local::hooked(Options::default(), script.shared());
     let mut receiver = local.connect(persistent(V5, "receiver")).await;
     receiver.subscribe("t", QOS1).await;

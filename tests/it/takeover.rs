@@ -42,11 +42,7 @@ async fn a_slow_hook_for_the_will_of_the_old_connection_does_not_delay_connack()
     // time over that kept the new connection out.
     for clean_start in [false, true] {
         let gate = Gate::default();
-        let slow = gate.clone();
-        let script = Script::default().on_publish(move |context| match context.message.topic.as_str() {
-            "will" => slow.hold(PublishOutcome::default()),
-            _ => PublishOutcome::default().into(),
-        });
+        let script = gate.before("will");
         let local = Local::hooked(Options::default(), script.shared());
         let mut witness = local.connect(connect(V5, "witness")).await;
         witness.subscribe("will", QOS1).await;

@@ -117,6 +117,15 @@ impl Gate {
         }))
     }
 
+    /// Hooks that hold what is published to one topic back here.
+    pub fn before(&self, topic: &'static str) -> Script {
+        let gate = self.clone();
+        Script::default().on_publish(move |context| {
+            let is_held = context.message.topic.as_str() == topic;
+            if is_held { gate.hold(PublishOutcome::default()) } else { PublishOutcome::default().into() }
+        })
+    }
+
     /// Waits until an answer is held back.
     pub async fn reached(&self) {
         within(self.reached.notified()).await;
