@@ -6,6 +6,7 @@
 //! The parts below never see this module.
 
 mod broker;
+mod grants;
 mod listener;
 mod log;
 mod near;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use grants::Grants;
 pub use listener::{DEFAULT_ADDRESS, Listener, parse_address};
 pub use log::{Level, LogFormat, LogOptions};
 pub use plugin::{FailurePolicy, HookName, PluginSpec, PluginsOptions};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::grants::{self, Grants};
 use super::report::Problems;
 use super::section::{Entry, Section, shortened};
 use super::settings;
@@ -42,6 +43,7 @@ pub struct PluginSpec {
     /// Of what it keeps in its state.
     pub state_keys: usize,
     pub state_bytes: usize,
+    pub grants: Grants,
     /// What answers in its place where a call fails; the hook's default where it is not named.
     pub on_failure: BTreeMap<HookName, FailurePolicy>,
 }
@@ -65,6 +67,7 @@ impl PluginSpec {
             result_size: None,
             state_keys: 100_000,
             state_bytes: 16 * 1024 * 1024,
+            grants: Grants::default(),
             on_failure: BTreeMap::new(),
         }
     }
@@ -214,6 +217,7 @@ fn read_one(
     section.set("result-size", &mut spec.result_size, |v| v.size(1024..=1 << 30).map(Some));
     section.set("state-keys", &mut spec.state_keys, |v| v.integer(0..=1 << 32));
     section.set("state-bytes", &mut spec.state_bytes, |v| v.size(0..=1 << 40));
+    section.set("grants", &mut spec.grants, |v| grants::read(v, folder));
     section.set("on-failure", &mut spec.on_failure, read_policies);
     section.finish();
     named.filter(|_| name.is_some()).map(|entry| (spec, entry.span()))
@@ -255,12 +259,12 @@ fn read_hooks(entry: &Entry<'_, '_>) -> Option<Vec<HookName>> {
     read_each(&entries, |entry| entry.choice(&HookName::ALL))
 }
 
-fn read_topics(entry: &Entry<'_, '_>) -> Option<Vec<TopicFilter>> {
+pub(super) fn read_topics(entry: &Entry<'_, '_>) -> Option<Vec<TopicFilter>> {
     read_each(&entry.list()?, read_topic)
 }
 
 /// Reads all of them, so that each problem is reported.
-fn read_each<'a, 'i, T>(
+pub(super) fn read_each<'a, 'i, T>(
     entries: &[Entry<'a, 'i>],
     read: impl Fn(&Entry<'a, 'i>) -> Option<T>,
 ) -> Option<Vec<T>> {

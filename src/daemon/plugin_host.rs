@@ -10,8 +10,8 @@ use super::run::SharedHooks;
 use crate::config::{self, Config, HookName, PluginSpec, PluginsOptions};
 use crate::hook::{self, Requester};
 use crate::plugin::{
-    Budgets, FailurePolicies, FailurePolicy, Hook, HostOptions, PluginError, PluginHost, PluginOptions,
-    PluginStatus,
+    Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginError, PluginHost,
+    PluginOptions, PluginStatus,
 };
 
 /// Plugins that run.
@@ -113,7 +113,19 @@ fn plugin_options(spec: &PluginSpec, maximum_packet_size: u32) -> PluginOptions 
             state_bytes: spec.state_bytes,
             ..budgets
         },
+        grants: grants(&spec.grants),
         policies: policies(spec),
+    }
+}
+
+fn grants(grants: &config::Grants) -> Grants {
+    Grants {
+        publish: grants.publish.clone(),
+        retained: grants.retained.clone(),
+        clients: grants.clients,
+        session_items: grants.session_items,
+        hosts: grants.hosts.clone(),
+        files: grants.files.clone(),
     }
 }
 

@@ -99,6 +99,7 @@ impl Loader {
             log_rate: Arc::clone(&lasting.log_rate),
             requester: self.requester.clone(),
             publishes_per_call: options.budgets.publishes_per_call,
+            grants: options.grants.clone(),
             started: self.started,
         });
         let budgets = options.budgets.clone();

@@ -56,7 +56,7 @@ use crate::hook::Requester;
 pub use self::error::{PluginError, Problem};
 pub use self::inspect::{Inspection, Interface, Kind, inspect};
 pub use self::options::{
-    Budgets, FailurePolicies, FailurePolicy, Hook, HostOptions, PluginOptions, QuarantineOptions,
+    Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginOptions, QuarantineOptions,
 };
 pub use self::status::{PluginState, PluginStatus};
 

@@ -1,5 +1,6 @@
 //! What the host and each plugin are started with. Another part makes these from the configuration file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,6 +78,7 @@ pub struct PluginOptions {
     /// empty: none is.
     pub topics: Vec<TopicFilter>,
     pub budgets: Budgets,
+    pub grants: Grants,
     pub policies: FailurePolicies,
 }
 
@@ -89,9 +91,28 @@ impl PluginOptions {
             hooks: None,
             topics: Vec::new(),
             budgets: Budgets::default(),
+            grants: Grants::default(),
             policies: FailurePolicies::default(),
         }
     }
+}
+
+/// What a plugin may do beyond answering hooks; by default nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grants {
+    /// Topics that it may publish to match one of these.
+    pub publish: Vec<TopicFilter>,
+    /// Topics whose retained message it may read match one of these.
+    pub retained: Vec<TopicFilter>,
+    /// It may look at clients and sessions, disconnect clients, and subscribe sessions.
+    pub clients: bool,
+    /// It may read and write the items that plugins keep with sessions.
+    pub session_items: bool,
+    /// Hosts that it may send HTTP requests to: `auth.example.com`, with any port, or
+    /// `auth.example.com:8443`.
+    pub hosts: Vec<String>,
+    /// Files and folders that it may read through WASI: the path that it sees, and the one on this machine.
+    pub files: BTreeMap<String, PathBuf>,
 }
 
 /// How much of what a plugin may use. Over budget is a failure, or an error that the plugin sees.

@@ -17,13 +17,17 @@ pub(super) const KNOWN_VERSIONS: &str = "0.1";
 
 const LIFECYCLE: &str = "lifecycle";
 
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 16] = [
     "types",
     "log",
     "settings",
     "state",
+    "session-items",
     "broker",
     "crypto",
+    "passwords",
+    "http",
+    "metrics",
     "clock",
     "random",
     "client",

@@ -8,7 +8,9 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
 use super::HostData;
-use crate::plugin::bindings::tidegate::plugin::crypto::{Algorithm, Host};
+use crate::plugin::bindings::tidegate::plugin::crypto::{
+    Algorithm, Host, SignatureAlgorithm, SignatureError,
+};
 
 impl Host for HostData {
     fn digest(&mut self, algorithm: Algorithm, data: Vec<u8>) -> wasmtime::Result<Vec<u8>> {
@@ -31,6 +33,16 @@ impl Host for HostData {
 
     fn constant_time_equal(&mut self, a: Vec<u8>, b: Vec<u8>) -> wasmtime::Result<bool> {
         Ok(constant_time_equal(&a, &b))
+    }
+
+    fn verify_signature(
+        &mut self,
+        _algorithm: SignatureAlgorithm,
+        _public_key: Vec<u8>,
+        _message: Vec<u8>,
+        _signature: Vec<u8>,
+    ) -> wasmtime::Result<Result<bool, SignatureError>> {
+        Ok(Err(SignatureError::InvalidKey))
     }
 }
 

@@ -8,10 +8,14 @@ mod client;
 mod clock;
 mod connection;
 mod crypto;
+mod http;
 mod log;
 mod message;
+mod metrics;
+mod passwords;
 mod random;
 mod reply;
+mod session_items;
 mod settings;
 mod state;
 
@@ -24,6 +28,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Engine, StoreLimits};
 
 use super::bindings::{Plugin, tidegate};
+use super::options::Grants;
 use crate::hook::{ClientInfo, ConnectOverrides, Reply, Requester};
 use crate::packet::{Connect, PublishProperties};
 
@@ -52,6 +57,7 @@ pub(super) struct Services {
     pub(super) log_rate: Arc<LogRate>,
     pub(super) requester: Requester,
     pub(super) publishes_per_call: u32,
+    pub(super) grants: Grants,
     pub(super) started: Instant,
 }
 

@@ -41,7 +41,12 @@ fn module(name: &str) -> PathBuf {
 }
 
 fn options(name: &str) -> PluginOptions {
-    PluginOptions::new(name, module(name))
+    granted(PluginOptions::new(name, module(name)))
+}
+
+fn granted(mut options: PluginOptions) -> PluginOptions {
+    options.grants = Grants { publish: vec!["#".try_into().unwrap()], clients: true, ..Grants::default() };
+    options
 }
 
 /// A host with one worker, so that consecutive calls see the same instance.

@@ -14,7 +14,7 @@ impl Exchanged {
     fn start(first: &str, watch: bool, with: impl Fn(PluginOptions) -> PluginOptions) -> Exchanged {
         let path = folder().join("plugin.wasm");
         replace_file(&path, &module(first));
-        let plugin = with(PluginOptions::new("exchanged", &path));
+        let plugin = with(granted(PluginOptions::new("exchanged", &path)));
         let host = Host::start_with(HostOptions { watch, ..host_options() }, &[plugin]);
         Exchanged { path, host }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tidegate::client::{Client, Messages};
 use tidegate::packet::ReasonCode;
-use tidegate::plugin::{Budgets, HostOptions, PluginOptions, QuarantineOptions};
+use tidegate::plugin::{Budgets, Grants, HostOptions, PluginOptions, QuarantineOptions};
 
 use super::{Broker, filter, message, module, text};
 
@@ -17,7 +17,8 @@ const CALLS: usize = 20;
 fn hostile() -> PluginOptions {
     let budgets = Budgets { decision: DEADLINE, ..Budgets::default() };
     let topics = vec!["evil/#".try_into().unwrap()];
-    PluginOptions { budgets, topics, ..PluginOptions::new("hostile", module("hostile")) }
+    let grants = Grants { publish: vec!["#".try_into().unwrap()], ..Grants::default() };
+    PluginOptions { budgets, topics, grants, ..PluginOptions::new("hostile", module("hostile")) }
 }
 
 /// Without quarantine, so that every call is really made.
