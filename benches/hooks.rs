@@ -177,7 +177,7 @@ fn events(client: &Arc<ClientInfo>) {
     if !is_asked_for(what) {
         return;
     }
-    let (requester, _requests) = requests(10);
+    let (requester, _requests) = requests(RequestLimits::default());
     let options = HostOptions { workers: 2, watch: false, event_queue: 100_000, ..HostOptions::default() };
     let host = PluginHost::start(options, &[self::options("counts-events")], requester).unwrap();
     let topic = TopicName::try_from(TOPIC).unwrap();
@@ -256,7 +256,7 @@ fn cpu_time() -> Option<Duration> {
 }
 
 fn host(plugins: Vec<PluginOptions>) -> Arc<PluginHost> {
-    let (requester, _requests) = requests(10);
+    let (requester, _requests) = requests(RequestLimits::default());
     let options =
         HostOptions { workers: 2, watch: false, cache_dir: Some(cache()), ..HostOptions::default() };
     match PluginHost::start(options, &plugins, requester) {

@@ -15,7 +15,7 @@ use super::mailbox::Mailbox;
 use super::registry::DueWill;
 use super::session_entry::{EntryState, SessionEntry};
 use super::statistics::{Count, Growth};
-use crate::hook::{ClientInfo, DisconnectCause, DropCause, What};
+use crate::hook::{ClientInfo, Directory, DisconnectCause, DropCause, SessionItems, What};
 use crate::message::Timestamp;
 use crate::packet::{PacketIdentifier, ReasonCode};
 use crate::session::{Acknowledged, Delivery, Dropped, Outgoing, Received, Session};
@@ -91,6 +91,15 @@ impl Attachment {
     /// The connection is served by the thread that calls from now on.
     pub fn settle(&self) {
         self.with_state(|state| state.link.as_mut().map(|link| link.home = Mailbox::here()));
+    }
+
+    /// Keeps with the session what hooks asked for when they let the client in.
+    pub fn keep_items(&self, items: SessionItems) {
+        for (key, value) in items {
+            if let Err(error) = self.broker.set_session_item(&self.client, key, value) {
+                tracing::warn!(client = %self.client_identifier(), %error, "an item of the session is lost");
+            }
+        }
     }
 
     pub fn broker(&self) -> &Arc<Broker> {

@@ -11,6 +11,7 @@ mod authorize;
 mod batch;
 mod clock;
 mod detached;
+mod directory;
 mod fan_out;
 mod hand_on;
 mod housekeeping;
@@ -22,6 +23,7 @@ mod publish;
 mod registry;
 mod retained;
 mod session_entry;
+mod session_items;
 mod shared;
 mod statistics;
 mod subscribe;
@@ -41,7 +43,7 @@ pub use detached::note_many_buffers;
 pub use mailbox::Mailbox;
 pub use options::Options;
 pub use publish::{Published, Publishing, Step};
-pub use registry::{ClientStatus, DueWill, OpenError, OpenRequest, Opened};
+pub use registry::{DueWill, OpenError, OpenRequest, Opened};
 pub use shared::SharedStrategy;
 pub use statistics::Statistics;
 pub(crate) use statistics::{Count, Counters};
@@ -49,6 +51,7 @@ pub use subscribe::{Subscribed, Unsubscribed};
 pub(crate) use system::is_system_topic;
 
 use crate::cluster::Cluster;
+pub use crate::hook::ClientStatus;
 use crate::hook::{Event, HookSet, Hooks, What};
 use crate::message::{ClientKey, Timestamp};
 use crate::storage::{Storage, StorageError};
@@ -58,6 +61,7 @@ use index::Index;
 use registry::Registry;
 use retained::Retained;
 use session_entry::SessionEntry;
+use session_items::SessionItems;
 
 /// One broker. Everything that connections, hooks and an embedder act on.
 pub struct Broker {
@@ -69,6 +73,7 @@ pub struct Broker {
     /// Who subscribed what, over all sessions.
     index: Index,
     registry: Registry,
+    session_items: SessionItems,
     retained: Retained,
     schedule: Schedule,
     /// On their way from one member of a Shared Subscription to another.
@@ -98,6 +103,7 @@ impl Broker {
         Ok(Arc::new(Broker {
             index: Index::new(seed),
             registry: Registry::default(),
+            session_items: SessionItems::default(),
             retained,
             schedule: Schedule::default(),
             handed_on: HandedOn::default(),

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytestring::ByteString;
 use hashbrown::HashSet;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -19,7 +18,7 @@ use super::mailbox::Mailbox;
 use super::session_entry::{EntryState, Link, SessionEntry, SessionKey};
 use super::statistics::Count;
 use super::{Broker, read, write};
-use crate::hook::{ClientInfo, DisconnectCause, SessionEnd, What};
+use crate::hook::{ClientInfo, ClientStatus, DisconnectCause, SessionEnd, What};
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::ReasonCode;
 use crate::session::{Delivery, Dropped, NEVER_EXPIRES, QueueLimits, Session, Will};
@@ -98,19 +97,6 @@ pub struct DueWill {
     pub message: ApplicationMessage,
 }
 
-/// A session as an embedder or an operator sees it.
-#[derive(Clone, Debug)]
-pub struct ClientStatus {
-    pub client_identifier: ByteString,
-    /// None where no connection holds the session.
-    pub client: Option<Arc<ClientInfo>>,
-    pub subscriptions: usize,
-    pub queued: usize,
-    pub in_flight: usize,
-    /// Seconds.
-    pub expiry_interval: u32,
-}
-
 impl Registry {
     pub(super) fn next_client_key(&self) -> ClientKey {
         ClientKey(self.last_client.fetch_add(1, Ordering::Relaxed) + 1)
@@ -118,6 +104,11 @@ impl Registry {
 
     pub(super) fn find(&self, client_identifier: &str) -> Option<Arc<SessionEntry>> {
         read(&self.sessions).get(client_identifier).map(|found| found.0.clone())
+    }
+
+    /// Under the registry's lock: `see` locks nothing.
+    pub(super) fn for_each(&self, mut see: impl FnMut(&SessionEntry)) {
+        read(&self.sessions).iter().for_each(|found| see(&found.0));
     }
 
     fn all(&self) -> Vec<Arc<SessionEntry>> {
@@ -313,6 +304,7 @@ impl Broker {
             }
             state.session.give_up_shared()
         };
+        self.session_items.forget(entry.number);
         self.hand_on(entry, given_up);
         if cause == SessionEnd::Expired {
             self.counters.count(Count::SessionsExpired);

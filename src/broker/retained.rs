@@ -20,6 +20,8 @@ use crate::topic::{Cursor, RetainedTree, TopicFilter, TopicName};
 
 /// Messages of a replay that are taken at a time at most, and the queue length below which they are.
 const BATCH: usize = 64;
+/// Messages that one question of a hook looks at, at most.
+const MOST_LOOKED_AT: usize = 65_536;
 /// Expired messages that are removed in one go.
 const SWEEP: usize = 1000;
 
@@ -108,6 +110,32 @@ impl Broker {
         let now = self.now();
         let tree = self.retained.tree(topic.as_str());
         read(tree).get(topic).filter(|message| !message.is_expired(now)).cloned()
+    }
+
+    /// Topics with a retained message that `filter` matches and `granted` lets through, those after `after`, at most
+    /// `limit`, in the order of their levels.
+    pub(super) fn matching_retained(
+        &self,
+        filter: &TopicFilter,
+        after: Option<&TopicName>,
+        limit: usize,
+        granted: &dyn Fn(&TopicName) -> bool,
+    ) -> Vec<TopicName> {
+        let (now, tree) = (self.now(), self.retained.tree(filter.filter()));
+        let mut cursor = after.map(Cursor::after);
+        let mut topics = Vec::new();
+        for _ in 0..MOST_LOOKED_AT / BATCH {
+            // Others may change the tree in between.
+            let (found, next) = read(tree).matches_after(filter, cursor.as_ref(), BATCH);
+            let found =
+                found.into_iter().filter(|(topic, message)| !message.is_expired(now) && granted(topic));
+            topics.extend(found.map(|(topic, _)| topic).take(limit - topics.len()));
+            cursor = next;
+            if cursor.is_none() || topics.len() >= limit {
+                break;
+            }
+        }
+        topics
     }
 
     /// Stores what is published with RETAIN; an empty payload clears [MQTT-3.3.1-6].

@@ -2,18 +2,20 @@
 
 use std::iter::repeat;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use super::Broker;
 use super::attachment::Attachment;
 use super::authorize::AuthorizationCache;
 use super::retained::Replay;
-use super::session_entry::{EntryState, SessionKey};
+use super::session_entry::{EntryState, SessionEntry, SessionKey};
 use super::statistics::Count;
 use crate::hook::{
-    AuthorizeContext, HookSet, Reply, SubscribeContext, SubscribeOutcome, SubscribeVerdict,
+    AuthorizeContext, ClientInfo, HookSet, Reply, SubscribeContext, SubscribeOutcome, SubscribeVerdict,
     SubscriptionRequest, UnsubscribeContext, UnsubscribeOutcome, UnsubscribeVerdict, What,
 };
 use crate::message::Timestamp;
-use crate::packet::{ReasonCode, RetainHandling};
+use crate::packet::{QoS, ReasonCode, RetainHandling};
 use crate::session::{Delivery, Subscription, Unrouted};
 use crate::topic::TopicFilter;
 
@@ -154,34 +156,11 @@ impl Attachment {
             identifier,
         };
         let filter = request.filter;
-        let maximum = self.broker.options.maximum_subscriptions;
-        let added = self.with_state(|state| {
-            // It was deleted meanwhile, and nothing would take the subscription out of the index any more.
-            if state.gone {
-                return Err(ReasonCode::UNSPECIFIED_ERROR);
-            }
-            let known = state.session.subscriptions.get(&asked).is_some();
-            if !known && state.session.subscriptions.len() >= maximum {
-                self.broker.counters.count(Count::LimitSubscriptions);
-                return Err(ReasonCode::QUOTA_EXCEEDED);
-            }
-            let replaced = state.session.subscriptions.insert(asked, filter.clone(), subscription);
-            let given_up = replaced.as_ref().map(|replaced| self.unroute(state, replaced));
-            self.broker.index.write().insert(&filter, SessionKey(self.entry.clone()), subscription);
-            line_up_replay(state, &filter, subscription, known);
-            Ok((replaced, given_up))
-        });
-        let (replaced, given_up) = added.unwrap_or(Err(ReasonCode::UNSPECIFIED_ERROR))?;
-        self.broker.hand_on(&self.entry, given_up.unwrap_or_default());
-        self.broker.cluster.subscribed(&filter);
-        if let Some(Unrouted { filter, other: None }) = replaced {
-            self.broker.cluster.unsubscribed(&filter);
-        }
-        self.broker.event(|| What::ClientSubscribedTopic {
-            client: self.client().clone(),
-            filter,
-            qos: subscription.maximum_qos,
-        });
+        let add = |state: &mut EntryState| {
+            self.broker.add_to_session(&self.entry, state, asked, &filter, subscription)
+        };
+        let added = self.with_state(add).unwrap_or(Err(ReasonCode::UNSPECIFIED_ERROR))?;
+        self.broker.subscribed(&self.entry, self.client(), filter, subscription.maximum_qos, added);
         Ok(())
     }
 
@@ -196,34 +175,161 @@ impl Attachment {
 
     /// Ends the subscription that the client asked for with this filter [MQTT-3.10.4-1].
     fn unsubscribe_one(&self, asked: &TopicFilter) -> ReasonCode {
-        let removed = self.with_state(|state| {
-            let removed = state.session.subscriptions.remove(asked)?;
-            let given_up = self.unroute(state, &removed);
-            Some((removed, given_up))
-        });
-        let Some((Unrouted { filter, other }, given_up)) = removed.flatten() else {
+        let remove = |state: &mut EntryState| self.broker.remove_from_session(&self.entry, state, asked);
+        let Some(removed) = self.with_state(remove).flatten() else {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         };
-        self.broker.hand_on(&self.entry, given_up);
-        if other.is_none() {
-            self.broker.cluster.unsubscribed(&filter);
-        }
-        self.broker.event(|| What::ClientUnsubscribedTopic { client: self.client().clone(), filter });
+        self.broker.unsubscribed(&self.entry, self.client(), removed);
         ReasonCode::SUCCESS
+    }
+}
+
+/// What a new subscription has replaced, and what its session leaves to other members of a shared one.
+struct Added {
+    replaced: Option<Unrouted>,
+    given_up: Vec<Delivery>,
+}
+
+/// The same of one that has ended.
+struct Removed {
+    unrouted: Unrouted,
+    given_up: Vec<Delivery>,
+}
+
+impl Broker {
+    /// Subscribes a session as if its client had asked. No hook is asked.
+    ///
+    /// # Errors
+    /// Where there is no such session, or the Reason Code that SUBACK would have.
+    pub fn subscribe_session(
+        &self,
+        client_identifier: &str,
+        filter: TopicFilter,
+        maximum_qos: QoS,
+    ) -> Result<(), ReasonCode> {
+        let refused = self.options.unavailable(&filter);
+        let refused =
+            refused.or(self.options.limit_of_filter(&filter).map(|_| ReasonCode::TOPIC_FILTER_INVALID));
+        if let Some(reason) = refused {
+            return Err(reason);
+        }
+        let entry = self.registry.find(client_identifier).ok_or(ReasonCode::UNSPECIFIED_ERROR)?;
+        let subscription = Subscription {
+            maximum_qos: maximum_qos.min(self.options.maximum_qos),
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::SendAtSubscribe,
+            identifier: None,
+        };
+        let (added, client, call) = {
+            let mut state = entry.lock();
+            let added = self.add_to_session(&entry, &mut state, filter.clone(), &filter, subscription)?;
+            entry.note_load(&state);
+            (added, state.last_client.clone(), state.call_for_work())
+        };
+        if let Some(call) = call {
+            call.make();
+        }
+        self.subscribed(&entry, &client, filter, subscription.maximum_qos, added);
+        Ok(())
+    }
+
+    /// Ends a subscription of a session as if its client had asked. No hook is asked. Says whether there was one.
+    pub fn unsubscribe_session(&self, client_identifier: &str, filter: &TopicFilter) -> bool {
+        let Some(entry) = self.registry.find(client_identifier) else { return false };
+        let (removed, client) = {
+            let mut state = entry.lock();
+            let removed = self.remove_from_session(&entry, &mut state, filter);
+            entry.note_load(&state);
+            (removed, state.last_client.clone())
+        };
+        let was_there = removed.is_some();
+        if let Some(removed) = removed {
+            self.unsubscribed(&entry, &client, removed);
+        }
+        was_there
+    }
+
+    fn add_to_session(
+        &self,
+        entry: &Arc<SessionEntry>,
+        state: &mut EntryState,
+        asked: TopicFilter,
+        filter: &TopicFilter,
+        subscription: Subscription,
+    ) -> Result<Added, ReasonCode> {
+        // It was deleted meanwhile, and nothing would take the subscription out of the index any more.
+        if state.gone {
+            return Err(ReasonCode::UNSPECIFIED_ERROR);
+        }
+        let known = state.session.subscriptions.get(&asked).is_some();
+        if !known && state.session.subscriptions.len() >= self.options.maximum_subscriptions {
+            self.counters.count(Count::LimitSubscriptions);
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
+        let replaced = state.session.subscriptions.insert(asked, filter.clone(), subscription);
+        let given_up =
+            replaced.as_ref().map(|replaced| self.unroute(entry, state, replaced)).unwrap_or_default();
+        self.index.write().insert(filter, SessionKey(entry.clone()), subscription);
+        line_up_replay(state, filter, subscription, known);
+        Ok(Added { replaced, given_up })
+    }
+
+    /// What is to be done without the session's lock.
+    fn subscribed(
+        &self,
+        entry: &Arc<SessionEntry>,
+        client: &Arc<ClientInfo>,
+        filter: TopicFilter,
+        qos: QoS,
+        added: Added,
+    ) {
+        self.hand_on(entry, added.given_up);
+        self.cluster.subscribed(&filter);
+        if let Some(Unrouted { filter, other: None }) = added.replaced {
+            self.cluster.unsubscribed(&filter);
+        }
+        self.event(|| What::ClientSubscribedTopic { client: client.clone(), filter, qos });
+    }
+
+    fn remove_from_session(
+        &self,
+        entry: &Arc<SessionEntry>,
+        state: &mut EntryState,
+        asked: &TopicFilter,
+    ) -> Option<Removed> {
+        let unrouted = state.session.subscriptions.remove(asked)?;
+        let given_up = self.unroute(entry, state, &unrouted);
+        Some(Removed { unrouted, given_up })
+    }
+
+    /// What is to be done without the session's lock.
+    fn unsubscribed(&self, entry: &Arc<SessionEntry>, client: &Arc<ClientInfo>, removed: Removed) {
+        let Removed { unrouted: Unrouted { filter, other }, given_up } = removed;
+        self.hand_on(entry, given_up);
+        if other.is_none() {
+            self.cluster.unsubscribed(&filter);
+        }
+        self.event(|| What::ClientUnsubscribedTopic { client: client.clone(), filter });
     }
 
     /// Ends the routing of a subscription that is no more, or leaves it to the other that shares it. Returns what
     /// the session leaves to the other members of a Shared Subscription: all that was not sent yet. Delivery of
     /// the rest is completed [MQTT-3.10.4-3].
-    fn unroute(&self, state: &mut EntryState, removed: &Unrouted) -> Vec<Delivery> {
-        let key = SessionKey(self.entry.clone());
+    fn unroute(
+        &self,
+        entry: &Arc<SessionEntry>,
+        state: &mut EntryState,
+        removed: &Unrouted,
+    ) -> Vec<Delivery> {
+        let key = SessionKey(entry.clone());
         match removed.other {
             Some(other) => {
-                self.broker.index.write().insert(&removed.filter, key, other);
+                self.index.write().insert(&removed.filter, key, other);
                 return Vec::new();
             }
             None => {
-                self.broker.index.write().remove(&removed.filter, &key);
+                self.index.write().remove(&removed.filter, &key);
                 state.replays.retain(|replay| replay.filter != removed.filter);
             }
         }

@@ -16,8 +16,9 @@ use super::Peer;
 use super::authenticate::{Authentication, Failure, authenticate};
 use super::disconnect::{FAREWELL, linger};
 use super::input::Input;
+use super::mount::Mount;
 use super::output::{Output, texts};
-use super::terms::{asked_expiry, connack, outbound_window, settle};
+use super::terms::{Terms, asked_expiry, connack, outbound_window, settle};
 use crate::broker::{Attachment, Broker, Count, DueWill, OpenError, OpenRequest, Opened, is_system_topic};
 use crate::hook::{
     ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, DisconnectCause, HookSet,
@@ -25,10 +26,11 @@ use crate::hook::{
 };
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{
-    Connack, Connect, DecodeError, Packet, PacketType, ProtocolVersion, ReasonCode, Will as WillPacket,
+    Connack, Connect, DecodeError, Packet, PacketType, ProtocolVersion, PublishProperties, ReasonCode,
+    Will as WillPacket,
 };
 use crate::session::Will;
-use crate::topic::TopicName;
+use crate::topic::{InvalidTopic, TopicName};
 
 /// A client that is in.
 pub(super) struct Accepted {
@@ -164,6 +166,7 @@ where
     output.set_topic_alias_maximum(
         connect.topic_alias_maximum.min(broker.options().outgoing_topic_alias_maximum),
     );
+    output.set_mount(terms.mount.clone());
     let mut connack = Box::new(connack(&connect, &terms, broker));
     // Before a session is touched; Session Present does not change the length.
     if !output.can_say(&Packet::Connack(connack.clone())) {
@@ -174,17 +177,20 @@ where
         let why = "its Maximum Packet Size does not take CONNACK";
         return Err(refuse(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR, why));
     }
+    let will = connect.will.as_deref().map(|will| session_will(will, &terms)).transpose();
+    let will = will.map_err(|error| refuse(ReasonCode::TOPIC_NAME_INVALID, &error.to_string()))?;
     let request = OpenRequest {
         client: terms.client.clone(),
         clean_start: connect.clean_start,
         expiry_interval: terms.session_expiry,
         receive_maximum: outbound_window(&connect, broker),
-        will: connect.will.as_deref().and_then(|will| session_will(will, &terms.client)),
+        will,
     };
     let Opened { attachment, session_present, due_will } = broker.open(request).map_err(|error| {
         let OpenError::TooManySessions = error;
         refuse(ReasonCode::QUOTA_EXCEEDED, &error.to_string()).counted(Count::LimitSessions)
     })?;
+    attachment.keep_items(terms.session_items);
     connack.session_present = session_present;
     output.packet(&Packet::Connack(connack));
     let client = &terms.client;
@@ -312,21 +318,32 @@ async fn validate(
         .counted(Count::RefusedNotAuthorized))
 }
 
-fn session_will(will: &WillPacket, client: &ClientInfo) -> Option<Box<Will>> {
+fn session_will(will: &WillPacket, terms: &Terms) -> Result<Box<Will>, InvalidTopic> {
+    let (topic, properties) = whole_will(will, terms.mount.as_ref())?;
     let message = ApplicationMessage {
-        // The decoder has checked it.
-        topic: TopicName::try_from(will.topic.clone()).ok()?,
+        topic,
         payload: will.payload.clone(),
         qos: will.qos,
         retain: will.retain,
-        properties: will.properties.clone(),
+        properties,
         origin: Origin::Will,
-        publisher: client.key,
+        publisher: terms.client.key,
         // Set when it is published.
         expires_at: None,
         depth: 0,
     };
-    Some(Box::new(Will { message: message.to_detached(), delay_interval: will.delay_interval }))
+    Ok(Box::new(Will { message: message.to_detached(), delay_interval: will.delay_interval }))
+}
+
+/// Topic and properties as they are beyond the client's mount prefix.
+fn whole_will(
+    will: &WillPacket,
+    mount: Option<&Mount>,
+) -> Result<(TopicName, Option<Box<PublishProperties>>), InvalidTopic> {
+    let mut properties = will.properties.clone();
+    let Some(mount) = mount else { return Ok((TopicName::try_from(will.topic.clone())?, properties)) };
+    properties.as_deref_mut().map_or(Ok(()), |all| mount.whole_properties(all))?;
+    Ok((mount.whole(&will.topic)?, properties))
 }
 
 impl Refused {

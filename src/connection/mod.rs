@@ -8,6 +8,7 @@ mod authenticate;
 mod disconnect;
 mod handshake;
 mod input;
+mod mount;
 mod outgoing_alias;
 mod output;
 mod publish;

@@ -16,6 +16,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 use tokio::io::AsyncWrite;
 
+use super::mount::Mount;
 use super::outgoing_alias::{Alias, OutgoingAliases};
 use crate::broker::{Broker, Count};
 use crate::hook::Reply;
@@ -56,6 +57,8 @@ pub(super) struct Output {
     unanswerable: bool,
     /// Where the client takes some.
     aliases: Option<Box<OutgoingAliases>>,
+    /// Where the client sees a part of all topics as the whole.
+    mount: Option<Mount>,
     /// Messages added since the last write, before which they are counted.
     messages: u32,
     /// Of these messages.
@@ -71,10 +74,11 @@ struct Pieces {
 }
 
 /// What a client can take, apart from the output itself.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct SizeLimit {
     version: ProtocolVersion,
     maximum_packet_size: Option<u32>,
+    mount: Option<Mount>,
 }
 
 impl Output {
@@ -88,6 +92,7 @@ impl Output {
             buffer: BytesMut::new(),
             unanswerable: false,
             aliases: None,
+            mount: None,
             messages: 0,
             payload_bytes: 0,
         }
@@ -102,6 +107,14 @@ impl Output {
     /// How many topics may have an alias [MQTT-3.1.2-26]; 0: none [MQTT-3.1.2-27].
     pub(super) fn set_topic_alias_maximum(&mut self, maximum: u16) {
         self.aliases = OutgoingAliases::new(maximum, fastrand::u64(..));
+    }
+
+    pub(super) fn set_mount(&mut self, mount: Option<Mount>) {
+        self.mount = mount;
+    }
+
+    pub(super) fn mount(&self) -> Option<&Mount> {
+        self.mount.as_ref()
     }
 
     pub(super) fn version(&self) -> ProtocolVersion {
@@ -124,7 +137,8 @@ impl Output {
     }
 
     pub(super) fn size(&self) -> SizeLimit {
-        SizeLimit { version: self.version, maximum_packet_size: self.maximum_packet_size }
+        let (version, maximum_packet_size) = (self.version, self.maximum_packet_size);
+        SizeLimit { version, maximum_packet_size, mount: self.mount.clone() }
     }
 
     /// Adds a packet. One that the client's Maximum Packet Size does not allow loses its Reason String, then its
@@ -283,7 +297,14 @@ impl Output {
 
     fn publish(&mut self, delivery: &Delivery, id: Option<PacketIdentifier>, dup: bool, now: Timestamp) {
         let message = &delivery.message;
-        let mut header = PublishHeader { packet_identifier: id, dup, ..header(delivery, self.version, now) };
+        let mount = self.mount.as_ref();
+        let mut header =
+            PublishHeader { packet_identifier: id, dup, ..header(delivery, self.version, mount, now) };
+        let seen =
+            mount.zip(message.properties.as_deref()).and_then(|(mount, all)| mount.seen_properties(all));
+        if seen.is_some() {
+            header.properties = seen.as_ref();
+        }
         if self.aliases.is_some() && !dup {
             self.name_by_alias(&mut header, &message.topic, message.payload.len());
         }
@@ -384,23 +405,30 @@ impl Pieces {
 impl SizeLimit {
     /// Whether a message is within the client's Maximum Packet Size [MQTT-3.1.2-24]. Its topic counts in full: an
     /// alias may shorten the packet, and whether a message arrives is not to depend on those before it.
-    pub(super) fn fits(self, delivery: &Delivery, now: Timestamp) -> bool {
+    pub(super) fn fits(&self, delivery: &Delivery, now: Timestamp) -> bool {
         // It is asked before the message has an identifier; all are of one length.
         let packet_identifier = (delivery.qos > QoS::AtMostOnce).then_some(PacketIdentifier::FIRST);
         self.maximum_packet_size.is_none() || {
-            let header = PublishHeader { packet_identifier, ..header(delivery, self.version, now) };
+            let mount = self.mount.as_ref();
+            let header = PublishHeader { packet_identifier, ..header(delivery, self.version, mount, now) };
             self.takes(&header, delivery.message.payload.len())
         }
     }
 
-    fn takes(self, header: &PublishHeader<'_>, payload_len: usize) -> bool {
+    fn takes(&self, header: &PublishHeader<'_>, payload_len: usize) -> bool {
         let Some(maximum) = self.maximum_packet_size else { return true };
         publish_encoded_len(header, payload_len, self.version).is_ok_and(|len| len <= maximum as usize)
     }
 }
 
 /// The header of a delivery before it has a packet identifier.
-fn header(delivery: &Delivery, version: ProtocolVersion, now: Timestamp) -> PublishHeader<'_> {
+#[inline]
+fn header<'d>(
+    delivery: &'d Delivery,
+    version: ProtocolVersion,
+    mount: Option<&Mount>,
+    now: Timestamp,
+) -> PublishHeader<'d> {
     let message = &delivery.message;
     // In MQTT 3.1.1 the flag says that the message is an old one [MQTT-3.3.1-9], also where the subscription was
     // made in 5.0 and asks for it as published.
@@ -409,7 +437,7 @@ fn header(delivery: &Delivery, version: ProtocolVersion, now: Timestamp) -> Publ
         dup: false,
         qos: delivery.qos,
         retain,
-        topic: message.topic.as_str(),
+        topic: mount.map_or(message.topic.as_str(), |mount| mount.seen(message.topic.as_str())),
         packet_identifier: None,
         topic_alias: None,
         subscription_identifiers: &delivery.subscription_identifiers,

@@ -66,6 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.attachment.broker().counters().add_all([(Count::PublishesReceived, 1), payload]);
         self.check_limits(&publish)?;
         let topic = self.topic_of(&mut publish)?;
+        let topic = self.mounted(topic, &mut publish)?;
         let id = publish.packet_identifier;
         if publish.qos == QoS::ExactlyOnce
             && let Some(id) = id
@@ -145,6 +146,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             _ => Ok(topic),
         }
+    }
+
+    /// The whole topic, where the client sees only a part of it.
+    fn mounted(&self, topic: TopicName, publish: &mut Publish) -> Result<TopicName, Ended> {
+        let Some(mount) = self.io.output.mount() else { return Ok(topic) };
+        let whole = mount.whole(topic.as_str());
+        let properties = publish.properties.as_deref_mut().map_or(Ok(()), |all| mount.whole_properties(all));
+        properties.and(whole).map_err(|_| Ended::refused(ReasonCode::TOPIC_NAME_INVALID))
     }
 
     /// How many messages of QoS 1 and 2 the client may still send before one of them is finished.

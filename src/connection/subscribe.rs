@@ -26,6 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         for wanted in &subscribe.subscriptions {
             let filter = filter(&wanted.filter)?;
             self.check_available(&filter)?;
+            let filter = self.mounted_filter(filter)?;
             requests.push(SubscriptionRequest {
                 filter,
                 maximum_qos: wanted.qos,
@@ -55,13 +56,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
+    /// The whole filter, where the client sees only a part of all topics.
+    fn mounted_filter(&self, filter: TopicFilter) -> Result<TopicFilter, Ended> {
+        let Some(mount) = self.io.output.mount() else { return Ok(filter) };
+        mount.whole_filter(&filter).map_err(|_| Ended::refused(ReasonCode::TOPIC_FILTER_INVALID))
+    }
+
     fn unavailable(&self, reason: ReasonCode) -> Ended {
         self.attachment.broker().counters().count(Count::SubscriptionsUnavailable);
         Ended::refused(reason)
     }
 
     pub(super) async fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Result<(), Ended> {
-        let filters = unsubscribe.filters.iter().map(filter).collect::<Result<Vec<_>, _>>()?;
+        let whole = |text| self.mounted_filter(filter(text)?);
+        let filters = unsubscribe.filters.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
         let answer = pin!(self.attachment.unsubscribe(filters));
         let Unsubscribed { reason_codes, reply } = wait(&mut self.io, &self.attachment, answer).await;
         let close = reply.as_ref().and_then(|reply| reply.close);

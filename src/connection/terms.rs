@@ -10,9 +10,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::handshake::Admission;
+use super::mount::Mount;
 use super::output::texts;
 use crate::broker::{Broker, Count, Options};
-use crate::hook::{ClientInfo, ConnectOverrides, Reply};
+use crate::hook::{ClientInfo, ConnectOverrides, Reply, SessionItems};
 use crate::packet::{Connack, Connect, ProtocolVersion, QoS, ReasonCode};
 use crate::session::NEVER_EXPIRES;
 
@@ -28,6 +29,8 @@ pub(super) struct Terms {
     pub assigned: bool,
     pub reply: Option<Box<Reply>>,
     pub authentication_data: Option<Bytes>,
+    pub session_items: SessionItems,
+    pub mount: Option<Mount>,
 }
 
 pub(super) fn settle(
@@ -56,6 +59,8 @@ pub(super) fn settle(
         assigned,
         reply,
         authentication_data,
+        mount: overrides.mount_prefix.as_ref().map(Mount::new),
+        session_items: overrides.session_items,
     }
 }
 

@@ -8,7 +8,7 @@ use super::exit::Failure;
 use super::plugins::{Loaded, Trouble};
 use super::run::SharedHooks;
 use crate::config::{self, Config, HookName, PluginSpec, PluginsOptions};
-use crate::hook::{self, Requester};
+use crate::hook::{self, RequestLimits, Requester};
 use crate::plugin::{
     Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginError, PluginHost,
     PluginOptions, PluginStatus,
@@ -57,7 +57,7 @@ impl Plugins {
 /// Loads and starts each plugin once, and stops it again.
 pub(super) async fn try_all(config: &Config) -> (Vec<Loaded>, Vec<Trouble>) {
     let host_options = HostOptions { watch: false, workers: 1, ..host_options(&config.plugins_options) };
-    let (requester, _requests) = hook::requests(1);
+    let (requester, _requests) = hook::requests(RequestLimits::default());
     match PluginHost::start(host_options, &options(config), requester) {
         Ok(host) => {
             let found = host.status().into_iter().map(loaded).collect();

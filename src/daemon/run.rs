@@ -14,13 +14,10 @@ use super::signals::{Signal, Signals};
 use super::watch::Watch;
 use super::{announce, log};
 use crate::config::{Config, Listener};
-use crate::hook;
+use crate::hook::{self, RequestLimits};
 #[cfg(feature = "wasm")]
 use crate::plugin::stamp::Stamp;
 use crate::server::{ListenerOptions, Server, StartError};
-
-/// What plugins may have asked of the broker and was not yet carried out.
-const REQUESTS: usize = 10_000;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let seen = arguments.config.as_deref().and_then(Stamp::of);
@@ -52,7 +49,7 @@ fn configured(arguments: &RunArguments) -> Result<Config, Failure> {
 /// `seen` is what the configuration file was before it was read.
 async fn serve(config: Config, seen: Option<Stamp>) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::internal("listen for signals", &error))?;
-    let (requester, requests) = hook::requests(REQUESTS);
+    let (requester, requests) = hook::requests(RequestLimits::default());
     let plugins = Plugins::load(&config, requester).await?;
     let server = start(&config, &plugins, requests).await?;
     announce::started(&config, server.addresses(), &plugins.loaded());

@@ -1,12 +1,15 @@
 //! `validating-connection`: may this client come in?
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{ClientInfo, Reply};
 use crate::message::Timestamp;
 use crate::packet::{Connect, ReasonCode};
+use crate::topic::TopicName;
 
 pub struct ConnectContext<'a> {
     /// Its Client Identifier is empty where the client left it to the broker.
@@ -30,6 +33,9 @@ pub enum ConnectVerdict {
     Deny(ReasonCode),
 }
 
+/// What is to be kept with a session, by key.
+pub type SessionItems = BTreeMap<String, Bytes>;
+
 /// What an allowed client gets in place of what it asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectOverrides {
@@ -47,6 +53,10 @@ pub struct ConnectOverrides {
     pub maximum_packet_size: Option<u32>,
     /// The connection ends then.
     pub expires_at: Option<Timestamp>,
+    /// Stands before every topic and filter of the client, which does not see it.
+    pub mount_prefix: Option<TopicName>,
+    /// To be kept with the session.
+    pub session_items: SessionItems,
 }
 
 impl ConnectOverrides {
@@ -65,6 +75,8 @@ impl ConnectOverrides {
         self.receive_maximum = lower(self.receive_maximum, later.receive_maximum);
         self.maximum_packet_size = lower(self.maximum_packet_size, later.maximum_packet_size);
         self.expires_at = lower(self.expires_at, later.expires_at);
+        self.mount_prefix = later.mount_prefix.or(self.mount_prefix.take());
+        self.session_items.extend(later.session_items);
     }
 }
 

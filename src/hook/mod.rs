@@ -8,6 +8,7 @@ mod authenticate;
 mod authorize;
 mod client;
 mod connect;
+mod directory;
 mod enqueue;
 mod event;
 mod not_consumed;
@@ -21,12 +22,17 @@ use std::pin::Pin;
 pub use authenticate::{AuthenticateContext, AuthenticateOutcome, AuthenticateVerdict, Challenge, Exchange};
 pub use authorize::{Action, Authorization, AuthorizationVerdict, AuthorizeContext};
 pub use client::{ClientInfo, ListenerPolicy, Reply};
-pub use connect::{ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict};
+pub use connect::{ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, SessionItems};
+pub use directory::{
+    ClientStatus, Directory, MAXIMUM_SESSION_ITEMS, MAXIMUM_SESSION_ITEMS_BYTES, SessionItemError, Sessions,
+};
 pub use enqueue::{Choice, EnqueueContext, EnqueueOutcome, Receiver};
 pub use event::{DisconnectCause, DropCause, Event, RetainedChange, SessionEnd, What};
 pub use not_consumed::{NotConsumedContext, NotConsumedOutcome, WhyNotConsumed};
 pub use publish::{PublishContext, PublishOutcome, PublishVerdict};
-pub use request::{MAXIMUM_DEPTH, Request, RequestError, Requester, Requests, requests};
+pub use request::{
+    Delayed, MAXIMUM_DEPTH, Request, RequestError, RequestLimits, Requester, Requests, requests,
+};
 pub use subscribe::{
     SubscribeContext, SubscribeOutcome, SubscribeVerdict, SubscriptionRequest, UnsubscribeContext,
     UnsubscribeOutcome, UnsubscribeVerdict,

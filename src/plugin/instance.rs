@@ -11,8 +11,9 @@ use super::engine::{Deadline, STAGES};
 use super::error::Problem;
 use super::host::{Call, HostData, Services};
 use super::options::{Budgets, Hook};
-use crate::hook::{ClientInfo, Receiver};
+use crate::hook::{ClientInfo, ConnectOverrides, Receiver};
 use crate::message::{ApplicationMessage, Timestamp};
+use crate::packet::Connect;
 
 /// What every instance of one version of a plugin is made from.
 pub(super) struct Blueprint {
@@ -251,6 +252,7 @@ pub(super) struct Needs {
     pub(super) properties: bool,
     pub(super) connect: bool,
     pub(super) receivers: bool,
+    pub(super) session_items: bool,
 }
 
 impl Needs {
@@ -277,6 +279,7 @@ impl Needs {
             ("tidegate:plugin/message", "modify" | "choose") => {}
             ("tidegate:plugin/message", _) => self.properties = true,
             ("tidegate:plugin/connection", _) => self.connect = true,
+            ("tidegate:plugin/session-items", _) => (self.client, self.session_items) = (true, true),
             _ => {}
         }
     }
@@ -286,6 +289,16 @@ impl Needs {
     pub(super) fn set_client(self, call: &mut Call, client: Option<&Arc<ClientInfo>>) {
         if self.client {
             call.client = client.cloned();
+        }
+    }
+
+    /// For a call that is about a client which is not in yet, for whom this was set so far.
+    pub(super) fn set_connect(self, call: &mut Call, connect: &Connect, so_far: &ConnectOverrides) {
+        if self.connect {
+            call.connect = Some(Box::new(connect.clone()));
+        }
+        if self.session_items {
+            call.items_so_far = Some(so_far.session_items.clone());
         }
     }
 

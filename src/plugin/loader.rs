@@ -97,6 +97,7 @@ impl Loader {
             settings: options.settings.to_string(),
             state: Arc::clone(&lasting.state),
             log_rate: Arc::clone(&lasting.log_rate),
+            metrics: Arc::clone(&lasting.metrics),
             requester: self.requester.clone(),
             publishes_per_call: options.budgets.publishes_per_call,
             grants: options.grants.clone(),
@@ -162,6 +163,7 @@ fn new_lasting(options: &PluginOptions) -> Arc<Lasting> {
     Arc::new(Lasting {
         state: Arc::new(State::new(budgets.state_keys, budgets.state_bytes)),
         log_rate: Arc::new(LogRate::new(budgets.log_lines_per_second)),
+        metrics: Arc::default(),
         counters: Counters::default(),
     })
 }

@@ -54,6 +54,7 @@ use self::watcher::{Notice, Notices};
 use crate::hook::Requester;
 
 pub use self::error::{PluginError, Problem};
+pub use self::host::{Histogram, MetricValue, PluginMetric};
 pub use self::inspect::{Inspection, Interface, Kind, inspect};
 pub use self::options::{
     Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginOptions, QuarantineOptions,

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::core::Core;
+use super::host::PluginMetric;
 use super::options::Hook;
 use super::version::{Version, lock};
 
@@ -35,6 +36,10 @@ pub struct PluginStatus {
     /// Events that it did not see because it failed; those that found no room in the queue are counted
     /// once for all plugins.
     pub dropped_events: u64,
+    /// What the plugin counts itself.
+    pub metrics: Vec<PluginMetric>,
+    /// Numbers that it gave under no legal name, or beyond its limit of series.
+    pub dropped_metrics: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +74,8 @@ impl PluginStatus {
             not_asked: counters.refused.load(Ordering::Relaxed),
             dropped_log_lines: version.lasting.log_rate.dropped(),
             dropped_events: counters.dropped_events.load(Ordering::Relaxed),
+            metrics: version.lasting.metrics.all(),
+            dropped_metrics: version.lasting.metrics.dropped(),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::engine::Clock;
 use super::error::{CallError, Problem};
-use super::host::{Call, Effects, LogRate, State};
+use super::host::{Call, Effects, LogRate, Metrics, State};
 use super::instance::{Blueprint, Instance, Needs};
 use super::keeper::{Job, Jobs};
 use super::options::{FailurePolicy, Hook, PluginOptions, QuarantineOptions};
@@ -54,6 +54,7 @@ pub(super) struct Version {
 pub(super) struct Lasting {
     pub(super) state: Arc<State>,
     pub(super) log_rate: Arc<LogRate>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) counters: Counters,
 }
 

@@ -19,8 +19,8 @@ mod tests;
 mod workers;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::broker::{AuthorizationCache, Broker, ClientStatus, Options, Published, Statistics};
 use crate::cluster::standalone::Standalone;
-use crate::hook::{Hooks, NoHooks, Requests, What};
+use crate::hook::{Directory, Hooks, NoHooks, Requests, What};
 use crate::message::ApplicationMessage;
 use crate::packet::ReasonCode;
 use crate::storage::memory::MemoryStorage;
@@ -185,6 +185,8 @@ impl Builder {
         workers.spawn(keep_house(broker.clone()));
         workers.spawn(publish_system_topics(broker.clone()));
         if let Some(requests) = self.requests {
+            let directory: Weak<dyn Directory> = Arc::<Broker>::downgrade(&broker);
+            requests.answer_from(directory);
             workers.spawn(requests::carry_out(requests, broker.clone()));
         }
         broker.event(|| What::Started);

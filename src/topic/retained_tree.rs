@@ -48,6 +48,16 @@ struct Kept<M> {
 #[derive(Clone, Debug)]
 pub struct Cursor(Box<Key>);
 
+impl Cursor {
+    /// To go on after this name, whether or not there is a message of it.
+    pub fn after(name: &TopicName) -> Cursor {
+        let mut key = key_of(name.as_str()).into_vec();
+        // No key lies between.
+        key.push(0);
+        Cursor(key.into())
+    }
+}
+
 impl<M> RetainedTree<M> {
     /// An empty tree. The seed should be random and secret: clients choose the names that are hashed with it.
     pub fn new(seed: u64) -> Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate::broker::Options;
 use tidegate::hook::{
     Action, Answer, Authorization, AuthorizationVerdict, DisconnectCause, NotConsumedOutcome, PublishOutcome,
-    PublishVerdict, Reply, Request, What, WhyNotConsumed, requests,
+    PublishVerdict, Reply, Request, RequestLimits, What, WhyNotConsumed, requests,
 };
 use tidegate::message::{ApplicationMessage, Origin, Timestamp};
 use tidegate::packet::{Connect, Packet, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode, Will};
@@ -396,7 +396,7 @@ async fn what_nobody_consumed_can_be_redirected_or_answered() {
 
 #[tokio::test]
 async fn hooks_publish_and_disconnect_through_their_queue() {
-    let (requester, queue) = requests(16);
+    let (requester, queue) = requests(RequestLimits { queue: 16, ..RequestLimits::default() });
     let script = Script::default().on_publish(move |context| {
         let message = context.message;
         if message.origin == Origin::Client {
@@ -423,7 +423,7 @@ async fn hooks_publish_and_disconnect_through_their_queue() {
 async fn a_hook_that_panics_ends_one_connection_and_nothing_else() {
     // A panic in a hook for a delayed Will, or for a message that a hook had asked to publish, ended the
     // task that publishes them: no session expired any more, no request was carried out.
-    let (requester, queue) = requests(16);
+    let (requester, queue) = requests(RequestLimits { queue: 16, ..RequestLimits::default() });
     let script = Script::default().on_publish(|context| {
         assert!(&context.message.payload[..] != b"panic", "a hook of this test panics on purpose");
         PublishOutcome::default().into()
@@ -456,7 +456,7 @@ async fn a_hook_that_panics_ends_one_connection_and_nothing_else() {
 
 #[tokio::test]
 async fn a_loop_of_hooks_messages_ends() {
-    let (requester, queue) = requests(16);
+    let (requester, queue) = requests(RequestLimits { queue: 16, ..RequestLimits::default() });
     let refused = Arc::new(AtomicUsize::new(0));
     let script = Script::default().on_publish({
         let refused = refused.clone();

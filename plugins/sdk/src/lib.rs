@@ -50,9 +50,11 @@ pub mod client;
 pub mod clock;
 pub mod crypto;
 pub mod log;
+pub mod metrics;
 pub mod random;
 pub mod reason;
 pub mod reply;
+pub mod session_items;
 pub mod settings;
 pub mod state;
 #[cfg(not(target_family = "wasm"))]
@@ -99,7 +101,7 @@ pub mod prelude {
         NotConsumed, NotConsumedVerdict, Origin, Publish, PublishVerdict, Purpose, Qos, ReasonCode, Receiver,
         Registration, Reply, Subscribe, Subscription, SubscriptionVerdict, Terms, Unsubscribe,
         UnsubscriptionVerdict, UserProperty, ValidatingConnection, What, broker, client, clock, crypto, log,
-        random, reason, reply, state, topic,
+        metrics, random, reason, reply, session_items, state, topic,
     };
 }
 

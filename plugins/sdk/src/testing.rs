@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::broker::{ConnectedClient, RetainedMessage, Session};
 use crate::log::Level;
 use crate::{
     Access, Action, Authentication, Choices, Connect, Enqueue, Message, Modification, NotConsumed, Origin,
@@ -34,6 +35,18 @@ pub struct Host {
     pub connection: Connection,
     pub message: MessageProperties,
     pub reply: ReplyProperties,
+    /// Of the session of the current client.
+    pub session_items: BTreeMap<String, Vec<u8>>,
+    /// Client Identifiers and Topic Filters that were subscribed, and those that were unsubscribed.
+    pub subscribed: Vec<(String, String)>,
+    pub unsubscribed: Vec<(String, String)>,
+    /// What [`broker`](crate::broker) finds, by Client Identifier.
+    pub sessions: BTreeMap<String, Session>,
+    pub connected_clients: BTreeMap<String, ConnectedClient>,
+    /// By topic.
+    pub retained: BTreeMap<String, RetainedMessage>,
+    /// Name, labels and value of each number, in the order in which they were given.
+    pub metrics: Vec<Metric>,
     state: BTreeMap<String, Entry>,
     random: u64,
 }
@@ -59,6 +72,16 @@ pub struct Published {
     pub qos: Qos,
     pub retain: bool,
     pub user_properties: Vec<UserProperty>,
+    /// Milliseconds; zero: at once.
+    pub delay_ms: u64,
+}
+
+/// A number that the plugin gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    pub name: String,
+    pub labels: Vec<(String, String)>,
+    pub value: f64,
 }
 
 /// What [`client`](crate::client) answers.
@@ -90,6 +113,7 @@ pub struct Connection {
     pub receive_maximum: Option<u16>,
     pub maximum_packet_size: Option<u32>,
     pub expires_at: Option<u64>,
+    pub mount_prefix: Option<String>,
 }
 
 /// What the message has beside topic and payload.
@@ -368,11 +392,22 @@ pub(crate) mod host {
     }
 
     pub(crate) mod broker {
-        use crate::broker::Error;
+        use crate::broker::{ConnectedClient, Error, RetainedMessage, Session};
         use crate::testing::{Published, with};
         use crate::{Qos, ReasonCode, UserProperty};
 
         pub(crate) fn publish(
+            topic: &str,
+            payload: &[u8],
+            qos: Qos,
+            retain: bool,
+            user_properties: &[&UserProperty],
+        ) -> Result<(), Error> {
+            publish_later(0, topic, payload, qos, retain, user_properties)
+        }
+
+        pub(crate) fn publish_later(
+            delay_ms: u64,
             topic: &str,
             payload: &[u8],
             qos: Qos,
@@ -386,6 +421,7 @@ pub(crate) mod host {
                     qos,
                     retain,
                     user_properties: user_properties.iter().map(|&property| property.clone()).collect(),
+                    delay_ms,
                 });
             });
             Ok(())
@@ -394,6 +430,89 @@ pub(crate) mod host {
         pub(crate) fn disconnect(client_identifier: &str, reason: ReasonCode) -> Result<(), Error> {
             with(|host| host.disconnected.push((client_identifier.to_owned(), reason)));
             Ok(())
+        }
+
+        pub(crate) fn subscribe(client_identifier: &str, filter: &str, _: Qos) -> Result<(), Error> {
+            with(|host| host.subscribed.push((client_identifier.to_owned(), filter.to_owned())));
+            Ok(())
+        }
+
+        pub(crate) fn unsubscribe(client_identifier: &str, filter: &str) -> Result<(), Error> {
+            with(|host| host.unsubscribed.push((client_identifier.to_owned(), filter.to_owned())));
+            Ok(())
+        }
+
+        pub(crate) fn get_session(client_identifier: &str) -> Result<Option<Session>, Error> {
+            Ok(with(|host| host.sessions.get(client_identifier).cloned()))
+        }
+
+        pub(crate) fn get_client(client_identifier: &str) -> Result<Option<ConnectedClient>, Error> {
+            Ok(with(|host| host.connected_clients.get(client_identifier).cloned()))
+        }
+
+        pub(crate) fn list_sessions(after: Option<&str>, limit: u32) -> Result<Vec<String>, Error> {
+            Ok(with(|host| some_of(host.sessions.keys(), after, limit)))
+        }
+
+        pub(crate) fn list_clients(after: Option<&str>, limit: u32) -> Result<Vec<String>, Error> {
+            Ok(with(|host| some_of(host.connected_clients.keys(), after, limit)))
+        }
+
+        pub(crate) fn get_retained(topic: &str) -> Result<Option<RetainedMessage>, Error> {
+            Ok(with(|host| host.retained.get(topic).cloned()))
+        }
+
+        pub(crate) fn match_retained(
+            filter: &str,
+            after: Option<&str>,
+            limit: u32,
+        ) -> Result<Vec<String>, Error> {
+            let matching = |topic: &&String| crate::topic::matches(filter, topic);
+            Ok(with(|host| some_of(host.retained.keys().filter(matching), after, limit)))
+        }
+
+        fn some_of<'a>(
+            names: impl Iterator<Item = &'a String>,
+            after: Option<&str>,
+            limit: u32,
+        ) -> Vec<String> {
+            let later = names.filter(|name| after.is_none_or(|after| name.as_str() > after));
+            later.take(limit as usize).cloned().collect()
+        }
+    }
+
+    pub(crate) mod session_items {
+        use crate::session_items::Error;
+        use crate::testing::with;
+
+        pub(crate) fn get(key: &str) -> Option<Vec<u8>> {
+            with(|host| host.session_items.get(key).cloned())
+        }
+
+        pub(crate) fn set(key: &str, value: &[u8]) -> Result<(), Error> {
+            with(|host| host.session_items.insert(key.to_owned(), value.to_vec()));
+            Ok(())
+        }
+
+        pub(crate) fn delete(key: &str) -> bool {
+            with(|host| host.session_items.remove(key).is_some())
+        }
+    }
+
+    pub(crate) mod metrics {
+        use crate::testing::{Metric, with};
+
+        pub(crate) fn count(name: &str, labels: &[(&str, &str)], by: u64) {
+            gauge(name, labels, by as f64);
+        }
+
+        pub(crate) fn gauge(name: &str, labels: &[(&str, &str)], value: f64) {
+            let labels = labels.iter().map(|&(label, of)| (label.to_owned(), of.to_owned())).collect();
+            with(|host| host.metrics.push(Metric { name: name.to_owned(), labels, value }));
+        }
+
+        pub(crate) fn observe(name: &str, labels: &[(&str, &str)], value: f64) {
+            gauge(name, labels, value);
         }
     }
 
@@ -544,6 +663,10 @@ pub(crate) mod host {
 
         pub(crate) fn set_expires_at(time_ms: u64) {
             with(|host| host.connection.expires_at = Some(time_ms));
+        }
+
+        pub(crate) fn set_mount_prefix(prefix: &str) {
+            with(|host| host.connection.mount_prefix = Some(prefix.to_owned()));
         }
     }
 

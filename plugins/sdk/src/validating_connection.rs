@@ -123,6 +123,13 @@ pub trait Terms: Sized {
         self
     }
 
+    /// A Topic Name that is put before every topic and filter of the client, with a `/`, and taken off what it
+    /// receives.
+    fn mount_prefix(self, prefix: &str) -> Self {
+        host::connection::set_mount_prefix(prefix);
+        self
+    }
+
     /// The connection ends then, with DISCONNECT 0x87; milliseconds since 1970-01-01T00:00:00Z.
     fn expires_at(self, time_ms: u64) -> Self {
         host::connection::set_expires_at(time_ms);

@@ -110,8 +110,8 @@ fn ask(
     let needs = plugin.needs();
     let about = |call: &mut Call| {
         needs.set_client(call, Some(context.client));
-        if needs.connect {
-            call.connect = context.connect.cloned().map(Box::new);
+        if let Some(connect) = context.connect {
+            needs.set_connect(call, connect, &outcome.overrides);
         }
     };
     let purpose = context.connect.map_or(Purpose::ReAuthenticate, |_| Purpose::Connect);

@@ -59,9 +59,7 @@ fn ask(
     let needs = plugin.needs();
     let about = |call: &mut Call| {
         needs.set_client(call, Some(context.client));
-        if needs.connect {
-            call.connect = Some(Box::new(context.connect.clone()));
-        }
+        needs.set_connect(call, context.connect, &outcome.overrides);
     };
     let (verdict, effects) = plugin.call(HOOK, place, about, |instance| {
         let Some(guest) = &instance.exports.validating_connection else { return Ok(ConnectVerdict::Next) };

@@ -1,9 +1,14 @@
-//! `broker`: requests that are carried out after the hook.
+//! `broker`: what a plugin does with the broker, which is carried out after the hook, and what it looks up,
+//! which is answered at once.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
-use super::{HostData, mqtt_string, mqtt_user_properties};
-use crate::hook::{Request, RequestError};
+use super::{HostData, mqtt_string, mqtt_user_properties, user_properties};
+use crate::hook::{Directory, Request, RequestError, Sessions};
 use crate::message::ApplicationMessage;
 use crate::packet::{PacketType, PublishProperties};
 use crate::plugin::bindings::tidegate::plugin::broker::{
@@ -11,9 +16,24 @@ use crate::plugin::bindings::tidegate::plugin::broker::{
 };
 use crate::plugin::bindings::tidegate::plugin::types::{Qos, UserProperty};
 use crate::plugin::convert;
-use crate::topic::TopicName;
+use crate::topic::{TopicFilter, TopicName};
 
-type Outcome = wasmtime::Result<Result<(), Error>>;
+/// Names in one answer.
+const MOST_LISTED: u32 = 1000;
+/// Milliseconds that a message may wait to be published: a year.
+const LONGEST_DELAY: u64 = 366 * 24 * 3600 * 1000;
+
+type Answer<T> = wasmtime::Result<Result<T, Error>>;
+
+/// Ends a host function with an error that the plugin sees.
+macro_rules! answer {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(error) => return Ok(Err(error)),
+        }
+    };
+}
 
 impl Host for HostData {
     fn publish(
@@ -23,15 +43,165 @@ impl Host for HostData {
         qos: Qos,
         retain: bool,
         user_properties: Vec<UserProperty>,
-    ) -> Outcome {
-        let Ok(topic) = TopicName::try_from(topic.as_str()) else { return Ok(Err(Error::Invalid)) };
-        if !self.services.grants.publish.iter().any(|filter| filter.matches(&topic)) {
+    ) -> Answer<()> {
+        let topic = answer!(self.publishable(&topic));
+        let message = self.message(topic, payload, qos, retain, user_properties)?;
+        Ok(self.request(Request::Publish(Box::new(message))))
+    }
+
+    fn publish_later(
+        &mut self,
+        delay_ms: u64,
+        topic: String,
+        payload: Vec<u8>,
+        qos: Qos,
+        retain: bool,
+        user_properties: Vec<UserProperty>,
+    ) -> Answer<()> {
+        let topic = answer!(self.publishable(&topic));
+        if delay_ms > LONGEST_DELAY {
+            return Ok(Err(Error::Invalid));
+        }
+        let message = self.message(topic, payload, qos, retain, user_properties)?;
+        let delay = Duration::from_millis(delay_ms);
+        Ok(self.services.requester.publish_later(delay, message).map_err(Error::from))
+    }
+
+    fn disconnect(&mut self, client_identifier: String, reason: u8) -> Answer<()> {
+        answer!(self.granted_clients());
+        let Ok(reason) = convert::reason_code(reason, PacketType::Disconnect) else {
+            return Ok(Err(Error::Invalid));
+        };
+        let client_identifier = mqtt_string(client_identifier)?;
+        Ok(self.request(Request::Disconnect { client_identifier, reason }))
+    }
+
+    fn subscribe(&mut self, client_identifier: String, filter: String, maximum_qos: Qos) -> Answer<()> {
+        answer!(self.granted_clients());
+        let filter = answer!(legal_filter(&filter));
+        let client_identifier = mqtt_string(client_identifier)?;
+        let maximum_qos = convert::from_qos(maximum_qos);
+        Ok(self.request(Request::Subscribe { client_identifier, filter, maximum_qos }))
+    }
+
+    fn unsubscribe(&mut self, client_identifier: String, filter: String) -> Answer<()> {
+        answer!(self.granted_clients());
+        let filter = answer!(legal_filter(&filter));
+        let client_identifier = mqtt_string(client_identifier)?;
+        Ok(self.request(Request::Unsubscribe { client_identifier, filter }))
+    }
+
+    fn get_session(&mut self, client_identifier: String) -> Answer<Option<Session>> {
+        answer!(self.granted_clients());
+        let found = self.directory().and_then(|directory| directory.session(&client_identifier));
+        Ok(Ok(found.map(|session| Session {
+            connected: session.client.is_some(),
+            subscriptions: convert::length(session.subscriptions),
+            queued: convert::length(session.queued + session.in_flight),
+        })))
+    }
+
+    fn get_client(&mut self, client_identifier: String) -> Answer<Option<ConnectedClient>> {
+        answer!(self.granted_clients());
+        let found = self.directory().and_then(|directory| directory.session(&client_identifier));
+        Ok(Ok(found.and_then(|session| session.client).map(|client| ConnectedClient {
+            user_name: client.user_name.as_ref().map(ByteString::to_string),
+            remote_address: client.remote_address.map(|address| address.to_string()).unwrap_or_default(),
+            listener: client.listener.name.clone(),
+            protocol_version: client.protocol_version.level(),
+        })))
+    }
+
+    fn list_sessions(&mut self, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
+        Ok(self.list(after.as_deref(), limit, Sessions::All))
+    }
+
+    fn list_clients(&mut self, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
+        Ok(self.list(after.as_deref(), limit, Sessions::Connected))
+    }
+
+    fn get_retained(&mut self, topic: String) -> Answer<Option<RetainedMessage>> {
+        let topic = answer!(legal_name(&topic));
+        if !self.may_read(&topic) {
             return Ok(Err(Error::Denied));
         }
+        let found = self.directory().and_then(|directory| directory.retained(&topic));
+        Ok(Ok(found.map(|message| RetainedMessage {
+            payload: message.payload.to_vec(),
+            qos: convert::to_qos(message.qos),
+            user_properties: message
+                .properties
+                .as_ref()
+                .map(|properties| user_properties(&properties.user_properties))
+                .unwrap_or_default(),
+        })))
+    }
+
+    fn match_retained(&mut self, filter: String, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
+        if self.services.grants.retained.is_empty() {
+            return Ok(Err(Error::Denied));
+        }
+        let filter = answer!(legal_filter(&filter));
+        let after = match after {
+            Some(after) => Some(answer!(legal_name(&after))),
+            None => None,
+        };
+        let limit = limit.min(MOST_LISTED) as usize;
+        let granted = |topic: &TopicName| self.may_read(topic);
+        let topics = self
+            .directory()
+            .map(|directory| directory.retained_topics(&filter, after.as_ref(), limit, &granted))
+            .unwrap_or_default();
+        Ok(Ok(topics.iter().map(TopicName::to_string).collect()))
+    }
+}
+
+impl HostData {
+    fn request(&self, request: Request) -> Result<(), Error> {
+        Ok(self.services.requester.request(request)?)
+    }
+
+    pub(super) fn directory(&self) -> Option<Arc<dyn Directory>> {
+        self.services.requester.directory()
+    }
+
+    fn granted_clients(&self) -> Result<(), Error> {
+        if self.services.grants.clients { Ok(()) } else { Err(Error::Denied) }
+    }
+
+    fn may_read(&self, topic: &TopicName) -> bool {
+        self.services.grants.retained.iter().any(|filter| filter.matches(topic))
+    }
+
+    fn list(&self, after: Option<&str>, limit: u32, only: Sessions) -> Result<Vec<String>, Error> {
+        self.granted_clients()?;
+        let limit = limit.min(MOST_LISTED) as usize;
+        let names =
+            self.directory().map(|directory| directory.sessions(after, limit, only)).unwrap_or_default();
+        Ok(names.iter().map(ByteString::to_string).collect())
+    }
+
+    /// A topic that the plugin may publish to now.
+    fn publishable(&mut self, topic: &str) -> Result<TopicName, Error> {
+        let topic = legal_name(topic)?;
+        if !self.services.grants.publish.iter().any(|filter| filter.matches(&topic)) {
+            return Err(Error::Denied);
+        }
         if self.call.publishes >= self.services.publishes_per_call {
-            return Ok(Err(Error::Busy));
+            return Err(Error::Busy);
         }
         self.call.publishes += 1;
+        Ok(topic)
+    }
+
+    fn message(
+        &self,
+        topic: TopicName,
+        payload: Vec<u8>,
+        qos: Qos,
+        retain: bool,
+        user_properties: Vec<UserProperty>,
+    ) -> wasmtime::Result<ApplicationMessage> {
         let mut message = ApplicationMessage::new(topic, Bytes::from(payload))
             .with_qos(convert::from_qos(qos))
             .with_retain(retain);
@@ -41,89 +211,23 @@ impl Host for HostData {
             message.properties =
                 Some(Box::new(PublishProperties { user_properties, ..PublishProperties::default() }));
         }
-        Ok(self.request(Request::Publish(Box::new(message))))
-    }
-
-    fn publish_later(
-        &mut self,
-        _delay_ms: u64,
-        _topic: String,
-        _payload: Vec<u8>,
-        _qos: Qos,
-        _retain: bool,
-        _user_properties: Vec<UserProperty>,
-    ) -> Outcome {
-        Ok(Err(Error::Denied))
-    }
-
-    fn subscribe(&mut self, _client_identifier: String, _filter: String, _maximum_qos: Qos) -> Outcome {
-        Ok(Err(Error::Denied))
-    }
-
-    fn unsubscribe(&mut self, _client_identifier: String, _filter: String) -> Outcome {
-        Ok(Err(Error::Denied))
-    }
-
-    fn get_session(
-        &mut self,
-        _client_identifier: String,
-    ) -> wasmtime::Result<Result<Option<Session>, Error>> {
-        Ok(Err(Error::Denied))
-    }
-
-    fn get_client(
-        &mut self,
-        _client_identifier: String,
-    ) -> wasmtime::Result<Result<Option<ConnectedClient>, Error>> {
-        Ok(Err(Error::Denied))
-    }
-
-    fn list_sessions(
-        &mut self,
-        _after: Option<String>,
-        _limit: u32,
-    ) -> wasmtime::Result<Result<Vec<String>, Error>> {
-        Ok(Err(Error::Denied))
-    }
-
-    fn list_clients(
-        &mut self,
-        _after: Option<String>,
-        _limit: u32,
-    ) -> wasmtime::Result<Result<Vec<String>, Error>> {
-        Ok(Err(Error::Denied))
-    }
-
-    fn get_retained(&mut self, _topic: String) -> wasmtime::Result<Result<Option<RetainedMessage>, Error>> {
-        Ok(Err(Error::Denied))
-    }
-
-    fn match_retained(
-        &mut self,
-        _filter: String,
-        _after: Option<String>,
-        _limit: u32,
-    ) -> wasmtime::Result<Result<Vec<String>, Error>> {
-        Ok(Err(Error::Denied))
-    }
-
-    fn disconnect(&mut self, client_identifier: String, reason: u8) -> Outcome {
-        if !self.services.grants.clients {
-            return Ok(Err(Error::Denied));
-        }
-        let Ok(reason) = convert::reason_code(reason, PacketType::Disconnect) else {
-            return Ok(Err(Error::Invalid));
-        };
-        let client_identifier = mqtt_string(client_identifier)?;
-        Ok(self.request(Request::Disconnect { client_identifier, reason }))
+        Ok(message)
     }
 }
 
-impl HostData {
-    fn request(&self, request: Request) -> Result<(), Error> {
-        self.services.requester.request(request).map_err(|error| match error {
+fn legal_name(topic: &str) -> Result<TopicName, Error> {
+    TopicName::try_from(topic).map_err(|_| Error::Invalid)
+}
+
+fn legal_filter(filter: &str) -> Result<TopicFilter, Error> {
+    TopicFilter::try_from(filter).map_err(|_| Error::Invalid)
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Error {
+        match error {
             RequestError::Busy => Error::Busy,
             RequestError::TooDeep => Error::TooDeep,
-        })
+        }
     }
 }

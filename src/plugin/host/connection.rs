@@ -6,6 +6,7 @@ use crate::message::Timestamp;
 use crate::packet::Connect;
 use crate::plugin::bindings::tidegate::plugin::connection::{Host, WillMessage};
 use crate::plugin::convert;
+use crate::topic::TopicName;
 
 impl Host for HostData {
     fn clean_start(&mut self) -> wasmtime::Result<bool> {
@@ -85,8 +86,12 @@ impl Host for HostData {
         Ok(())
     }
 
-    fn set_mount_prefix(&mut self, _prefix: String) -> wasmtime::Result<()> {
-        refuse("mount prefixes are not there yet".into())
+    fn set_mount_prefix(&mut self, prefix: String) -> wasmtime::Result<()> {
+        match TopicName::try_from(prefix.trim_end_matches('/')) {
+            Ok(prefix) => self.overrides().mount_prefix = Some(prefix),
+            Err(error) => return refuse(format!("`{prefix}` cannot stand before topics: {error}")),
+        }
+        Ok(())
     }
 }
 

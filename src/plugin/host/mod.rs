@@ -29,11 +29,13 @@ use wasmtime::{Engine, StoreLimits};
 
 use super::bindings::{Plugin, tidegate};
 use super::options::Grants;
-use crate::hook::{ClientInfo, ConnectOverrides, Reply, Requester};
+use crate::hook::{ClientInfo, ConnectOverrides, Reply, Requester, SessionItems};
 use crate::packet::{Connect, PublishProperties};
 
 pub(super) use log::LogRate;
 pub(super) use message::{Choices, PropertyChanges};
+pub(super) use metrics::Metrics;
+pub use metrics::{Histogram, MetricValue, PluginMetric};
 pub(super) use state::State;
 
 /// What lies in the Store of each instance.
@@ -55,6 +57,7 @@ pub(super) struct Services {
     pub(super) settings: String,
     pub(super) state: Arc<State>,
     pub(super) log_rate: Arc<LogRate>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) requester: Requester,
     pub(super) publishes_per_call: u32,
     pub(super) grants: Grants,
@@ -71,6 +74,8 @@ pub(super) struct Call {
     /// Seconds left.
     pub(super) expiry_interval: Option<u32>,
     pub(super) connect: Option<Box<Connect>>,
+    /// Where the client has no session yet: what plugins asked to keep with it.
+    pub(super) items_so_far: Option<SessionItems>,
     /// Sessions and their Client Identifiers.
     pub(super) receivers: Vec<(u64, ByteString)>,
     /// Of the message.
@@ -89,6 +94,7 @@ impl Call {
         self.properties = None;
         self.expiry_interval = None;
         self.connect = None;
+        self.items_so_far = None;
         self.receivers.clear();
         self.depth = 0;
         self.publishes = 0;

@@ -3,7 +3,7 @@
 use super::*;
 
 fn problems(plugins: &[PluginOptions]) -> Vec<String> {
-    let (requester, _requests) = requests(1);
+    let (requester, _requests) = requests(RequestLimits::default());
     match PluginHost::start(host_options(), plugins, requester) {
         Ok(_) => panic!("they were loaded"),
         Err(errors) => errors.iter().map(ToString::to_string).collect(),

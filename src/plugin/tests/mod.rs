@@ -66,7 +66,7 @@ impl Host {
     }
 
     fn start_with(options: HostOptions, plugins: &[PluginOptions]) -> Host {
-        let (requester, requests) = requests(100);
+        let (requester, requests) = requests(RequestLimits { queue: 100, ..RequestLimits::default() });
         match PluginHost::start(options, plugins, requester) {
             Ok(host) => Host { host, requests },
             Err(errors) => {
@@ -141,10 +141,10 @@ impl Host {
 
     /// What the plugin `every-hook` has in its state under this key.
     fn state(&mut self, key: &str) -> Option<Bytes> {
-        while self.requests.try_recv().is_ok() {}
+        while self.requests.try_recv().is_some() {}
         assert!(matches!(self.publish(&format!("ask/{key}")).verdict, PublishVerdict::Swallow));
         match self.requests.try_recv() {
-            Ok(Request::Publish(message)) => Some(message.payload).filter(|value| !value.is_empty()),
+            Some(Request::Publish(message)) => Some(message.payload).filter(|value| !value.is_empty()),
             other => panic!("no answer: {other:?}"),
         }
     }

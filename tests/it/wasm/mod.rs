@@ -6,6 +6,7 @@ mod onenet;
 mod payload_filter;
 mod reload;
 mod scram;
+mod services;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use tidegate::client::{Client, ConnectError, Messages, Options, connect};
-use tidegate::hook::requests;
+use tidegate::hook::{RequestLimits, requests};
 use tidegate::packet::{Connect, ProtocolVersion, Publish, QoS, SubscribeFilter};
 use tidegate::plugin::{HostOptions, PluginHost, PluginOptions};
 use tidegate::server::{ListenerOptions, Server};
@@ -31,7 +32,7 @@ impl Broker {
     }
 
     async fn start_with(options: HostOptions, plugins: &[PluginOptions]) -> Broker {
-        let (requester, requests) = requests(1000);
+        let (requester, requests) = requests(RequestLimits { queue: 1000, ..RequestLimits::default() });
         let options = HostOptions { workers: 2, ..options };
         let host =
             PluginHost::start(options, plugins, requester).unwrap_or_else(|errors| panic!("{errors:#?}"));

@@ -1,0 +1,77 @@
+//! What hooks may look up: see [`Directory`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::Broker;
+use crate::hook::{ClientInfo, ClientStatus, Directory, SessionItemError, Sessions};
+use crate::message::{ApplicationMessage, ClientKey};
+use crate::topic::{TopicFilter, TopicName};
+
+impl Directory for Broker {
+    fn session(&self, client_identifier: &str) -> Option<ClientStatus> {
+        self.client(client_identifier)
+    }
+
+    fn sessions(&self, after: Option<&str>, limit: usize, only: Sessions) -> Vec<ByteString> {
+        // The first so many of all that come after, without putting all of them in order.
+        let mut first = BTreeSet::new();
+        self.registry.for_each(|entry| {
+            let name = &entry.client_identifier;
+            let is_meant = after.is_none_or(|after| &**name > after)
+                && (only == Sessions::All || entry.connected() != ClientKey(0));
+            let is_early = first.len() < limit || first.last().is_some_and(|last| name < last);
+            if is_meant && is_early && first.insert(name.clone()) && first.len() > limit {
+                first.pop_last();
+            }
+        });
+        first.into_iter().collect()
+    }
+
+    fn retained(&self, topic: &TopicName) -> Option<Arc<ApplicationMessage>> {
+        self.retained_message(topic)
+    }
+
+    fn retained_topics(
+        &self,
+        filter: &TopicFilter,
+        after: Option<&TopicName>,
+        limit: usize,
+        granted: &dyn Fn(&TopicName) -> bool,
+    ) -> Vec<TopicName> {
+        self.matching_retained(filter, after, limit, granted)
+    }
+
+    fn session_item(&self, client: &ClientInfo, key: &str) -> Option<Bytes> {
+        self.session_items.get(self.session_number(client)?, key)
+    }
+
+    fn set_session_item(
+        &self,
+        client: &ClientInfo,
+        key: String,
+        value: Bytes,
+    ) -> Result<(), SessionItemError> {
+        let session = self.session_number(client).ok_or(SessionItemError::NoSession)?;
+        self.session_items.set(session, key, value)?;
+        // Whoever ended the session meanwhile may have come before the item.
+        if self.session_number(client) != Some(session) {
+            self.session_items.forget(session);
+            return Err(SessionItemError::NoSession);
+        }
+        Ok(())
+    }
+
+    fn delete_session_item(&self, client: &ClientInfo, key: &str) -> bool {
+        self.session_number(client).is_some_and(|session| self.session_items.delete(session, key))
+    }
+}
+
+impl Broker {
+    fn session_number(&self, client: &ClientInfo) -> Option<u64> {
+        self.registry.find(&client.client_identifier).map(|entry| entry.number)
+    }
+}
