@@ -317,8 +317,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     /// Writes until everything is written or the socket takes no more.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
         while !self.output.is_empty() {
+            let was_blocked = self.is_blocked();
             match self.output.poll_write(cx, &mut self.stream) {
-                Poll::Ready(Ok(())) => self.timers.written(),
+                Poll::Ready(Ok(())) => self.timers.written(was_blocked),
                 Poll::Ready(Err(_)) => return Err(Ended::network("the connection broke")),
                 Poll::Pending => {
                     self.timers.write_waits();

@@ -82,11 +82,12 @@ impl Timers {
         self.last_received = now;
     }
 
-    /// The socket took something. A client that reads slowly is not read from while much waits for it,
-    /// so that this has to count as a sign of life.
-    pub(super) fn written(&mut self) {
+    /// The socket took something. A client for which so much waits that it is not read from cannot show otherwise
+    /// that it lives. One that is read from can, though its socket takes nothing for a moment, as each does that was
+    /// just registered with another thread's runtime [MQTT-3.1.2-22].
+    pub(super) fn written(&mut self, was_blocked: bool) {
         let waited = self.others.as_mut().and_then(|others| others.writes_until.take());
-        if waited.is_some() {
+        if waited.is_some() && was_blocked {
             self.received(Instant::now());
         }
     }

@@ -64,6 +64,28 @@ async fn what_the_broker_sends_does_not_keep_the_connection_alive() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn taking_what_waited_does_not_keep_a_connection_alive_that_is_read_from() {
+    // Whatever a socket took that had taken nothing before counted as a sign of life, and each socket that goes
+    // over to another thread takes nothing at first: a silent client that had messages to receive stayed for as
+    // long as it went from thread to thread. [MQTT-3.1.2-22]
+    let local = Local::start();
+    let (ours, theirs) = tokio::io::duplex(1024);
+    local.serve(theirs);
+    let mut client = Client::over(ours, V5);
+    client.handshake(asking(V5, 10)).await;
+    client.subscribe("t", QOS0).await;
+    let begun = Instant::now();
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    for _ in 0..3 {
+        sender.publish("t", &"x".repeat(2000), QOS0).await;
+        sleep(Duration::from_secs(4)).await;
+        client.message().await;
+    }
+    client.receive_or_end_for(Duration::from_secs(100)).await;
+    assert_eq!(begun.elapsed().as_secs(), 15);
+}
+
+#[tokio::test(start_paused = true)]
 async fn keep_alive_zero_is_none() {
     // MQTT 5.0, 3.1.2.10
     let local = Local::start();
