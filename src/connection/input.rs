@@ -1,19 +1,22 @@
 //! The reader: from bytes to packets.
 //!
 //! Bytes are read into a buffer that all connections of a thread share, so that an idle connection holds
-//! none; packets are slices of it. Only the beginning of a packet that is not all there yet is copied into
-//! a buffer of the connection's own.
+//! none; packets are slices of it. Only the beginning of a packet that is not all there yet is copied: where it is
+//! short, to the front of what is read next, else into a buffer that is this packet's alone.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::read_buffers::{self, LEAST_ROOM, READ_SIZE};
+use super::read_buffers::{self, READ_SIZE};
 use crate::broker::{Count, Counters};
 use crate::packet::{DecodeError, Decoder, Packet, PacketType};
+
+/// The longest beginning of a packet that is copied to the front of what is read next.
+const SHORT: usize = 1024;
 
 pub(super) struct Input {
     decoder: Decoder,
@@ -60,17 +63,21 @@ impl Input {
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncRead + Unpin),
     ) -> Poll<Result<(), &'static str>> {
-        let read = if let Some(partial) = &mut self.partial {
-            make_room(partial, &self.decoder);
-            pin!(stream.read_buf(&mut **partial)).poll(cx)
-        } else {
-            read_buffers::with(|shared| {
+        let read = match &mut self.partial {
+            Some(partial) if partial.len() > SHORT => {
+                pin!(stream.read_buf(&mut room_for_rest(partial, &self.decoder))).poll(cx)
+            }
+            partial => read_buffers::with(|shared| {
+                shared.extend_from_slice(partial.as_ref().map_or(&[], |partial| partial));
                 let read = pin!(stream.read_buf(shared)).poll(cx);
                 if matches!(read, Poll::Ready(Ok(_))) {
                     self.chunk = shared.split().freeze();
+                    *partial = None;
+                } else {
+                    shared.clear();
                 }
                 read
-            })
+            }),
         };
         read.map(|read| match read {
             Ok(0) => Err("the client closed the connection without DISCONNECT"),
@@ -99,9 +106,101 @@ impl Input {
     }
 }
 
-/// Makes room for the packet that has begun, in steps: what a packet claims to be long is not yet there.
-fn make_room(partial: &mut BytesMut, decoder: &Decoder) {
-    let packet = decoder.packet_len(partial).ok().flatten().unwrap_or(LEAST_ROOM);
-    let missing = packet.saturating_sub(partial.len());
-    partial.reserve(missing.clamp(64, READ_SIZE));
+/// Room for the packet that has begun, in steps: what a packet claims to be long is not yet there. And for no byte of
+/// the next: a small one would keep this packet's memory for as long as it waits in a queue, where only its own size
+/// counts.
+fn room_for_rest<'a>(partial: &'a mut BytesMut, decoder: &Decoder) -> impl BufMut + 'a {
+    let packet = decoder.packet_len(partial).ok().flatten().unwrap_or_default();
+    let missing = packet.saturating_sub(partial.len()).clamp(1, READ_SIZE);
+    partial.reserve(missing);
+    partial.limit(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::broker::{Broker, Options};
+    use crate::cluster::standalone::Standalone;
+    use crate::hook::NoHooks;
+    use crate::packet::{ProtocolVersion, Publish, encode};
+    use crate::storage::memory::MemoryStorage;
+
+    fn publish(payload_len: usize) -> Vec<u8> {
+        let mut bytes = BytesMut::new();
+        let publish = Publish::new("t".into(), vec![0; payload_len].into());
+        encode(&Packet::Publish(publish), ProtocolVersion::V5, &mut bytes).unwrap();
+        bytes.to_vec()
+    }
+
+    fn input() -> Input {
+        let (hooks, storage) = (Arc::new(NoHooks), Arc::new(MemoryStorage::default()));
+        let broker = Broker::new(Options::default(), hooks, storage, Arc::new(Standalone)).unwrap();
+        let mut input = Input::new(1024 * 1024, broker.counters().clone());
+        input.decoder().set_version(ProtocolVersion::V5);
+        input
+    }
+
+    /// Has the client send this, reads once, and returns the lengths of the payloads that came.
+    async fn receive(
+        input: &mut Input,
+        (client, stream): &mut (DuplexStream, DuplexStream),
+        bytes: &[u8],
+    ) -> Vec<usize> {
+        client.write_all(bytes).await.unwrap();
+        poll_fn(|cx| input.poll_read(cx, stream)).await.unwrap();
+        let packets = std::iter::from_fn(|| input.next_packet().unwrap());
+        packets
+            .map(|packet| if let Packet::Publish(publish) = packet { publish.payload.len() } else { 0 })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_packet_with_a_buffer_of_its_own_shares_it_with_no_other() {
+        // Messages of one byte kept 60 KB each while they waited in a queue, where they counted as a few bytes.
+        let (mut input, mut streams) = (input(), duplex(1024 * 1024));
+        let long = publish(60_000);
+        assert!(receive(&mut input, &mut streams, &long[..40_000]).await.is_empty());
+        let rest = [&long[40_000..], &publish(1)].concat();
+        assert_eq!(receive(&mut input, &mut streams, &rest).await, [60_000]);
+        assert!(!input.has_unread());
+        assert_eq!(receive(&mut input, &mut streams, &[]).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn the_short_beginning_of_a_packet_is_read_on_with_those_behind_it() {
+        for cut in 1..20 {
+            let (mut input, mut streams) = (input(), duplex(1024 * 1024));
+            let packets = [publish(200), publish(1), publish(3000), publish(5)].concat();
+            assert!(receive(&mut input, &mut streams, &packets[..cut]).await.is_empty());
+            assert_eq!(receive(&mut input, &mut streams, &packets[cut..]).await, [200, 1, 3000, 5]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_packet_that_comes_byte_by_byte_is_read() {
+        let (mut input, mut streams) = (input(), duplex(1024));
+        let packet = publish(3 * SHORT);
+        let (last, bytes) = packet.split_last().unwrap();
+        for byte in bytes {
+            assert!(receive(&mut input, &mut streams, &[*byte]).await.is_empty());
+        }
+        assert_eq!(receive(&mut input, &mut streams, &[*last]).await, [3 * SHORT]);
+        assert!(!input.has_unread());
+    }
+
+    #[tokio::test]
+    async fn a_read_that_has_to_wait_leaves_nothing_in_the_buffer_of_others() {
+        let (mut input, mut streams) = (input(), duplex(1024));
+        let packet = publish(10);
+        assert!(receive(&mut input, &mut streams, &packet[..5]).await.is_empty());
+        let waits = poll_fn(|cx| Poll::Ready(input.poll_read(cx, &mut streams.1).is_pending())).await;
+        assert!(waits);
+        let (mut other, mut others) = (self::input(), duplex(1024));
+        assert_eq!(receive(&mut other, &mut others, &packet).await, [10]);
+        assert_eq!(receive(&mut input, &mut streams, &packet[5..]).await, [10]);
+    }
 }

@@ -14,7 +14,7 @@ use crate::broker::note_many_buffers;
 /// Bytes that one read takes at most.
 pub(super) const READ_SIZE: usize = 64 * 1024;
 /// Room below which a buffer is full.
-pub(super) const LEAST_ROOM: usize = 8 * 1024;
+const LEAST_ROOM: usize = 8 * 1024;
 /// Full buffers that a thread remembers. Where messages keep so many, messages that wait are copied.
 const MOST: usize = 16;
 
