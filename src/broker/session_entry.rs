@@ -309,7 +309,7 @@ impl EntryState {
         if self.gone || self.link.is_none() && delivery.qos == QoS::AtMostOnce {
             return Err((delivery, Dropped::Offline));
         }
-        if self.link.is_none() || detached::is_due(self.session.queued()) {
+        if self.waits_long(delivery.qos) {
             detached.detach(&mut delivery);
         }
         let enqueued = match growth {
@@ -317,6 +317,13 @@ impl EntryState {
             Growth::Stopped => self.session.enqueue_without_growth(delivery),
         };
         enqueued.map_err(|refused| (refused, Dropped::QueueFull))
+    }
+
+    /// Whether a message that comes now may keep memory for long that it shares.
+    fn waits_long(&self, qos: QoS) -> bool {
+        let in_flight = if qos == QoS::AtMostOnce { 0 } else { self.session.in_flight() };
+        let behind = self.session.queued() + in_flight;
+        self.link.as_ref().is_none_or(|link| detached::is_due(behind, link.blocked))
     }
 
     /// How the connection is woken that waits for something to send, if one does and its client reads.

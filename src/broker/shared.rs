@@ -239,7 +239,7 @@ fn round<T>(list: &[T], from: usize) -> impl Iterator<Item = usize> + use<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::broker::Options;
     use crate::broker::session_entry::SessionEntry;
@@ -256,7 +256,7 @@ mod tests {
         members: Vec<Arc<SessionEntry>>,
     }
 
-    fn entry(number: u64) -> Arc<SessionEntry> {
+    pub fn entry(number: u64) -> Arc<SessionEntry> {
         let listener = ListenerPolicy { name: "l".into(), anonymous: true, default_authorization: true };
         let client = ClientInfo {
             key: ClientKey(number),
@@ -267,7 +267,7 @@ mod tests {
             listener: Arc::new(listener),
             user_properties: Vec::new(),
         };
-        let limits = QueueLimits { messages: 10, bytes: 1000, overflow: Overflow::DropNewest };
+        let limits = QueueLimits { messages: 10, bytes: 100_000, overflow: Overflow::DropNewest };
         let session = Session::new(limits, 1);
         Arc::new(SessionEntry::new(
             number,
