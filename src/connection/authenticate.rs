@@ -122,7 +122,7 @@ where
     }
     output.write_all(stream).await.map_err(|_| Refused::gone("the connection broke"))?;
     loop {
-        match input.next_packet() {
+        match input.next_packet(output.counters()) {
             Ok(Some(Packet::Auth(auth))) => {
                 expect(&auth, ReasonCode::CONTINUE_AUTHENTICATION, method)?;
                 return Ok(auth.authentication_data);
@@ -135,7 +135,9 @@ where
             Err(error) => return Err(Refused::of_exchange(&error)),
             Ok(None) => {}
         }
-        std::future::poll_fn(|cx| input.poll_read(cx, stream)).await.map_err(Refused::gone)?;
+        std::future::poll_fn(|cx| input.poll_read(cx, stream, output.counters()))
+            .await
+            .map_err(Refused::gone)?;
     }
 }
 

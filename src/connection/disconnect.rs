@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) fn disconnected(&self, disconnect: &Disconnect) -> Ended {
         let wanted = disconnect.session_expiry_interval;
         // MQTT 5.0, 3.14.2.2.2: a session that was to end with its connection cannot be kept after all.
-        if self.asked_expiry_interval == 0 && wanted.is_some_and(|seconds| seconds > 0) {
+        if !self.asked_to_be_kept && wanted.is_some_and(|seconds| seconds > 0) {
             return Ended::protocol_error("DISCONNECT sets a Session Expiry Interval after CONNECT set 0");
         }
         let closing = match disconnect.reason_code {
@@ -170,6 +170,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Gives the session back, publishes the Will where it is due, and says farewell.
     pub(super) async fn end(mut self, ended: Ended) {
         self.count(&ended);
+        if matches!(ended.cause, DisconnectCause::Shutdown | DisconnectCause::Kicked) {
+            // What has been queued goes out before the farewell, as far as one write takes it.
+            self.io.collect(&self.attachment);
+        }
         let client = self.attachment.client_identifier().clone();
         tracing::debug!(%client, cause = ?ended.cause, reason = ?ended.reason, why = %ended.why, "client disconnected");
         let broker = self.attachment.broker().clone();

@@ -19,7 +19,9 @@ use super::input::Input;
 use super::mount::Mount;
 use super::output::{Output, texts};
 use super::terms::{Terms, asked_expiry, connack, outbound_window, settle};
-use crate::broker::{Attachment, Broker, Count, DueWill, OpenError, OpenRequest, Opened, is_system_topic};
+use crate::broker::{
+    Attachment, Broker, Count, Counters, DueWill, OpenError, OpenRequest, Opened, is_system_topic,
+};
 use crate::hook::{
     ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, DisconnectCause, HookSet,
     Reply, What,
@@ -44,8 +46,8 @@ pub(super) struct Accepted {
     pub receive_maximum: NonZeroU16,
     /// Seconds.
     pub session_expiry_cap: u32,
-    /// Seconds; what CONNECT asked for.
-    pub asked_expiry_interval: u32,
+    /// Whether CONNECT asked for a session that outlives its connection.
+    pub asked_to_be_kept: bool,
     /// Of the connection that had the session before.
     pub due_will: Option<DueWill>,
 }
@@ -129,11 +131,13 @@ async fn receive_connect<S>(stream: &mut S, broker: &Broker) -> Result<(Connect,
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut input = Input::new(broker.options().maximum_connect_size, broker.counters().clone());
+    let mut input = Input::new(broker.options().maximum_connect_size);
     let connect =
-        timeout(broker.options().connect_timeout, read_connect(stream, &mut input)).await.unwrap_or_else(
-            |_| Err(Refused::silently("no CONNECT in time").counted(Count::LimitConnectTimeout)),
-        )?;
+        timeout(broker.options().connect_timeout, read_connect(stream, &mut input, broker.counters()))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Refused::silently("no CONNECT in time").counted(Count::LimitConnectTimeout))
+            })?;
     broker.counters().count(Count::ConnectsReceived);
     Ok((connect, input))
 }
@@ -206,18 +210,18 @@ where
         expires_at: terms.expires_at,
         receive_maximum: terms.receive_maximum,
         session_expiry_cap: terms.session_expiry_cap,
-        asked_expiry_interval: asked_expiry(&connect),
+        asked_to_be_kept: asked_expiry(&connect) > 0,
         due_will,
     })
 }
 
 /// The first packet, which must be CONNECT [MQTT-3.1.0-1].
-async fn read_connect<S>(stream: &mut S, input: &mut Input) -> Result<Connect, Refused>
+async fn read_connect<S>(stream: &mut S, input: &mut Input, counters: &Counters) -> Result<Connect, Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
-        match input.next_packet() {
+        match input.next_packet(counters) {
             Ok(Some(Packet::Connect(connect))) => return Ok(*connect),
             Ok(Some(_)) => {
                 let refused = Refused::silently("the first packet is not CONNECT");
@@ -226,7 +230,7 @@ where
             Err(error) => return Err(Refused::decode_error(&error, input)),
             Ok(None) => {}
         }
-        std::future::poll_fn(|cx| input.poll_read(cx, stream)).await.map_err(Refused::gone)?;
+        std::future::poll_fn(|cx| input.poll_read(cx, stream, counters)).await.map_err(Refused::gone)?;
     }
 }
 

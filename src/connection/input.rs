@@ -5,7 +5,6 @@
 //! short, to the front of what is read next, else into a buffer that is this packet's alone.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -24,13 +23,12 @@ pub(super) struct Input {
     chunk: Bytes,
     /// The beginning of a packet; what is read next belongs behind it. Never empty.
     partial: Option<Box<BytesMut>>,
-    counters: Arc<Counters>,
 }
 
 impl Input {
-    pub(super) fn new(maximum_packet_size: u32, counters: Arc<Counters>) -> Input {
+    pub(super) fn new(maximum_packet_size: u32) -> Input {
         let decoder = Decoder::server(maximum_packet_size);
-        Input { decoder, chunk: Bytes::new(), partial: None, counters }
+        Input { decoder, chunk: Bytes::new(), partial: None }
     }
 
     pub(super) fn decoder(&mut self) -> &mut Decoder {
@@ -49,10 +47,10 @@ impl Input {
     }
 
     /// The next packet of those that have been read.
-    pub(super) fn next_packet(&mut self) -> Result<Option<Packet>, DecodeError> {
+    pub(super) fn next_packet(&mut self, counters: &Counters) -> Result<Option<Packet>, DecodeError> {
         let packet = self.decode();
         if matches!(packet, Ok(Some(_))) {
-            self.counters.count(Count::PacketsReceived);
+            counters.count(Count::PacketsReceived);
         }
         packet
     }
@@ -62,6 +60,7 @@ impl Input {
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncRead + Unpin),
+        counters: &Counters,
     ) -> Poll<Result<(), &'static str>> {
         let read = match &mut self.partial {
             Some(partial) if partial.len() > SHORT => {
@@ -82,7 +81,7 @@ impl Input {
         read.map(|read| match read {
             Ok(0) => Err("the client closed the connection without DISCONNECT"),
             Ok(bytes) => {
-                self.counters.add(Count::BytesReceived, bytes);
+                counters.add(Count::BytesReceived, bytes);
                 Ok(())
             }
             Err(_) => Err("the connection broke"),
@@ -123,11 +122,8 @@ mod tests {
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::broker::{Broker, Options};
-    use crate::cluster::standalone::Standalone;
-    use crate::hook::NoHooks;
+    use crate::broker::Options;
     use crate::packet::{ProtocolVersion, Publish, encode};
-    use crate::storage::memory::MemoryStorage;
 
     fn publish(payload_len: usize) -> Vec<u8> {
         let mut bytes = BytesMut::new();
@@ -137,9 +133,7 @@ mod tests {
     }
 
     fn input() -> Input {
-        let (hooks, storage) = (Arc::new(NoHooks), Arc::new(MemoryStorage::default()));
-        let broker = Broker::new(Options::default(), hooks, storage, Arc::new(Standalone)).unwrap();
-        let mut input = Input::new(1024 * 1024, broker.counters().clone());
+        let mut input = Input::new(1024 * 1024);
         input.decoder().set_version(ProtocolVersion::V5);
         input
     }
@@ -151,7 +145,8 @@ mod tests {
         bytes: &[u8],
     ) -> Vec<usize> {
         client.write_all(bytes).await.unwrap();
-        poll_fn(|cx| input.poll_read(cx, stream)).await.unwrap();
+        let counters = Counters::new(&Options::default());
+        poll_fn(|cx| input.poll_read(cx, stream, &counters)).await.unwrap();
         let packets = std::iter::from_fn(|| input.next_packet().unwrap());
         packets
             .map(|packet| if let Packet::Publish(publish) = packet { publish.payload.len() } else { 0 })

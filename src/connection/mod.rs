@@ -4,6 +4,7 @@
 //! one read is acted on before anything is written, and what is to be written goes out in one write.
 //! While a hook keeps a packet waiting, the task goes on writing. Start at [`serve`].
 
+mod alarm;
 mod authenticate;
 mod disconnect;
 mod handshake;
@@ -19,6 +20,7 @@ mod terms;
 mod thread;
 mod timers;
 mod topic_alias;
+mod unwritten;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -26,14 +28,14 @@ use std::num::NonZeroU16;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::broker::{Attachment, AuthorizationCache, Batch, Blocked, End, Polled};
-use crate::hook::{DisconnectCause, ListenerPolicy};
+use crate::hook::ListenerPolicy;
 use crate::message::Timestamp;
 use crate::packet::{Ack, Packet, PacketType, ReasonCode};
 use crate::session::Acknowledged;
@@ -42,7 +44,8 @@ use disconnect::Ended;
 use input::Input;
 use output::Output;
 use publish::Awaited;
-pub use serve::{Moving, serve, serve_or_move, turn_away};
+use serve::Waiting;
+pub use serve::{Moving, Serve, serve, turn_away};
 use thread::Seen;
 pub use thread::Thread;
 use timers::Timers;
@@ -75,16 +78,30 @@ struct Connection<S> {
     unreleased: u16,
     /// Seconds; also for what DISCONNECT asks for.
     session_expiry_cap: u32,
-    /// Seconds; what CONNECT asked for.
-    asked_expiry_interval: u32,
+    /// Whether CONNECT asked for a session that outlives its connection.
+    asked_to_be_kept: bool,
     thread: Seen,
+    /// Before anything is waited for, there is to be acted on what was read.
+    acts_next: bool,
 }
 
-/// Why a connection is not served any more, or not here.
-enum Stop {
-    Ended(Ended),
-    /// To the thread with this number.
+/// What comes after some turns.
+enum Next {
+    /// Acting on packets, of which one has to wait. The message, where one was read already.
+    Acts(Option<Awaited>),
+    /// Taking retained messages.
+    Replays,
+    /// Going on with the thread that has this number.
     Moves(u32),
+    Ends(Box<Ended>),
+}
+
+/// How a turn went.
+enum Turn {
+    Over,
+    /// Others of its thread get their turn.
+    Interrupted,
+    Waits(Next),
 }
 
 /// What is apart from the session: bytes and time.
@@ -114,50 +131,77 @@ struct Pace {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
-    /// Until it ends, or is sent away. All that an idle connection holds is held here.
-    async fn run(&mut self) -> Stop {
-        let ended = loop {
-            if let Some(to) = self.thread.is_busy() {
-                return Stop::Moves(to);
+    /// Takes turns until something has to wait that is not here: for a hook, another thread, or the end.
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            if !std::mem::take(&mut self.acts_next)
+                && let Err(ended) = ready!(self.io.poll_turn(cx, &self.attachment))
+            {
+                return Poll::Ready(Next::Ends(Box::new(ended)));
             }
-            self.io.now = self.attachment.broker().now();
-            if let Some(timer) = self.io.timers.overdue() {
-                break Ended::by_timer(timer);
-            }
-            // Apart from what follows: what is matched is held for as long as an arm waits.
-            let acted = match self.act_at_once() {
-                Ok(acted) => acted,
-                Err(ended) => break ended,
-            };
-            match acted {
-                Acted::All => {}
-                Acted::UntilNow => {
-                    tokio::task::yield_now().await;
-                    continue;
+            match self.take_turn() {
+                Ok(Turn::Over) => {}
+                Ok(Turn::Interrupted) => {
+                    self.acts_next = true;
+                    // Asked once, it wakes the task when others have had their turn.
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
+                    return Poll::Pending;
                 }
-                Acted::UntilOneWaits(message) => {
-                    if let Err(ended) = Box::pin(self.act_on_packets(message)).await {
-                        break ended;
-                    }
-                }
+                Ok(Turn::Waits(next)) => return Poll::Ready(next),
+                Err(ended) => return Poll::Ready(Next::Ends(Box::new(ended))),
             }
-            if self.io.output.is_unanswerable() {
-                break Ended::refused(ReasonCode::PACKET_TOO_LARGE);
-            }
-            self.io.collect(&self.attachment);
-            if self.attachment.wants_replay() {
-                Box::pin(self.replay()).await;
-            }
-            let (io, attachment) = (&mut self.io, &self.attachment);
-            if let Err(ended) = poll_fn(|cx| io.poll_turn(cx, attachment)).await {
-                break ended;
-            }
-        };
-        if matches!(ended.cause, DisconnectCause::Shutdown | DisconnectCause::Kicked) {
-            // What has been queued goes out before the farewell, as far as one write takes it.
-            self.io.collect(&self.attachment);
         }
-        Stop::Ended(ended)
+    }
+
+    fn take_turn(&mut self) -> Result<Turn, Ended> {
+        if let Some(to) = self.thread.is_busy() {
+            self.acts_next = true;
+            return Ok(Turn::Waits(Next::Moves(to)));
+        }
+        self.io.now = self.attachment.broker().now();
+        if let Some(timer) = self.io.timers.overdue() {
+            return Err(Ended::by_timer(timer));
+        }
+        match self.act_at_once()? {
+            Acted::All => self.finish_turn(),
+            Acted::UntilNow => Ok(Turn::Interrupted),
+            Acted::UntilOneWaits(message) => Ok(Turn::Waits(Next::Acts(message))),
+        }
+    }
+
+    /// Takes what the session has ready, once all was acted on that had been read.
+    fn finish_turn(&mut self) -> Result<Turn, Ended> {
+        if self.io.output.is_unanswerable() {
+            return Err(Ended::refused(ReasonCode::PACKET_TOO_LARGE));
+        }
+        self.io.collect(&self.attachment);
+        Ok(if self.attachment.wants_replay() { Turn::Waits(Next::Replays) } else { Turn::Over })
+    }
+
+    /// The rest of a turn in which a packet has to wait.
+    fn go_on_acting(mut self, message: Option<Awaited>) -> Waiting<S>
+    where
+        S: 'static,
+    {
+        Box::pin(async move {
+            let acted = self.act_on_packets(message).await;
+            let finished = acted.and_then(|()| self.finish_turn());
+            if let Ok(Turn::Waits(Next::Replays)) = finished {
+                self.replay().await;
+            }
+            (self, finished.map(|_| ()))
+        })
+    }
+
+    /// The rest of a turn in which retained messages are taken.
+    fn go_on_replaying(mut self) -> Waiting<S>
+    where
+        S: 'static,
+    {
+        Box::pin(async move {
+            self.replay().await;
+            (self, Ok(()))
+        })
     }
 
     async fn replay(&mut self) {
@@ -304,7 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
             if self.more_to_decode {
                 return Poll::Ready(Ok(()));
             }
-            if let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream) {
+            if let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream, self.output.counters()) {
                 return Poll::Ready(read.map_err(Ended::network));
             }
         }
@@ -322,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
                 Poll::Ready(Ok(())) => self.timers.written(was_blocked),
                 Poll::Ready(Err(_)) => return Err(Ended::network("the connection broke")),
                 Poll::Pending => {
-                    self.timers.write_waits();
+                    self.timers.write_waits(self.output.write_timeout());
                     break;
                 }
             }
@@ -340,7 +384,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
 
     /// The next packet of those that were read.
     fn next_packet(&mut self, pace: &Pace) -> Result<Option<Packet>, Ended> {
-        let packet = self.input.next_packet().map_err(|error| Ended::decode_error(&error))?;
+        let packet =
+            self.input.next_packet(self.output.counters()).map_err(|error| Ended::decode_error(&error))?;
         // Packets count, not bytes: one that never ends is no sign of life [MQTT-3.1.2-22].
         if packet.is_some() && pace.packets == 0 {
             self.timers.received(pace.begun);

@@ -1,24 +1,24 @@
 //! The writer: the only place where packets leave.
 //!
-//! Packets are gathered in one buffer and written at once. A large payload is not copied into it: it is
-//! written from where it lies.
+//! Packets are gathered and written at once. A large payload is not copied: it is written from where it lies
+//! (`unwritten`).
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use bytestring::ByteString;
 use tokio::io::AsyncWrite;
 
 use super::mount::Mount;
 use super::outgoing_alias::{Alias, OutgoingAliases};
-use crate::broker::{Broker, Count};
+use super::unwritten::Unwritten;
+use crate::broker::{Broker, Count, Counters};
 use crate::hook::Reply;
 use crate::message::{Origin, Timestamp};
 use crate::packet::{
@@ -31,16 +31,6 @@ use crate::topic::TopicName;
 
 /// Payloads from this size on are not copied.
 const LARGE: usize = 8 * 1024;
-/// Empty buffers that a thread keeps, and the largest that is worth keeping.
-const MOST_SPARES: usize = 16;
-const LARGEST_SPARE: usize = 128 * 1024;
-/// Pieces of one write.
-const SLICES: usize = 16;
-
-thread_local! {
-    /// Buffers that were written, for whoever writes next: an idle connection holds none.
-    static SPARES: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
-}
 
 pub(super) struct Output {
     /// Where is counted what could not be sent.
@@ -50,27 +40,14 @@ pub(super) struct Output {
     maximum_packet_size: Option<u32>,
     /// Whether Reason Strings and User Properties may go into packets other than CONNACK, DISCONNECT and PUBLISH.
     problem_information: bool,
-    /// What stands before the buffer, once there was a large payload.
-    pieces: Option<Box<Pieces>>,
-    buffer: BytesMut,
     /// An answer that the client waits for is larger than it takes.
     unanswerable: bool,
     /// Where the client takes some.
     aliases: Option<Box<OutgoingAliases>>,
     /// Where the client sees a part of all topics as the whole.
     mount: Option<Mount>,
-    /// Messages added since the last write, before which they are counted.
-    messages: u32,
-    /// Of these messages.
-    payload_bytes: u64,
-}
-
-/// Parts of what is to be written that are not copied to where the others are.
-#[derive(Default)]
-struct Pieces {
-    waiting: VecDeque<Bytes>,
-    /// Bytes of all.
-    len: usize,
+    /// None where there is nothing.
+    unwritten: Option<Box<Unwritten>>,
 }
 
 /// What a client can take, apart from the output itself.
@@ -88,13 +65,10 @@ impl Output {
             version,
             maximum_packet_size: None,
             problem_information: true,
-            pieces: None,
-            buffer: BytesMut::new(),
             unanswerable: false,
             aliases: None,
             mount: None,
-            messages: 0,
-            payload_bytes: 0,
+            unwritten: None,
         }
     }
 
@@ -121,6 +95,15 @@ impl Output {
         self.version
     }
 
+    pub(super) fn counters(&self) -> &Counters {
+        self.broker.counters()
+    }
+
+    /// For how long the socket may take nothing of what waits.
+    pub(super) fn write_timeout(&self) -> Duration {
+        self.broker.options().write_timeout
+    }
+
     /// Whether an answer could not be given. The client would wait for it for ever: the connection has to
     /// end.
     pub(super) fn is_unanswerable(&self) -> bool {
@@ -129,7 +112,7 @@ impl Output {
 
     /// Bytes that wait to be written.
     pub(super) fn len(&self) -> usize {
-        self.pieces.as_ref().map_or(0, |pieces| pieces.len) + self.buffer.len()
+        self.unwritten.as_ref().map_or(0, |unwritten| unwritten.len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -260,39 +243,19 @@ impl Output {
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
-        self.count_messages();
-        let stream = Pin::new(stream);
-        let pieces = self.pieces.as_ref().filter(|pieces| pieces.len > 0);
-        let written = if let Some(pieces) = pieces {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let pieces = pieces.waiting.iter().map(Bytes::as_ref).chain([self.buffer.as_ref()]);
-            for (slice, piece) in slices.iter_mut().zip(pieces) {
-                *slice = IoSlice::new(piece);
-            }
-            ready!(stream.poll_write_vectored(cx, &slices))?
-        } else {
-            ready!(stream.poll_write(cx, &self.buffer))?
-        };
+        let Some(unwritten) = &mut self.unwritten else { return Poll::Ready(Ok(())) };
+        // Before they are written: who has received one finds it counted.
+        count_messages(&self.broker, unwritten.take_messages());
+        let written = ready!(unwritten.poll_write(cx, Pin::new(stream)))?;
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.broker.counters().add(Count::BytesSent, written);
-        self.advance(written);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Before they are written: who has received one finds it counted.
-    fn count_messages(&mut self) {
-        let messages = std::mem::take(&mut self.messages) as usize;
-        if messages == 0 {
-            return;
+        unwritten.advance(written);
+        if unwritten.len() == 0 {
+            self.unwritten.take().into_iter().for_each(Unwritten::give_back);
         }
-        let payload_bytes = std::mem::take(&mut self.payload_bytes) as usize;
-        self.broker.counters().add_all([
-            (Count::PacketsSent, messages),
-            (Count::MessagesSent, messages),
-            (Count::PayloadBytesSent, payload_bytes),
-        ]);
+        Poll::Ready(Ok(()))
     }
 
     fn publish(&mut self, delivery: &Delivery, id: Option<PacketIdentifier>, dup: bool, now: Timestamp) {
@@ -313,18 +276,12 @@ impl Output {
         } else {
             let encoded = encode_publish_header(&header, message.payload.len(), self.version, self.buffer());
             if encoded.is_ok() {
-                let before = self.buffer.split().freeze();
-                let pieces = self.pieces.get_or_insert_default();
-                pieces.len += before.len() + message.payload.len();
-                pieces.waiting.extend([before, message.payload.clone()]);
+                self.unwritten().push(message.payload.clone());
             }
             encoded
         };
         match encoded {
-            Ok(()) => {
-                self.messages += 1;
-                self.payload_bytes += message.payload.len() as u64;
-            }
+            Ok(()) => self.unwritten().note_message(message.payload.len()),
             Err(error) => {
                 tracing::error!(%error, "a message could not be encoded");
                 // The client has not heard of an alias that this message would have set.
@@ -366,39 +323,12 @@ impl Output {
         }
     }
 
-    /// The buffer to write to: one that another connection of the thread has done with, where there is none.
     fn buffer(&mut self) -> &mut BytesMut {
-        if self.buffer.capacity() == 0
-            && let Some(spare) = SPARES.with_borrow_mut(Vec::pop)
-        {
-            self.buffer = spare;
-        }
-        &mut self.buffer
+        self.unwritten().buffer()
     }
 
-    fn advance(&mut self, written: usize) {
-        let rest = self.pieces.as_mut().map_or(written, |pieces| pieces.advance(written));
-        self.buffer.advance(rest);
-        if self.buffer.is_empty() {
-            give_back(std::mem::take(&mut self.buffer));
-        }
-    }
-}
-
-impl Pieces {
-    /// Forgets what was written. Returns what more was.
-    fn advance(&mut self, mut written: usize) -> usize {
-        while let Some(first) = self.waiting.front_mut() {
-            let part = written.min(first.len());
-            first.advance(part);
-            written -= part;
-            self.len -= part;
-            if !first.is_empty() {
-                break;
-            }
-            self.waiting.pop_front();
-        }
-        written
+    fn unwritten(&mut self) -> &mut Unwritten {
+        self.unwritten.get_or_insert_with(Unwritten::take)
     }
 }
 
@@ -446,15 +376,14 @@ fn header<'d>(
     }
 }
 
-fn give_back(mut buffer: BytesMut) {
-    buffer.clear();
-    // Its capacity does not say how large it is: that is without what was written of it.
-    let is_too_large = buffer.try_reclaim(LARGEST_SPARE + 1);
-    SPARES.with_borrow_mut(|spares| {
-        if spares.len() < MOST_SPARES && !is_too_large {
-            spares.push(buffer);
-        }
-    });
+fn count_messages(broker: &Broker, (messages, payload_bytes): (usize, usize)) {
+    if messages > 0 {
+        broker.counters().add_all([
+            (Count::PacketsSent, messages),
+            (Count::MessagesSent, messages),
+            (Count::PayloadBytesSent, payload_bytes),
+        ]);
+    }
 }
 
 /// A Reason Code that we may send in the packet: a hook can answer with any.
@@ -476,22 +405,4 @@ pub(super) fn texts(
         let server_reference = reply.server_reference.filter(|_| reason.is_redirection());
         (reply.reason_string, reply.user_properties, server_reference)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_large_buffer_that_was_written_is_not_kept() {
-        // Without what was written of it, it passed for an empty one.
-        let kept = || SPARES.with_borrow(Vec::len);
-        let before = kept();
-        for (size, more) in [(LARGEST_SPARE + 1, 0), (1024, 1)] {
-            let mut buffer = BytesMut::zeroed(size);
-            buffer.advance(size);
-            give_back(buffer);
-            assert_eq!(kept(), before + more);
-        }
-    }
 }

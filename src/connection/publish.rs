@@ -132,20 +132,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// The topic, given or by its alias.
     fn topic_of(&mut self, publish: &mut Publish) -> Result<TopicName, Ended> {
+        let maximum = self.attachment.broker().options().topic_alias_maximum;
+        // [MQTT-3.2.2-17], [MQTT-3.2.2-18]
+        if publish.topic_alias.is_some_and(|alias| alias.get() > maximum) {
+            return Err(Ended::refused(ReasonCode::TOPIC_ALIAS_INVALID));
+        }
         if publish.topic.is_empty() {
             // The decoder lets an empty topic pass only beside an alias.
-            let alias = publish.topic_alias.filter(|&alias| self.aliases.allows(alias));
-            let alias = alias.ok_or_else(|| Ended::refused(ReasonCode::TOPIC_ALIAS_INVALID))?;
+            let known = publish.topic_alias.and_then(|alias| self.aliases.get(alias));
             let unknown = || Ended::protocol_error("a Topic Alias that was never set (MQTT 5.0, 3.3.4)");
-            return self.aliases.get(alias).ok_or_else(unknown);
+            return known.ok_or_else(unknown);
         }
         let topic = TopicName::of_publish(std::mem::take(&mut publish.topic));
-        match publish.topic_alias {
-            Some(alias) if !self.aliases.set(alias, &topic) => {
-                Err(Ended::refused(ReasonCode::TOPIC_ALIAS_INVALID))
-            }
-            _ => Ok(topic),
+        if let Some(alias) = publish.topic_alias {
+            self.aliases.set(alias, &topic);
         }
+        Ok(topic)
     }
 
     /// The whole topic, where the client sees only a part of it.

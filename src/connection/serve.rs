@@ -1,63 +1,81 @@
 //! From a byte stream to a connection that is served, on one thread or on several in turn.
 
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::disconnect::Ended;
 use super::thread::Seen;
 use super::timers::Timers;
 use super::topic_alias::TopicAliases;
-use super::{Connection, Io, Peer, Stop, handshake, wait};
+use super::{Connection, Io, Next, Peer, handshake, wait};
 use crate::broker::{AuthorizationCache, Broker, Count};
 
 /// Serves one connection until it ends.
 ///
-/// What goes on for long is only [`Connection::run`]. The handshake, what is read and the end are each in a box that
-/// is given back after it, as a connection that is silent would else hold room for the largest of them: 6,288 bytes
-/// instead of 656 (scenario E, `malloc_usable_size` of all that is alive).
-///
-/// On a [`Thread`] it may also be sent away: what is returned is to go on there.
-pub fn serve<S>(stream: S, peer: Peer, broker: Arc<Broker>) -> impl Future<Output = Option<Moving<S>>> + Send
+/// On a [`Thread`](super::Thread) it may also be sent away: what is returned is to go on there.
+pub fn serve<S>(stream: S, peer: Peer, broker: Arc<Broker>) -> Serve<S>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let begun = Box::pin(begin(stream, peer, broker));
-    async move { go_on(begun.await?).await }
+    Serve(State::Begins(Box::pin(begin(stream, peer, broker))))
 }
 
-/// The same, and where the connection is sent away `moves` is called. One future, as one in another would take its room
-/// twice.
-pub fn serve_or_move<S>(
-    stream: S,
-    peer: Peer,
-    broker: Arc<Broker>,
-    moves: impl FnOnce(Moving<S>) + Send,
-) -> impl Future<Output = ()> + Send
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let begun = Box::pin(begin(stream, peer, broker));
-    async move {
-        let Some(connection) = begun.await else { return };
-        if let Some(moving) = go_on(connection).await {
-            moves(moving);
+/// A connection that is served.
+///
+/// What goes on for long is [`Connection::poll_turns`], which holds nothing but the connection: were it async, there
+/// would be 104 bytes beside it, and the connection in a box of its own. The handshake, what waits for a hook and the
+/// end are each in a box that is given back after it, as a connection that is silent would else hold room for the
+/// largest of them: 6,288 bytes instead of 656 (scenario E, `malloc_usable_size` of all that is alive).
+pub struct Serve<S>(State<S>);
+
+enum State<S> {
+    Begins(Pin<Box<dyn Future<Output = Option<Connection<S>>> + Send>>),
+    Served(Connection<S>),
+    Waits(Waiting<S>),
+    Ends(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Over,
+}
+
+/// A connection that waits in the middle of a turn.
+pub(super) type Waiting<S> = Pin<Box<dyn Future<Output = (Connection<S>, Result<(), Ended>)> + Send>>;
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Serve<S> {
+    type Output = Option<Moving<S>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Moving<S>>> {
+        let state = &mut self.get_mut().0;
+        loop {
+            *state = match state {
+                State::Begins(begins) => ready!(begins.as_mut().poll(cx)).map_or(State::Over, State::Served),
+                State::Served(connection) => {
+                    let next = ready!(connection.poll_turns(cx));
+                    let State::Served(connection) = std::mem::replace(state, State::Over) else { continue };
+                    match next {
+                        Next::Acts(message) => State::Waits(connection.go_on_acting(message)),
+                        Next::Replays => State::Waits(connection.go_on_replaying()),
+                        Next::Moves(to) => {
+                            let connection = Box::new(connection);
+                            return Poll::Ready(Some(Moving { connection, to }));
+                        }
+                        Next::Ends(ended) => State::Ends(Box::pin(connection.end(*ended))),
+                    }
+                }
+                State::Waits(waits) => match ready!(waits.as_mut().poll(cx)) {
+                    (connection, Ok(())) => State::Served(connection),
+                    (connection, Err(ended)) => State::Ends(Box::pin(connection.end(ended))),
+                },
+                State::Ends(ends) => {
+                    ready!(ends.as_mut().poll(cx));
+                    State::Over
+                }
+                State::Over => return Poll::Ready(None),
+            }
         }
     }
-}
-
-async fn go_on<S>(mut connection: Box<Connection<S>>) -> Option<Moving<S>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    // Not all in one match: what is matched is held for as long as an arm waits.
-    let ended = match connection.run().await {
-        Stop::Moves(to) => return Some(Moving { connection, to }),
-        Stop::Ended(ended) => ended,
-    };
-    Box::pin(connection.end(ended)).await;
-    None
 }
 
 /// A connection on its way to another thread.
@@ -78,28 +96,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<S> {
     /// That of `register`; the connection has ended then as if its network had failed.
     pub fn register(self, register: impl FnOnce(S) -> io::Result<S>) -> io::Result<Moving<S>> {
         let Connection { io, .. } = *self.connection;
-        let io = Io { stream: register(io.stream)?, timers: io.timers.without_runtime(), ..io };
+        let io = Io { stream: register(io.stream)?, timers: io.timers.without_alarm(), ..io };
         let connection = Box::new(Connection { io, ..*self.connection });
         Ok(Moving { connection, to: self.to })
     }
 
-    /// Serves the connection on, on the thread that calls.
-    pub async fn go_on(self) -> Option<Moving<S>> {
-        self.connection.attachment.settle();
-        go_on(self.connection).await
+    /// Serves the connection on, on the thread that polls it first.
+    pub fn go_on(self) -> Serve<S>
+    where
+        S: 'static,
+    {
+        let connection = self.connection;
+        Serve(State::Begins(Box::pin(async move {
+            connection.attachment.settle();
+            Some(*connection)
+        })))
     }
 }
 
 /// The handshake, and what the connection that had the session before leaves to do.
-async fn begin<S>(mut stream: S, peer: Peer, broker: Arc<Broker>) -> Option<Box<Connection<S>>>
+async fn begin<S>(mut stream: S, peer: Peer, broker: Arc<Broker>) -> Option<Connection<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     broker.counters().count(Count::ConnectionsAccepted);
     let accepted = handshake::shake_hands(&mut stream, peer, &broker).await?;
-    let mut connection = Box::new(Connection {
+    let mut connection = Connection {
         io: Io {
-            timers: Timers::new(accepted.keep_alive, accepted.expires_at, broker.options().write_timeout),
+            timers: Timers::new(accepted.keep_alive, accepted.expires_at),
             more_to_decode: false,
             stream,
             input: accepted.input,
@@ -109,13 +133,14 @@ where
         attachment: accepted.attachment,
         authentication: accepted.authentication,
         verdicts: AuthorizationCache::default(),
-        aliases: TopicAliases::new(broker.options().topic_alias_maximum),
+        aliases: TopicAliases::default(),
         receive_maximum: accepted.receive_maximum,
         unreleased: 0,
         session_expiry_cap: accepted.session_expiry_cap,
-        asked_expiry_interval: accepted.asked_expiry_interval,
+        asked_to_be_kept: accepted.asked_to_be_kept,
         thread: Seen::default(),
-    });
+        acts_next: true,
+    };
     if let Some(will) = accepted.due_will {
         let published = pin!(broker.publish_will(will));
         wait(&mut connection.io, &connection.attachment, published).await;

@@ -1,24 +1,23 @@
 //! The times of a connection: keep-alive, a client that does not read, credentials that end, a
 //! re-authentication that does not come to its end.
 //!
-//! The timer is not moved with every packet. It is looked at when it fires, and set again where the time
-//! has not come after all.
+//! The alarm is not moved with every packet. The times are looked at when it rings, and it is set again where none
+//! has come after all.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
+
+use super::alarm::Alarm;
 
 pub(super) struct Timers {
     last_received: Instant,
     /// Seconds; 0 for none.
     keep_alive: u16,
-    /// Milliseconds.
-    write_timeout: u32,
     /// Most connections have none of them, which saves each of them 40 bytes.
     others: Option<Box<Others>>,
-    sleep: Option<Pin<Box<Sleep>>>,
+    alarm: Option<Alarm>,
 }
 
 #[derive(Default)]
@@ -40,23 +39,17 @@ pub(super) enum Timer {
 
 impl Timers {
     /// `keep_alive` in seconds, 0 for none.
-    pub(super) fn new(keep_alive: u16, expires_in: Option<Duration>, write_timeout: Duration) -> Timers {
-        let mut timers = Timers {
-            last_received: Instant::now(),
-            keep_alive,
-            write_timeout: u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX),
-            others: None,
-            sleep: None,
-        };
+    pub(super) fn new(keep_alive: u16, expires_in: Option<Duration>) -> Timers {
+        let mut timers = Timers { last_received: Instant::now(), keep_alive, others: None, alarm: None };
         if let Some(left) = expires_in {
             timers.expire_in(left);
         }
         timers
     }
 
-    /// For another runtime, whose clock is another one.
-    pub(super) fn without_runtime(self) -> Timers {
-        Timers { sleep: None, ..self }
+    /// For another thread, whose alarms are others.
+    pub(super) fn without_alarm(self) -> Timers {
+        Timers { alarm: None, ..self }
     }
 
     /// What ends the connection however busy it is: the timer only fires while it has nothing to do.
@@ -92,25 +85,19 @@ impl Timers {
         }
     }
 
-    pub(super) fn write_waits(&mut self) {
-        let timeout = Duration::from_millis(self.write_timeout.into());
+    /// The socket takes nothing now. The connection ends where it still does not after the time-out.
+    pub(super) fn write_waits(&mut self, timeout: Duration) {
         let others = self.others();
         others.writes_until = others.writes_until.or_else(|| after(timeout));
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
         while let Some((at, timer)) = self.next() {
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            if sleep.deadline() > at {
-                sleep.as_mut().reset(at);
-            }
-            if sleep.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+            let alarm = self.alarm.get_or_insert_with(Alarm::new);
+            ready!(alarm.poll_until(at, cx.waker()));
             if Instant::now() >= at {
                 return Poll::Ready(timer);
             }
-            sleep.as_mut().reset(at);
         }
         Poll::Pending
     }

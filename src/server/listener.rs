@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::workers::Spawner;
 use crate::broker::{Broker, Count};
-use crate::connection::{Moving, Peer, serve_or_move, turn_away};
+use crate::connection::{Moving, Peer, Serve, serve, turn_away};
 use crate::hook::ListenerPolicy;
 use crate::transport::tcp::TcpListener;
 
@@ -191,9 +191,8 @@ impl Serving {
             Err(error) => return tracing::warn!(%error, "could not register a connection"),
         };
         let peer = Peer { address: Some(address), listener: self.policy.clone() };
-        let others = self.spawner.clone();
-        let moves = |moving| take_over(moving, others);
-        tokio::spawn(serve_or_move(stream, peer, self.broker.clone(), moves));
+        let serve = serve(stream, peer, self.broker.clone());
+        tokio::spawn(Served { serve, others: self.spawner.clone() });
     }
 
     fn refuse(&self, stream: StdStream, turned_away: &Arc<AtomicUsize>) {
@@ -211,23 +210,32 @@ impl Serving {
     }
 }
 
+/// A connection that goes from worker to worker.
+struct Served {
+    serve: Serve<CountedStream>,
+    others: Spawner,
+}
+
+impl Future for Served {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(moving) = ready!(Pin::new(&mut self.serve).poll(cx)) {
+            take_over(moving, self.others.clone());
+        }
+        Poll::Ready(())
+    }
+}
+
 /// Serves a connection on the worker to which it was sent.
-fn take_over(moving: Moving<CountedStream>, spawner: Spawner) {
-    let worker = spawner.worker(moving.to()).clone();
+fn take_over(moving: Moving<CountedStream>, others: Spawner) {
+    let worker = others.worker(moving.to()).clone();
     let registered = {
         let _entered = worker.enter();
         moving.register(CountedStream::register)
     };
     match registered {
-        Ok(moving) => {
-            // In a box, because it may be sent on from there.
-            let served: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(moving.go_on());
-            worker.spawn(async move {
-                if let Some(moving) = served.await {
-                    take_over(moving, spawner);
-                }
-            });
-        }
+        Ok(moving) => drop(worker.spawn(Served { serve: moving.go_on(), others })),
         Err(error) => {
             tracing::warn!(%error, "could not register a connection with another thread: it has ended")
         }
