@@ -118,18 +118,28 @@ fn room_for_rest<'a>(partial: &'a mut BytesMut, decoder: &Decoder) -> impl BufMu
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::Arc;
 
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::broker::Options;
+    use crate::broker::{Broker, Options};
+    use crate::cluster::standalone::Standalone;
+    use crate::hook::NoHooks;
     use crate::packet::{ProtocolVersion, Publish, encode};
+    use crate::storage::memory::MemoryStorage;
 
     fn publish(payload_len: usize) -> Vec<u8> {
         let mut bytes = BytesMut::new();
         let publish = Publish::new("t".into(), vec![0; payload_len].into());
         encode(&Packet::Publish(publish), ProtocolVersion::V5, &mut bytes).unwrap();
         bytes.to_vec()
+    }
+
+    fn counters() -> Arc<Counters> {
+        let (hooks, storage) = (Arc::new(NoHooks), Arc::new(MemoryStorage::default()));
+        let broker = Broker::new(Options::default(), hooks, storage, Arc::new(Standalone)).unwrap();
+        broker.counters().clone()
     }
 
     fn input() -> Input {
@@ -145,9 +155,9 @@ mod tests {
         bytes: &[u8],
     ) -> Vec<usize> {
         client.write_all(bytes).await.unwrap();
-        let counters = Counters::new(&Options::default());
+        let counters = counters();
         poll_fn(|cx| input.poll_read(cx, stream, &counters)).await.unwrap();
-        let packets = std::iter::from_fn(|| input.next_packet().unwrap());
+        let packets = std::iter::from_fn(|| input.next_packet(&counters).unwrap());
         packets
             .map(|packet| if let Packet::Publish(publish) = packet { publish.payload.len() } else { 0 })
             .collect()
@@ -192,7 +202,9 @@ mod tests {
         let (mut input, mut streams) = (input(), duplex(1024));
         let packet = publish(10);
         assert!(receive(&mut input, &mut streams, &packet[..5]).await.is_empty());
-        let waits = poll_fn(|cx| Poll::Ready(input.poll_read(cx, &mut streams.1).is_pending())).await;
+        let counters = counters();
+        let waits =
+            poll_fn(|cx| Poll::Ready(input.poll_read(cx, &mut streams.1, &counters).is_pending())).await;
         assert!(waits);
         let (mut other, mut others) = (self::input(), duplex(1024));
         assert_eq!(receive(&mut other, &mut others, &packet).await, [10]);
