@@ -36,19 +36,20 @@ struct Due {
 impl Schedule {
     /// Moves a session to the place that its state asks for.
     pub(super) fn set(&self, entry: &Arc<SessionEntry>, state: &mut EntryState) {
-        let next = state.next_due();
-        if next == state.scheduled {
+        let before = state.due();
+        let next = before.next();
+        if next == before.scheduled {
             return;
         }
         let mut due = lock(&self.due);
-        if let Some(old) = state.scheduled {
+        if let Some(old) = before.scheduled {
             due.sessions.remove(&(old, entry.number));
         }
         if let Some(next) = next {
             due.sessions.insert((next, entry.number), Arc::downgrade(entry));
         }
-        state.scheduled = next;
         drop(due);
+        state.change_due(|due| due.scheduled = next);
         if next.is_some() {
             self.changed.notify_one();
         }
@@ -120,7 +121,7 @@ impl Broker {
         for entry in self.all_sessions() {
             let will = {
                 let mut state = entry.lock();
-                let will = state.will_due.take().and_then(|_| state.session.will.take());
+                let will = state.change_due(|due| due.will.take()).and_then(|_| state.session.will.take());
                 will.map(|will| DueWill { client: state.last_client.clone(), message: will.message })
             };
             if let Some(will) = will {
@@ -132,13 +133,14 @@ impl Broker {
     async fn look_after(&self, entry: &Arc<SessionEntry>, now: Timestamp) {
         let (will, expired) = {
             let mut state = entry.lock();
-            state.scheduled = None;
-            let expired = state.expires_at.is_some_and(|at| at <= now);
-            let due = expired || state.will_due.is_some_and(|at| at <= now);
-            let will = if due { state.session.will.take() } else { None };
-            if due {
-                state.will_due = None;
-            }
+            let due = state.due();
+            let expired = due.expiry.is_some_and(|at| at <= now);
+            let is_will_due = expired || due.will.is_some_and(|at| at <= now);
+            let will = if is_will_due { state.session.will.take() } else { None };
+            state.change_due(|due| {
+                due.scheduled = None;
+                due.will.take_if(|_| is_will_due);
+            });
             let client = state.last_client.clone();
             if !expired {
                 self.schedule.set(entry, &mut state);
@@ -156,7 +158,7 @@ impl Broker {
 
     /// Deletes a session whose time is over, unless it was resumed meanwhile.
     fn expire(&self, entry: &Arc<SessionEntry>, now: Timestamp) {
-        let over = entry.lock().expires_at.is_some_and(|at| at <= now);
+        let over = entry.lock().due().expiry.is_some_and(|at| at <= now);
         if over {
             self.remove(entry, SessionEnd::Expired);
         }

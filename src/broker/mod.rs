@@ -54,6 +54,7 @@ use crate::cluster::Cluster;
 pub use crate::hook::ClientStatus;
 use crate::hook::{Event, HookSet, Hooks, What};
 use crate::message::{ClientKey, Timestamp};
+use crate::session::QueueLimits;
 use crate::storage::{Storage, StorageError};
 use hand_on::HandedOn;
 use housekeeping::Schedule;
@@ -66,6 +67,8 @@ use session_items::SessionItems;
 /// One broker. Everything that connections, hooks and an embedder act on.
 pub struct Broker {
     options: Options,
+    /// Those of the options, which all sessions share.
+    queue_limits: Arc<QueueLimits>,
     hooks: Arc<dyn Hooks>,
     storage: Arc<dyn Storage>,
     cluster: Arc<dyn Cluster>,
@@ -112,6 +115,7 @@ impl Broker {
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),
             warned_at: AtomicU64::new(0),
+            queue_limits: Arc::new(options.queue_limits()),
             options,
             hooks,
             storage,

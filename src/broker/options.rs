@@ -6,7 +6,7 @@ use bytestring::ByteString;
 
 use super::{Count, SharedStrategy};
 use crate::packet::{PublishProperties, QoS, ReasonCode};
-use crate::session::Overflow;
+use crate::session::{Overflow, QueueLimits};
 use crate::topic::{MAX_TOPIC_BYTES, TopicFilter, TopicName};
 
 /// What an operator may set; the units are in the names or the comments.
@@ -128,6 +128,14 @@ impl Default for Options {
 }
 
 impl Options {
+    pub(super) fn queue_limits(&self) -> QueueLimits {
+        QueueLimits {
+            messages: self.maximum_queued_messages,
+            bytes: self.maximum_queued_bytes,
+            overflow: self.overflow,
+        }
+    }
+
     /// Whether a payload is what its Payload Format Indicator says, as far as that is to be looked at.
     pub(crate) fn accepts_payload(&self, payload: &[u8], properties: Option<&PublishProperties>) -> bool {
         let is_text = || properties.is_some_and(|it| it.payload_format_indicator == Some(true));

@@ -21,7 +21,7 @@ use super::{Broker, read, write};
 use crate::hook::{ClientInfo, ClientStatus, DisconnectCause, SessionEnd, What};
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::ReasonCode;
-use crate::session::{Delivery, Dropped, NEVER_EXPIRES, QueueLimits, Session, Will};
+use crate::session::{Delivery, Dropped, NEVER_EXPIRES, Session, Will};
 
 /// Subscriptions that are taken out of the index at a time.
 const SLICE: usize = 64;
@@ -228,7 +228,7 @@ impl Broker {
         let mut state = entry.lock();
         let (mut due, mut ends, mut dropped, mut given_up) = (None, false, Vec::new(), Vec::new());
         if state.link_of(client.key).is_some() {
-            entry.set_link(&mut state, None);
+            entry.take_link(&mut state);
             if let Some(seconds) = expiry_interval {
                 state.session.expiry_interval = seconds.min(self.options.maximum_session_expiry);
             }
@@ -239,7 +239,8 @@ impl Broker {
             let last_chance = ends || cause == DisconnectCause::Shutdown;
             due = self.settle_will(&mut state, closing, last_chance, now);
             if !ends && state.session.expiry_interval != NEVER_EXPIRES {
-                state.expires_at = Some(now.after_secs(state.session.expiry_interval));
+                let expiry = now.after_secs(state.session.expiry_interval);
+                state.change_due(|due| due.expiry = Some(expiry));
             }
             if !ends {
                 self.schedule.set(entry, &mut state);
@@ -283,13 +284,14 @@ impl Broker {
             state.gone = true;
             entry.note_load(&state);
             // One that waits for its delay waits no longer than its session lasts [MQTT-3.1.2-8].
-            if state.will_due.take().is_some()
+            let due = state.due();
+            if due.will.is_some()
                 && let Some(will) = state.session.will.take()
             {
                 let client = state.last_client.clone();
                 self.schedule_will(DueWill { client, message: will.message });
             }
-            state.expires_at = None;
+            state.change_due(|due| (due.will, due.expiry) = (None, None));
             state.replays.clear();
             self.schedule.set(entry, &mut state);
             let key = SessionKey(entry.clone());
@@ -314,7 +316,7 @@ impl Broker {
 
     /// Whether nobody holds a session and its time is past.
     fn is_over(&self, state: &EntryState) -> bool {
-        let past = state.expires_at.is_some_and(|at| at <= self.now());
+        let past = state.due().expiry.is_some_and(|at| at <= self.now());
         state.link.is_none() && (past || state.session.expiry_interval == 0)
     }
 
@@ -330,21 +332,15 @@ impl Broker {
     }
 
     fn new_entry(&self, request: OpenRequest) -> Arc<SessionEntry> {
-        let limits = QueueLimits {
-            messages: self.options.maximum_queued_messages,
-            bytes: self.options.maximum_queued_bytes,
-            overflow: self.options.overflow,
-        };
         let number = self.registry.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-        let session = Session::new(limits, fastrand::u64(..));
+        let session = Session::new(self.queue_limits.clone(), fastrand::u64(..));
         let entry = SessionEntry::new(number, session, request.client.clone(), self.counters.clone());
         attach(&entry, &mut entry.lock(), &request);
         Arc::new(entry)
     }
 
     fn resume(&self, entry: &Arc<SessionEntry>, state: &mut EntryState, request: &OpenRequest) {
-        state.will_due = None;
-        state.expires_at = None;
+        state.change_due(|due| (due.will, due.expiry) = (None, None));
         self.schedule.set(entry, state);
         attach(entry, state, request);
     }
@@ -352,8 +348,8 @@ impl Broker {
     /// Takes the session from the connection that holds it, if one does.
     fn take_over(&self, entry: &SessionEntry, state: &mut EntryState, session_ends: bool) -> TakenOver {
         let client = state.last_client.clone();
-        let link = entry.set_link(state, None);
-        let waits = state.will_due.take().is_some();
+        let link = entry.take_link(state);
+        let waits = state.change_due(|due| due.will.take()).is_some();
         let will = state.session.will.take().filter(|_| link.is_some() || waits);
         // Where the session goes on before the delay has passed, the Will is not sent [MQTT-3.1.3-9].
         let due = will.filter(|will| session_ends || link.is_some() && will.delay_interval == 0);
@@ -362,7 +358,7 @@ impl Broker {
         if let Some(link) = link {
             self.counters.count(Count::Takeovers);
             taken.dropped = state.session.hand_over();
-            taken.formers.push(state.expect_to_leave(link.client.key));
+            taken.formers.push(state.expect_to_leave(state.last_client.key));
             if let Some(waker) = link.waker {
                 waker.wake();
             }
@@ -387,21 +383,15 @@ impl Broker {
             let will = state.session.will.take()?;
             return Some(DueWill { client: state.last_client.clone(), message: will.message });
         }
-        state.will_due = Some(now.after_secs(delay));
+        state.change_due(|due| due.will = Some(now.after_secs(delay)));
         None
     }
 }
 
 /// Makes the connection of the request the one that holds the session.
 fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
-    let link = Link {
-        client: request.client.clone(),
-        waker: None,
-        home: Mailbox::here(),
-        blocked: Blocked::No,
-        end: None,
-    };
-    entry.set_link(state, Some(link));
+    let link = Link { waker: None, home: Mailbox::here(), blocked: Blocked::No, end: None };
+    entry.set_link(state, request.client.clone(), link);
     // They were about another connection, perhaps of another user.
     state.delivery_verdicts = AuthorizationCache::default();
     state.session.will = request.will.clone();
@@ -415,7 +405,7 @@ fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
 fn how_it_ends(state: &EntryState, clean_start: bool, now: Timestamp) -> Option<SessionEnd> {
     if state.session.expiry_interval == 0 {
         Some(SessionEnd::Disconnect)
-    } else if state.gone || state.link.is_none() && state.expires_at.is_some_and(|at| at <= now) {
+    } else if state.gone || state.link.is_none() && state.due().expiry.is_some_and(|at| at <= now) {
         Some(SessionEnd::Expired)
     } else {
         clean_start.then_some(SessionEnd::CleanStart)
@@ -439,7 +429,7 @@ fn status(entry: &SessionEntry) -> ClientStatus {
     let state = entry.lock();
     ClientStatus {
         client_identifier: entry.client_identifier.clone(),
-        client: state.link.as_ref().map(|link| link.client.clone()),
+        client: state.link.as_ref().map(|_| state.last_client.clone()),
         subscriptions: state.session.subscriptions.len(),
         queued: state.session.queued(),
         in_flight: state.session.in_flight(),

@@ -43,10 +43,8 @@ pub(super) struct EntryState {
     pub waits_for_growth: bool,
     /// Of the connection before, for hooks that ask about an offline receiver.
     pub last_client: Arc<ClientInfo>,
-    pub will_due: Option<Timestamp>,
-    pub expires_at: Option<Timestamp>,
-    /// Its place in the schedule.
-    pub scheduled: Option<Timestamp>,
+    /// Where something of it has a time, which is seldom while a connection holds the session.
+    due: Option<Box<Due>>,
     /// Deleted: nothing is queued any more.
     pub gone: bool,
     /// Where the session was taken from a connection.
@@ -55,19 +53,27 @@ pub(super) struct EntryState {
     pub delivery_verdicts: AuthorizationCache,
     /// Messages wait because as many are in flight as may be.
     held_back: bool,
-    /// What the counters were told.
-    told: Held,
+}
+
+/// What happens to a session because time passes.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Due {
+    pub will: Option<Timestamp>,
+    pub expiry: Option<Timestamp>,
+    /// Its place in the schedule.
+    pub scheduled: Option<Timestamp>,
 }
 
 /// The state of an entry, for as long as it is locked. What it then holds is told to the counters.
 pub(super) struct Locked<'a> {
     state: MutexGuard<'a, EntryState>,
     counters: &'a Counters,
+    /// What it held before, which the counters were told.
+    told: Held,
 }
 
-/// The connection that holds a session.
+/// The connection that holds a session: that of the [last client](EntryState::last_client).
 pub(super) struct Link {
-    pub client: Arc<ClientInfo>,
     /// Set while the connection waits for something to send.
     pub waker: Option<Waker>,
     /// Of the thread that serves the connection.
@@ -129,21 +135,20 @@ impl SessionEntry {
                 replays: LazyDeque::default(),
                 waits_for_growth: false,
                 last_client: client,
-                will_due: None,
-                expires_at: None,
-                scheduled: None,
+                due: None,
                 gone: false,
                 handover: None,
                 delivery_verdicts: AuthorizationCache::default(),
                 held_back: false,
-                told: Held::default(),
             }),
             counters,
         }
     }
 
     pub fn lock(&self) -> Locked<'_> {
-        Locked { state: lock(&self.state), counters: &self.counters }
+        let state = lock(&self.state);
+        let told = state.held();
+        Locked { state, counters: &self.counters, told }
     }
 
     /// The connection that holds it, or zero; it may change at any time.
@@ -177,18 +182,21 @@ impl SessionEntry {
         }
     }
 
-    /// Makes a connection the one that holds it, or none.
-    pub fn set_link(&self, state: &mut EntryState, link: Option<Link>) -> Option<Link> {
-        let key = link.as_ref().map_or(0, |link| link.client.key.0);
-        self.connected.store(key, Ordering::Relaxed);
-        if state.link.is_some() {
-            self.counters.disconnected();
-        }
-        if let Some(link) = &link {
-            state.last_client = link.client.clone();
-            self.counters.connected();
-        }
-        std::mem::replace(&mut state.link, link)
+    /// Makes the connection of a client the one that holds it.
+    pub fn set_link(&self, state: &mut EntryState, client: Arc<ClientInfo>, link: Link) {
+        self.take_link(state);
+        self.connected.store(client.key.0, Ordering::Relaxed);
+        self.counters.connected();
+        state.last_client = client;
+        state.link = Some(link);
+    }
+
+    /// No connection holds it any more. Returns the one that did.
+    pub fn take_link(&self, state: &mut EntryState) -> Option<Link> {
+        let link = state.link.take()?;
+        self.connected.store(0, Ordering::Relaxed);
+        self.counters.disconnected();
+        Some(link)
     }
 
     /// Puts a message into the queue and wakes the connection. Returns those that gave way to it, because
@@ -269,7 +277,7 @@ impl SessionEntry {
 impl Drop for SessionEntry {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.counters.held(state.told, Held::default());
+        self.counters.held(state.held(), Held::default());
         let lost = state.session.queued() + state.session.unacknowledged();
         self.counters.add(Count::DroppedSessionEnded, lost);
     }
@@ -292,9 +300,8 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         let now = self.state.held();
-        if now != self.state.told {
-            self.counters.held(self.state.told, now);
-            self.state.told = now;
+        if now != self.told {
+            self.counters.held(self.told, now);
         }
     }
 }
@@ -372,7 +379,7 @@ impl EntryState {
 
     /// The link of this connection, if it still holds the session.
     pub fn link_of(&mut self, key: ClientKey) -> Option<&mut Link> {
-        self.link.as_mut().filter(|link| link.client.key == key)
+        self.link.as_mut().filter(|_| self.last_client.key == key)
     }
 
     /// Whether messages wait for the window now, and did not before.
@@ -391,8 +398,20 @@ impl EntryState {
         }
     }
 
+    pub fn due(&self) -> Due {
+        self.due.as_deref().copied().unwrap_or_default()
+    }
+
+    pub fn change_due<R>(&mut self, change: impl FnOnce(&mut Due) -> R) -> R {
+        let changed = change(self.due.get_or_insert_default());
+        self.due.take_if(|due| **due == Due::default());
+        changed
+    }
+}
+
+impl Due {
     /// When the session is to be looked at next.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        [self.will_due, self.expires_at].into_iter().flatten().min()
+    pub fn next(&self) -> Option<Timestamp> {
+        [self.will, self.expiry].into_iter().flatten().min()
     }
 }

@@ -268,7 +268,7 @@ pub(super) mod tests {
             user_properties: Vec::new(),
         };
         let limits = QueueLimits { messages: 10, bytes: 100_000, overflow: Overflow::DropNewest };
-        let session = Session::new(limits, 1);
+        let session = Session::new(Arc::new(limits), 1);
         Arc::new(SessionEntry::new(
             number,
             session,

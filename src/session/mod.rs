@@ -69,7 +69,7 @@ pub enum Outgoing<'a> {
 
 impl Session {
     /// A session of which nothing is known yet. The seed is as that of a [`FilterTree`](crate::topic::FilterTree).
-    pub fn new(limits: QueueLimits, seed: u64) -> Session {
+    pub fn new(limits: Arc<QueueLimits>, seed: u64) -> Session {
         Session {
             subscriptions: Subscriptions::new(seed),
             inbound: Inbound::default(),
@@ -282,7 +282,7 @@ mod tests {
     /// A session with one message in flight and one in the queue, both parts of this buffer.
     fn session_with(buffer: &Bytes, expiry_interval: u32) -> Session {
         let limits = QueueLimits { messages: 10, bytes: 1 << 20, overflow: Overflow::DropNewest };
-        let mut session = Session::new(limits, 1);
+        let mut session = Session::new(Arc::new(limits), 1);
         session.expiry_interval = expiry_interval;
         session.resume(1);
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtMostOnce] {

@@ -80,7 +80,7 @@ pub struct QueueRoom {
 pub struct Queue {
     at_most_once: Lane,
     acknowledged: Lane,
-    limits: QueueLimits,
+    limits: Arc<QueueLimits>,
 }
 
 /// Messages that keep their order.
@@ -91,7 +91,7 @@ struct Lane {
 }
 
 impl Queue {
-    pub fn new(limits: QueueLimits) -> Queue {
+    pub fn new(limits: Arc<QueueLimits>) -> Queue {
         Queue { at_most_once: Lane::default(), acknowledged: Lane::default(), limits }
     }
 
@@ -166,7 +166,7 @@ impl Queue {
     }
 
     pub fn room(&self) -> QueueRoom {
-        let QueueLimits { messages, bytes, .. } = self.limits;
+        let QueueLimits { messages, bytes, .. } = *self.limits;
         QueueRoom {
             messages: (messages.saturating_sub(self.len()) / 2).max(1),
             bytes: bytes.saturating_sub(self.bytes()) / 2,
@@ -288,7 +288,7 @@ mod tests {
     }
 
     fn queue(messages: usize, bytes: usize, overflow: Overflow) -> Queue {
-        Queue::new(QueueLimits { messages, bytes, overflow })
+        Queue::new(Arc::new(QueueLimits { messages, bytes, overflow }))
     }
 
     #[test]

@@ -25,14 +25,14 @@ const DETACH_BEHIND: usize = 256;
 #[derive(Debug)]
 pub struct Window {
     entries: LazyDeque<Entry>,
-    last_identifier: u16,
-    maximum: u16,
     /// Of the messages that are held.
     bytes: usize,
     maximum_bytes: usize,
+    last_identifier: u16,
+    maximum: u16,
     /// Entries before this index were sent on the current connection; those from here on are to be sent
     /// again.
-    resent: usize,
+    resent: u16,
 }
 
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Window {
         let packet_identifier = self.free_identifier();
         self.bytes += Queue::cost(&delivery.message);
         self.entries.push_back(Entry { packet_identifier, state: State::Publish(delivery) });
-        self.resent = self.entries.len();
+        self.resent = self.entries.len() as u16;
         match self.entries.back() {
             Some(entry) => entry.outgoing(false),
             None => Outgoing::Pubrel(packet_identifier),
@@ -119,15 +119,16 @@ impl Window {
 
     /// Whether messages of the connection before wait to be sent again, and may be.
     pub fn has_to_resend(&self) -> bool {
-        self.resent < self.entries.len() && self.resent < usize::from(self.maximum)
+        self.resent() < self.entries.len() && self.resent < self.maximum
     }
 
     /// Takes the next message that is to be sent again out of the window where it does not fit: the
     /// connection before may have taken larger ones [MQTT-3.1.2-25].
     pub fn give_up_unless(&mut self, fits: impl Fn(&Delivery) -> bool) -> Option<Delivery> {
-        let next = &self.entries.get(self.resent)?.state;
+        let at = self.resent();
+        let next = &self.entries.get(at)?.state;
         if matches!(next, State::Publish(delivery) if !fits(delivery))
-            && let State::Publish(delivery) = self.entries.remove(self.resent)?.state
+            && let State::Publish(delivery) = self.entries.remove(at)?.state
         {
             return Some(self.subtract(delivery));
         }
@@ -136,7 +137,7 @@ impl Window {
 
     /// The next that is to be sent again.
     pub fn resend(&mut self) -> Option<Outgoing<'_>> {
-        let entry = self.entries.get(self.resent)?;
+        let entry = self.entries.get(self.resent())?;
         self.resent += 1;
         Some(entry.outgoing(true))
     }
@@ -158,7 +159,7 @@ impl Window {
                 state => self.entries.push_back(Entry { packet_identifier, state }),
             }
         }
-        self.resent = self.resent.min(self.entries.len());
+        self.resent = self.resent().min(self.entries.len()) as u16;
         taken
     }
 
@@ -210,13 +211,18 @@ impl Window {
         let Some(entry) = index.and_then(|index| self.entries.remove(index)) else {
             return Acknowledged::Unknown;
         };
-        if index < Some(self.resent) {
+        if index < Some(self.resent()) {
             self.resent -= 1;
         }
         match entry.state {
             State::Publish(delivery) => Acknowledged::Complete(Some(self.subtract(delivery))),
             State::Pubrel => Acknowledged::Complete(None),
         }
+    }
+
+    /// No more than [`LARGEST_WINDOW`], as there are no more entries.
+    fn resent(&self) -> usize {
+        self.resent.into()
     }
 
     /// A message that is held no longer.

@@ -111,7 +111,7 @@ impl World {
     fn new(overflow: Overflow) -> World {
         let limits = QueueLimits { messages: MESSAGES, bytes: BYTES, overflow };
         let filter = TopicFilter::try_from("$share/g/t").unwrap();
-        let mut session = Session::new(limits, 1);
+        let mut session = Session::new(Arc::new(limits), 1);
         session.expiry_interval = 1000;
         World {
             session,
