@@ -72,7 +72,7 @@ mod tests {
         let entry = shared::tests::entry(1);
         let mut state = entry.lock();
         let client = state.last_client.clone();
-        entry.set_link(&mut state, Some(Link { client, waker: None, home: None, blocked, end: None }));
+        entry.set_link(&mut state, client, Link { waker: None, home: None, blocked, end: None });
         drop(state);
         entry
     }
