@@ -13,10 +13,11 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::digest::sha256_hex;
+use super::reexport;
 
 pub(super) struct Cache {
     folder: PathBuf,
-    /// Of the engine's version and settings.
+    /// Of the engine's version and settings, and of what is done to a component before it is compiled.
     engine: u64,
 }
 
@@ -27,6 +28,7 @@ impl Cache {
         check_private(folder)?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        reexport::FORM.hash(&mut hasher);
         Ok(Cache { folder: folder.to_owned(), engine: hasher.finish() })
     }
 

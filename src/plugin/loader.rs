@@ -17,6 +17,7 @@ use super::host::{self, HostData, LogRate, Services, State};
 use super::instance::Blueprint;
 use super::keeper::Jobs;
 use super::options::{Hook, HostOptions, PluginOptions};
+use super::reexport::reexport;
 use super::surface::{self, Surface};
 use super::version::{Counters, Lasting, Parts, Version};
 use crate::hook::Requester;
@@ -130,8 +131,12 @@ impl Loader {
         if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, sha256)) {
             return Ok(compiled);
         }
-        let compiled = Component::new(&self.engine, component)
-            .map_err(|error| Problem::Invalid(format!("{error:#}")))?;
+        let quicker = reexport(component).and_then(|quicker| Component::new(&self.engine, quicker).ok());
+        let compiled = match quicker {
+            Some(compiled) => compiled,
+            None => Component::new(&self.engine, component)
+                .map_err(|error| Problem::Invalid(format!("{error:#}")))?,
+        };
         if let Some(cache) = &self.cache {
             cache.put(&compiled, sha256);
         }

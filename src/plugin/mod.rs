@@ -31,6 +31,7 @@ mod keeper;
 mod loader;
 mod options;
 mod policy;
+mod reexport;
 pub(crate) mod stamp;
 mod status;
 mod surface;

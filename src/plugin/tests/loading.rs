@@ -115,3 +115,19 @@ fn compiled_code_is_cached_and_a_corrupt_entry_is_compiled_anew() {
     works();
     assert_eq!(std::fs::metadata(code).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+#[test]
+fn the_functions_of_plugins_are_found_without_looking_up_their_code() {
+    for name in ["topic-only", "every-hook", "payload-filter", "scram-auth"] {
+        let module = std::fs::read(module(name)).unwrap();
+        let (_, component) = surface::to_component(&module).unwrap();
+        let quicker = reexport::reexport(&component).unwrap();
+        let interfaces = |component: &[u8]| {
+            let surface = surface::Surface::of(component);
+            assert!(surface.problems.is_empty(), "{:?}", surface.problems);
+            (surface.exports, surface.imports)
+        };
+        assert_eq!(interfaces(&quicker), interfaces(&component), "{name}");
+        wasmtime::component::Component::new(&engine::engine().unwrap(), quicker).unwrap();
+    }
+}
