@@ -172,6 +172,61 @@ fn plugins_keep_their_order_and_their_settings() {
     assert_eq!(plugins[1].on_failure[&HookName::Authorizer], FailurePolicy::Next);
 }
 
+const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+#[test]
+fn who_vouches_for_a_plugin_is_read_and_needs_keys() {
+    let plugin = concat!("path = \"", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml\"\n");
+    let text = format!(
+        "[plugins]\ntrusted-keys = [\"{KEY}\"]\nrequire-signature = true\n\
+         [[plugin]]\nname = \"a\"\n{plugin}sha256 = \"{}\"\nsignature = \"a.sig\"\n\
+         require-signature = false\n",
+        "AB".repeat(32)
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.plugins_options.trusted_keys, [KEY]);
+    assert!(config.plugins_options.require_signature);
+    let plugin_a = &config.plugins[0];
+    assert_eq!(plugin_a.sha256, Some("ab".repeat(32)));
+    assert_eq!(plugin_a.signature, Some(PathBuf::from("a.sig")));
+    assert_eq!(plugin_a.require_signature, Some(false));
+
+    let wrong = format!(
+        "[plugins]\nrequire-signature = true\n[[plugin]]\nname = \"a\"\n{plugin}sha256 = \"abc\"\n\
+         signature = \"a.sig\"\nrequire-signature = true\n"
+    );
+    let needs = "needs keys to check signatures with; write them into `trusted-keys` of `[plugins]`";
+    assert_eq!(
+        report(&wrong),
+        format!(
+            "t.toml:2: plugins.require-signature: {needs}\n\
+             t.toml:6: plugin.sha256: expects a SHA-256, 64 hexadecimal digits as sha256sum prints them\n\
+             t.toml:7: plugin.signature: {needs}\n\
+             t.toml:8: plugin.require-signature: {needs}\n\
+             4 problems in the configuration"
+        )
+    );
+    let bad = report("[plugins]\nrequire-signature = true\ntrusted-keys = [\"ssh-ed25519 AAAA\"]\n");
+    assert!(bad.starts_with("t.toml:3: plugins.trusted-keys: `ssh-ed25519 AAAA` is no public key"), "{bad}");
+    assert!(bad.ends_with("1 problem in the configuration"), "{bad}");
+}
+
+#[test]
+fn the_budgets_of_a_plugin_are_read() {
+    let text = concat!(
+        "[[plugin]]\nname = \"a\"\npath = \"",
+        env!("CARGO_MANIFEST_DIR"),
+        "/Cargo.toml\"\n",
+        "deadline = \"20ms\"\nmemory = \"1MiB\"\nhost-calls-per-call = 7\ntable-elements = 8\n\
+         core-instances = 9\n"
+    );
+    let plugin = parse(text).unwrap().plugins.remove(0);
+    assert_eq!((plugin.deadline, plugin.memory), (Duration::from_millis(20), 1 << 20));
+    assert_eq!((plugin.host_calls_per_call, plugin.table_elements, plugin.core_instances), (7, 8, 9));
+    let wrong = report(&text.replace("= 7", "= 0"));
+    assert!(wrong.contains("plugin.host-calls-per-call: must be from 1 to "), "{wrong}");
+}
+
 #[test]
 fn all_problems_are_reported_together_in_the_order_of_their_lines() {
     let text = r#"

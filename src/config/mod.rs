@@ -119,13 +119,14 @@ fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) ->
     let common = root.get("plugins").and_then(|v| v.section("plugins"));
     let log = root.get("log").and_then(|v| v.section("log")).map(log::read);
     root.finish();
-    let mut plugins = plugin::read(plugins, folder, problems);
+    let common = common.map(|section| plugin::read_common(section, folder)).unwrap_or_default();
+    let mut plugins = plugin::read(plugins, folder, &common, problems);
     plugins.retain(|plugin| plugin.enabled);
     Config {
         file: Some(file.to_owned()),
         broker: broker.unwrap_or_default(),
         listeners: listener::read(listeners, problems),
-        plugins_options: common.map(|section| plugin::read_common(section, folder)).unwrap_or_default(),
+        plugins_options: common,
         plugins,
         log: log.unwrap_or_default(),
     }

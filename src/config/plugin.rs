@@ -20,6 +20,12 @@ use crate::topic::TopicFilter;
 pub struct PluginSpec {
     pub name: String,
     pub file: PathBuf,
+    /// SHA-256 of the file, 64 lower-case hexadecimal digits; another file is refused.
+    pub sha256: Option<String>,
+    /// Of its minisign signature; none: beside it, with `.minisig` after its name.
+    pub signature: Option<PathBuf>,
+    /// Refuse the file where it is not signed by a trusted key; none: as `[plugins]` says.
+    pub require_signature: Option<bool>,
     /// Where the configuration names the file.
     pub line: Option<usize>,
     pub enabled: bool,
@@ -37,6 +43,12 @@ pub struct PluginSpec {
     pub memory: usize,
     pub log_lines_per_second: u32,
     pub publishes_per_call: u32,
+    /// Calls of host services that cost the broker something, during one call of the plugin.
+    pub host_calls_per_call: u32,
+    /// Elements of each of its tables.
+    pub table_elements: usize,
+    /// Core instances, memories and tables of one instance, each.
+    pub core_instances: usize,
     /// Bytes that it hands to the broker with one answer or one call; none: what two of the largest packets
     /// need.
     pub result_size: Option<usize>,
@@ -54,6 +66,9 @@ impl PluginSpec {
         PluginSpec {
             name: name.into(),
             file: file.into(),
+            sha256: None,
+            signature: None,
+            require_signature: None,
             line: None,
             enabled: true,
             hooks: None,
@@ -64,6 +79,9 @@ impl PluginSpec {
             memory: 64 * 1024 * 1024,
             log_lines_per_second: 100,
             publishes_per_call: 16,
+            host_calls_per_call: 10_000,
+            table_elements: 100_000,
+            core_instances: 32,
             result_size: None,
             state_keys: 100_000,
             state_bytes: 16 * 1024 * 1024,
@@ -85,6 +103,10 @@ pub struct PluginsOptions {
     pub quarantine_window: Duration,
     /// Events that may wait for the plugins that observe them.
     pub event_queue: usize,
+    /// minisign public keys: a plugin that has a signature needs one by one of these.
+    pub trusted_keys: Vec<String>,
+    /// Refuse plugins that have no signature.
+    pub require_signature: bool,
 }
 
 impl Default for PluginsOptions {
@@ -95,6 +117,8 @@ impl Default for PluginsOptions {
             quarantine_failures: 5,
             quarantine_window: Duration::from_secs(10),
             event_queue: 10_000,
+            trusted_keys: Vec::new(),
+            require_signature: false,
         }
     }
 }
@@ -163,6 +187,9 @@ pub(super) fn read_common(mut section: Section<'_, '_>, folder: &Path) -> Plugin
     section
         .set("quarantine-window", &mut options.quarantine_window, |v| v.duration(ms(100)..=ms(86_400_000)));
     section.set("event-queue", &mut options.event_queue, |v| v.integer(1..=10_000_000));
+    section.set("trusted-keys", &mut options.trusted_keys, |v| read_each(&v.list()?, read_key));
+    let needs_keys = |v: &Entry<'_, '_>| read_required(v, &options.trusted_keys);
+    section.set("require-signature", &mut options.require_signature, needs_keys);
     section.finish();
     options
 }
@@ -171,12 +198,13 @@ pub(super) fn read_common(mut section: Section<'_, '_>, folder: &Path) -> Plugin
 pub(super) fn read(
     sections: Vec<Section<'_, '_>>,
     folder: &Path,
+    common: &PluginsOptions,
     problems: &Problems<'_>,
 ) -> Vec<PluginSpec> {
     let mut found: Vec<(PluginSpec, Range<usize>)> = Vec::new();
     for section in sections {
         let before = problems.count();
-        let Some((spec, span)) = read_one(section, folder, problems) else { continue };
+        let Some((spec, span)) = read_one(section, folder, common, problems) else { continue };
         if let Some((_, other)) = found.iter().find(|(other, _)| other.name == spec.name) {
             let line = problems.line(other.start);
             problems.add(
@@ -195,6 +223,7 @@ pub(super) fn read(
 fn read_one(
     mut section: Section<'_, '_>,
     folder: &Path,
+    common: &PluginsOptions,
     problems: &Problems<'_>,
 ) -> Option<(PluginSpec, Range<usize>)> {
     let named = section.require("name", "name each plugin, for the log and the metrics");
@@ -206,6 +235,10 @@ fn read_one(
         spec.file = read_path(&entry, folder, enabled).unwrap_or_default();
         spec.line = Some(problems.line(entry.span().start));
     }
+    section.set("sha256", &mut spec.sha256, |v| read_digest(v).map(Some));
+    let keys = &common.trusted_keys;
+    section.set("signature", &mut spec.signature, |v| read_signature(v, folder, keys).map(Some));
+    section.set("require-signature", &mut spec.require_signature, |v| read_required(v, keys).map(Some));
     section.set("hooks", &mut spec.hooks, |v| read_hooks(v).map(Some));
     section.set("topics", &mut spec.topics, read_topics);
     section.set("settings", &mut spec.settings, settings::read);
@@ -214,6 +247,9 @@ fn read_one(
     section.set("memory", &mut spec.memory, |v| v.size(64 * 1024..=4 << 30));
     section.set("log-lines-per-second", &mut spec.log_lines_per_second, |v| v.integer(0..=1_000_000));
     section.set("publishes-per-call", &mut spec.publishes_per_call, |v| v.integer(0..=10_000));
+    section.set("host-calls-per-call", &mut spec.host_calls_per_call, |v| v.integer(1..=1 << 30));
+    section.set("table-elements", &mut spec.table_elements, |v| v.integer(1..=10_000_000));
+    section.set("core-instances", &mut spec.core_instances, |v| v.integer(1..=1000));
     section.set("result-size", &mut spec.result_size, |v| v.size(1024..=1 << 30).map(Some));
     section.set("state-keys", &mut spec.state_keys, |v| v.integer(0..=1 << 32));
     section.set("state-bytes", &mut spec.state_bytes, |v| v.size(0..=1 << 40));
@@ -250,6 +286,46 @@ fn read_path(entry: &Entry<'_, '_>, folder: &Path, enabled: bool) -> Option<Path
         Err(error) => entry.problem(format!("{shown} cannot be read: {error}")),
     }
 }
+
+fn read_digest(entry: &Entry<'_, '_>) -> Option<String> {
+    let text = entry.text()?;
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return entry.problem("expects a SHA-256, 64 hexadecimal digits as sha256sum prints them");
+    }
+    Some(text.to_ascii_lowercase())
+}
+
+/// Base64 of 42 bytes, of which the first two say `Ed`. Whether there is such a key shows when it is used.
+fn read_key(entry: &Entry<'_, '_>) -> Option<String> {
+    let text = entry.text()?;
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+    if text.len() != 56 || !text.starts_with("RW") || !text.bytes().all(is_base64) {
+        let shown = shortened(text);
+        entry.problem::<()>(format!(
+            "`{shown}` is no public key of minisign; copy the second line of minisign.pub, which begins with `RW`"
+        ));
+        // It stands among the keys all the same, so that nobody is told that there are none.
+    }
+    Some(text.to_owned())
+}
+
+fn read_signature(entry: &Entry<'_, '_>, folder: &Path, keys: &[String]) -> Option<PathBuf> {
+    let file = entry.text()?;
+    if keys.is_empty() {
+        return entry.problem(NO_KEYS);
+    }
+    Some(folder.join(file))
+}
+
+fn read_required(entry: &Entry<'_, '_>, keys: &[String]) -> Option<bool> {
+    let required = entry.boolean()?;
+    if required && keys.is_empty() {
+        return entry.problem(NO_KEYS);
+    }
+    Some(required)
+}
+
+const NO_KEYS: &str = "needs keys to check signatures with; write them into `trusted-keys` of `[plugins]`";
 
 fn read_hooks(entry: &Entry<'_, '_>) -> Option<Vec<HookName>> {
     let entries = entry.list()?;

@@ -11,7 +11,7 @@ use crate::config::{self, Config, HookName, PluginSpec, PluginsOptions};
 use crate::hook::{self, RequestLimits, Requester};
 use crate::plugin::{
     Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginError, PluginHost,
-    PluginOptions, PluginStatus,
+    PluginOptions, PluginStatus, Trust,
 };
 
 /// Plugins that run.
@@ -89,16 +89,17 @@ fn user_cache() -> Option<PathBuf> {
 }
 
 fn options(config: &Config) -> Vec<PluginOptions> {
-    config.plugins.iter().map(|spec| plugin_options(spec, config.broker.maximum_packet_size)).collect()
+    let (common, largest) = (&config.plugins_options, config.broker.maximum_packet_size);
+    config.plugins.iter().map(|spec| plugin_options(spec, common, largest)).collect()
 }
 
-fn plugin_options(spec: &PluginSpec, maximum_packet_size: u32) -> PluginOptions {
-    let budgets = Budgets::default();
+fn plugin_options(spec: &PluginSpec, common: &PluginsOptions, maximum_packet_size: u32) -> PluginOptions {
     // A plugin that may see a message must be able to give it back.
-    let enough = budgets.handed_over.max(2 * maximum_packet_size as usize);
+    let enough = Budgets::default().handed_over.max(2 * maximum_packet_size as usize);
     PluginOptions {
         name: spec.name.clone(),
         path: spec.file.clone(),
+        trust: trust(spec, common),
         settings: spec.settings.clone(),
         hooks: spec.hooks.as_ref().map(|hooks| hooks.iter().filter_map(|hook| host_hook(*hook)).collect()),
         topics: spec.topics.clone(),
@@ -111,10 +112,19 @@ fn plugin_options(spec: &PluginSpec, maximum_packet_size: u32) -> PluginOptions 
             publishes_per_call: spec.publishes_per_call,
             state_keys: spec.state_keys,
             state_bytes: spec.state_bytes,
-            ..budgets
+            ..Budgets::default()
         },
         grants: grants(&spec.grants),
         policies: policies(spec),
+    }
+}
+
+fn trust(spec: &PluginSpec, common: &PluginsOptions) -> Trust {
+    Trust {
+        sha256: spec.sha256.clone(),
+        keys: common.trusted_keys.clone(),
+        signature: spec.signature.clone(),
+        signature_required: spec.require_signature.unwrap_or(common.require_signature),
     }
 }
 
@@ -188,7 +198,7 @@ mod tests {
         assert_eq!(HookName::ALL.len(), Hook::COUNT);
         let mut spec = PluginSpec::new("a", "a.wasm");
         spec.on_failure.insert(HookName::Authorizer, config::FailurePolicy::Disconnect);
-        let policies = plugin_options(&spec, 1024).policies;
+        let policies = plugin_options(&spec, &PluginsOptions::default(), 1024).policies;
         assert_eq!(policies.of(Hook::Authorizer), FailurePolicy::Disconnect);
         assert_eq!(
             policies.of(Hook::InterceptingPublish),
@@ -198,7 +208,7 @@ mod tests {
 
     #[test]
     fn default_limits_are_those_of_the_host() {
-        let options = plugin_options(&PluginSpec::new("a", "a.wasm"), 1024);
+        let options = plugin_options(&PluginSpec::new("a", "a.wasm"), &PluginsOptions::default(), 1024);
         assert_eq!(options.budgets, Budgets::default());
         let host = host_options(&PluginsOptions { cache: Some("c".into()), ..PluginsOptions::default() });
         assert_eq!(host.quarantine, HostOptions::default().quarantine);

@@ -40,6 +40,8 @@ pub(super) struct Core {
 #[derive(Default)]
 struct File {
     stamp: Option<Stamp>,
+    /// Of its signature: bytes that were refused may be taken with another one.
+    signature: Option<Stamp>,
     /// Of bytes that were refused, or gone back from: not to be tried again.
     refused: Option<String>,
     /// Why the last attempt to load failed.
@@ -78,8 +80,14 @@ impl Core {
         self.chain().find(name).cloned()
     }
 
+    /// Files that make another version when they change.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
-        self.chain().plugins.iter().map(|plugin| plugin.options.path.clone()).collect()
+        let chain = self.chain();
+        let options = chain.plugins.iter().map(|plugin| &plugin.options);
+        options
+            .flat_map(|options| [Some(options.path.clone()), options.trust.signature_of(&options.path)])
+            .flatten()
+            .collect()
     }
 
     /// Why the file of this plugin is not what runs.
@@ -95,7 +103,7 @@ impl Core {
         let mut after: Vec<Arc<Version>> = Vec::with_capacity(plugins.len());
         let mut files = HashMap::new();
         for options in plugins {
-            let stamp = Stamp::of(&options.path);
+            let (stamp, signature) = stamps(options);
             let former = before.find(&options.name);
             match former.filter(|former| is_unchanged(former, options)) {
                 Some(former) => after.push(Arc::clone(former)),
@@ -104,7 +112,7 @@ impl Core {
                     Err(error) => errors.push(error),
                 },
             }
-            files.insert(options.name.clone(), File { stamp, ..File::default() });
+            files.insert(options.name.clone(), File { stamp, signature, ..File::default() });
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -118,9 +126,9 @@ impl Core {
     pub(super) fn reload_changed(&self, anyway: bool) {
         let _replacing = lock(&self.replacing);
         for running in &self.chain.load_full().plugins {
-            let stamp = Stamp::of(&running.options.path);
-            let is_there = stamp.is_some();
-            let changed = self.note_stamp(running.name(), stamp);
+            let stamps = stamps(&running.options);
+            let is_there = stamps.0.is_some();
+            let changed = self.note_stamps(running.name(), stamps);
             if is_there && (changed || anyway) {
                 self.reload_one(running);
             } else if changed {
@@ -164,12 +172,15 @@ impl Core {
         }
     }
 
-    /// Whether this is another stamp than the last one.
-    fn note_stamp(&self, name: &str, stamp: Option<Stamp>) -> bool {
+    /// Whether one of the plugin's file and its signature is another than the last one.
+    fn note_stamps(&self, name: &str, (stamp, signature): (Option<Stamp>, Option<Stamp>)) -> bool {
         let mut files = lock(&self.files);
         let file = files.entry(name.to_owned()).or_default();
-        let is_another = file.stamp != stamp;
-        file.stamp = stamp;
+        if file.signature != signature {
+            file.refused = None;
+        }
+        let is_another = file.stamp != stamp || file.signature != signature;
+        (file.stamp, file.signature) = (stamp, signature);
         is_another
     }
 
@@ -238,6 +249,12 @@ fn remember(new: &Arc<Version>, old: Option<&Arc<Version>>) {
     if let Some(old) = old.filter(|old| wants_it && old.number < new.number) {
         *lock(&new.previous) = Some(Arc::clone(old));
     }
+}
+
+/// Of the plugin's file and of its signature.
+fn stamps(options: &PluginOptions) -> (Option<Stamp>, Option<Stamp>) {
+    let signature = options.trust.signature_of(&options.path);
+    (Stamp::of(&options.path), signature.and_then(|signature| Stamp::of(&signature)))
 }
 
 fn is_unchanged(former: &Version, options: &PluginOptions) -> bool {

@@ -35,6 +35,17 @@ pub enum Problem {
     DuplicateName,
     #[error("the file cannot be read ({0}); check the path and its permissions")]
     Unreadable(String),
+    #[error(
+        "its SHA-256 is {found}, and the configuration pins {pinned}; put the pinned file in its place, or pin \
+         this one"
+    )]
+    AnotherDigest { found: String, pinned: String },
+    #[error("its signature {path} {reason}", path = path.display())]
+    Signature { path: PathBuf, reason: String },
+    #[error("it has to be signed, and there are no `trusted-keys` to check that with")]
+    NoTrustedKeys,
+    #[error("`{0}` among `trusted-keys` is no public key of minisign; copy the second line of minisign.pub")]
+    BadKey(String),
     #[error("the file is not WebAssembly; build the plugin for a Wasm target and name its .wasm file")]
     NotWasm,
     #[error(

@@ -13,16 +13,21 @@ const LARGEST: u64 = 256 << 20;
 /// Where it cannot be read, is no regular file (reading from a pipe would wait for ever), or is larger than
 /// any plugin.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, LARGEST)
+}
+
+/// The same of a file that is no plugin.
+pub(super) fn read_at_most(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    if metadata.len() > LARGEST {
-        let why = format!("it has {} bytes, and a plugin {LARGEST} at most", metadata.len());
+    if metadata.len() > largest {
+        let why = format!("it has {} bytes, and such a file {largest} at most", metadata.len());
         return Err(io::Error::other(why));
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    File::open(path)?.take(largest).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

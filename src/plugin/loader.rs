@@ -88,6 +88,7 @@ impl Loader {
     ) -> Result<Version, Vec<Problem>> {
         let begun = Instant::now();
         let sha256 = sha256_hex(bytes);
+        options.trust.check(&options.path, bytes, &sha256).map_err(|problem| vec![problem])?;
         let (_, component) = surface::to_component(bytes).map_err(|problem| vec![problem])?;
         let surface = Surface::of(&component);
         let hooks = wanted_hooks(&surface, options)?;

@@ -1,8 +1,8 @@
 //! The Wasm host: plugins that answer the hooks of [`hook::Hooks`](crate::hook::Hooks). The only user of
 //! wasmtime.
 //!
-//! A file becomes a [`version`] of a plugin in `loader` (read, encode, check in `surface`, compile, cache,
-//! probe). Versions stand in their order in a `chain`, which `core` replaces as a whole when the `watcher`
+//! A file becomes a [`version`] of a plugin in `loader` (read, compare with what is trusted in `trust`, encode,
+//! check in `surface`, compile, cache, probe). Versions stand in their order in a `chain`, which `core` replaces as a whole when the `watcher`
 //! sees a changed file. A call goes through `hooks` to the chain, to each version, to one `instance`; what
 //! the plugin may ask of the broker meanwhile is in `host`. `policy` decides whether a plugin that fails is
 //! called at all, `aside` calls those under suspicion, `keeper` replaces what calls have broken, `events`
@@ -35,6 +35,7 @@ mod reexport;
 pub(crate) mod stamp;
 mod status;
 mod surface;
+mod trust;
 mod version;
 mod watcher;
 
@@ -61,6 +62,7 @@ pub use self::options::{
     Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginOptions, QuarantineOptions,
 };
 pub use self::status::{PluginState, PluginStatus};
+pub use self::trust::Trust;
 
 /// Runs plugins. Implements [`Hooks`](crate::hook::Hooks).
 pub struct PluginHost {

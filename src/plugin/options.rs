@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::trust::Trust;
 use crate::topic::TopicFilter;
 
 /// What all plugins share.
@@ -70,6 +71,7 @@ pub struct PluginOptions {
     pub name: String,
     /// A component, or a core module with an embedded world.
     pub path: PathBuf,
+    pub trust: Trust,
     /// Passed to the plugin as JSON.
     pub settings: serde_json::Value,
     /// None: every hook that the plugin exports.
@@ -87,6 +89,7 @@ impl PluginOptions {
         PluginOptions {
             name: name.into(),
             path: path.into(),
+            trust: Trust::default(),
             settings: serde_json::Value::Object(serde_json::Map::new()),
             hooks: None,
             topics: Vec::new(),

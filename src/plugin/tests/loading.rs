@@ -73,6 +73,45 @@ fn the_shipped_plugins_want_nothing_that_this_host_does_not_have() {
     }
 }
 
+#[test]
+fn a_plugin_with_more_parts_or_larger_tables_than_its_budget_is_not_started() {
+    for shrink in [|b: &mut Budgets| b.parts = 1, |b: &mut Budgets| b.table_elements = 1] {
+        let mut plugin = options("every-hook");
+        shrink(&mut plugin.budgets);
+        let found = problems(&[plugin]);
+        assert!(found[0].contains("cannot be instantiated"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_plugin_is_loaded_with_the_pinned_digest_only() {
+    let path = module("every-hook");
+    let sha256 = inspect(&path).unwrap().sha256;
+    let pinned = |sha256: String| {
+        let trust = Trust { sha256: Some(sha256), ..Trust::default() };
+        PluginOptions { trust, ..options("every-hook") }
+    };
+    Host::start(&[pinned(sha256)]);
+    let found = problems(&[pinned("0".repeat(64))]);
+    assert!(found[0].contains("the configuration pins 0000"), "{found:?}");
+}
+
+#[test]
+fn compiled_code_in_the_cache_does_not_stand_in_for_the_pin_or_the_signature() {
+    let cache_dir = folder().join("cache");
+    let with_cache = || HostOptions { cache_dir: Some(cache_dir.clone()), ..host_options() };
+    Host::start_with(with_cache(), &[options("every-hook")]);
+    let key = minisign::KeyPair::generate_unencrypted_keypair().unwrap().pk.to_base64();
+    for trust in [
+        Trust { sha256: Some("0".repeat(64)), ..Trust::default() },
+        Trust { keys: vec![key], signature_required: true, ..Trust::default() },
+    ] {
+        let (requester, _requests) = requests(1);
+        let plugin = PluginOptions { trust, ..options("every-hook") };
+        assert!(PluginHost::start(with_cache(), &[plugin], requester).is_err());
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn compiled_code_is_cached_and_a_corrupt_entry_is_compiled_anew() {

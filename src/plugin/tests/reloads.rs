@@ -73,6 +73,51 @@ fn a_half_written_file_is_tried_again_when_it_is_whole() {
     eventually("the whole is loaded", || mark(&exchanged.host) != first);
 }
 
+/// A signature of the file, put beside it.
+fn sign(path: &Path, pair: &minisign::KeyPair) {
+    let bytes = std::fs::read(path).unwrap();
+    let signature = minisign::sign(None, &pair.sk, &bytes[..], None, None).unwrap();
+    let aside = folder().join("signature");
+    std::fs::write(&aside, signature.into_string()).unwrap();
+    replace_file(&path.with_added_extension("minisig"), &aside);
+}
+
+#[test]
+fn a_file_without_its_signature_is_not_taken_over_until_the_signature_is_there() {
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let path = folder().join("plugin.wasm");
+    replace_file(&path, &module("marker"));
+    sign(&path, &pair);
+    let keys = vec![pair.pk.to_base64()];
+    let trust = Trust { keys, signature_required: true, ..Trust::default() };
+    let plugin = PluginOptions { trust, ..PluginOptions::new("signed", &path) };
+    let host = Host::start_with(HostOptions { watch: true, ..host_options() }, &[plugin]);
+    let first = mark(&host);
+
+    replace_file(&path, &module("marker-two"));
+    let refused =
+        || host.status().load_error.is_some_and(|why| why.contains("does not belong to these bytes"));
+    eventually("the new file is refused", refused);
+    assert_eq!(mark(&host), first);
+
+    sign(&path, &pair);
+    eventually("the new file is taken over with its signature", || mark(&host) != first);
+    assert_eq!(host.status().load_error, None);
+}
+
+#[test]
+fn a_file_with_another_digest_than_the_pinned_one_is_not_taken_over() {
+    let sha256 = inspect(&module("marker")).unwrap().sha256;
+    let trust = Trust { sha256: Some(sha256), ..Trust::default() };
+    let pinned = |plugin| PluginOptions { trust: trust.clone(), ..plugin };
+    let exchanged = Exchanged::start("marker", true, pinned);
+    let first = mark(&exchanged.host);
+    replace_file(&exchanged.path, &module("marker-two"));
+    let refused = || exchanged.host.status().load_error.is_some_and(|why| why.contains("configuration pins"));
+    eventually("the other file is refused", refused);
+    assert_eq!(mark(&exchanged.host), first);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_swapped_link_is_seen() {
