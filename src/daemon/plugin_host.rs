@@ -110,9 +110,11 @@ fn plugin_options(spec: &PluginSpec, common: &PluginsOptions, maximum_packet_siz
             handed_over: spec.result_size.unwrap_or(enough),
             log_lines_per_second: spec.log_lines_per_second,
             publishes_per_call: spec.publishes_per_call,
+            host_calls_per_call: spec.host_calls_per_call,
+            table_elements: spec.table_elements,
+            parts: spec.core_instances,
             state_keys: spec.state_keys,
             state_bytes: spec.state_bytes,
-            ..Budgets::default()
         },
         grants: grants(&spec.grants),
         policies: policies(spec),

@@ -121,7 +121,9 @@ impl Observers {
         };
         plugin.begin_own(instance);
         let Some(guest) = &instance.exports.events else { return Ok(()) };
-        Ok(guest.call_handle(&mut instance.store, &batch.words, &batch.texts)?)
+        guest.call_handle(&mut instance.store, &batch.words, &batch.texts)?;
+        instance.store.data_mut().call.end();
+        Ok(())
     }
 
     fn forget_replaced(&mut self, observing: &[Arc<Version>]) {

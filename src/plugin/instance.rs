@@ -237,7 +237,12 @@ impl Instance {
     ) -> wasmtime::Result<Result<(), String>> {
         self.begin_within(budget);
         match &self.exports.lifecycle {
-            Some(lifecycle) => lifecycle.call_migrate(&mut self.store, handover),
+            Some(lifecycle) => {
+                let answer = lifecycle.call_migrate(&mut self.store, handover);
+                // What it has set is about no packet, and not to be taken for that of the next call.
+                self.store.data_mut().call.end();
+                answer
+            }
             None => Ok(Ok(())),
         }
     }

@@ -102,6 +102,7 @@ impl Loader {
             metrics: Arc::clone(&lasting.metrics),
             requester: self.requester.clone(),
             publishes_per_call: options.budgets.publishes_per_call,
+            host_calls_per_call: options.budgets.host_calls_per_call,
             grants: options.grants.clone(),
             started: self.started,
         });

@@ -136,6 +136,9 @@ pub struct Budgets {
     pub handed_over: usize,
     pub log_lines_per_second: u32,
     pub publishes_per_call: u32,
+    /// Calls of the services that cost the broker something, in one call of the plugin: `state`, `broker`,
+    /// `session-items`, `metrics`, `crypto`, `http`, `passwords`.
+    pub host_calls_per_call: u32,
     pub state_keys: usize,
     /// Bytes of keys and values.
     pub state_bytes: usize,
@@ -152,6 +155,7 @@ impl Default for Budgets {
             handed_over: 4 << 20,
             log_lines_per_second: 100,
             publishes_per_call: 16,
+            host_calls_per_call: 10_000,
             state_keys: 100_000,
             state_bytes: 16 << 20,
         }

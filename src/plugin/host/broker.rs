@@ -44,6 +44,7 @@ impl Host for HostData {
         retain: bool,
         user_properties: Vec<UserProperty>,
     ) -> Answer<()> {
+        self.count_host_call()?;
         let topic = answer!(self.publishable(&topic));
         let message = self.message(topic, payload, qos, retain, user_properties)?;
         Ok(self.request(Request::Publish(Box::new(message))))
@@ -58,6 +59,7 @@ impl Host for HostData {
         retain: bool,
         user_properties: Vec<UserProperty>,
     ) -> Answer<()> {
+        self.count_host_call()?;
         let topic = answer!(self.publishable(&topic));
         if delay_ms > LONGEST_DELAY {
             return Ok(Err(Error::Invalid));
@@ -68,6 +70,7 @@ impl Host for HostData {
     }
 
     fn disconnect(&mut self, client_identifier: String, reason: u8) -> Answer<()> {
+        self.count_host_call()?;
         answer!(self.granted_clients());
         let Ok(reason) = convert::reason_code(reason, PacketType::Disconnect) else {
             return Ok(Err(Error::Invalid));
@@ -77,6 +80,7 @@ impl Host for HostData {
     }
 
     fn subscribe(&mut self, client_identifier: String, filter: String, maximum_qos: Qos) -> Answer<()> {
+        self.count_host_call()?;
         answer!(self.granted_clients());
         let filter = answer!(legal_filter(&filter));
         let client_identifier = mqtt_string(client_identifier)?;
@@ -85,6 +89,7 @@ impl Host for HostData {
     }
 
     fn unsubscribe(&mut self, client_identifier: String, filter: String) -> Answer<()> {
+        self.count_host_call()?;
         answer!(self.granted_clients());
         let filter = answer!(legal_filter(&filter));
         let client_identifier = mqtt_string(client_identifier)?;
@@ -92,6 +97,7 @@ impl Host for HostData {
     }
 
     fn get_session(&mut self, client_identifier: String) -> Answer<Option<Session>> {
+        self.count_host_call()?;
         answer!(self.granted_clients());
         let found = self.directory().and_then(|directory| directory.session(&client_identifier));
         Ok(Ok(found.map(|session| Session {
@@ -102,6 +108,7 @@ impl Host for HostData {
     }
 
     fn get_client(&mut self, client_identifier: String) -> Answer<Option<ConnectedClient>> {
+        self.count_host_call()?;
         answer!(self.granted_clients());
         let found = self.directory().and_then(|directory| directory.session(&client_identifier));
         Ok(Ok(found.and_then(|session| session.client).map(|client| ConnectedClient {
@@ -113,14 +120,17 @@ impl Host for HostData {
     }
 
     fn list_sessions(&mut self, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
+        self.count_host_call()?;
         Ok(self.list(after.as_deref(), limit, Sessions::All))
     }
 
     fn list_clients(&mut self, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
+        self.count_host_call()?;
         Ok(self.list(after.as_deref(), limit, Sessions::Connected))
     }
 
     fn get_retained(&mut self, topic: String) -> Answer<Option<RetainedMessage>> {
+        self.count_host_call()?;
         let topic = answer!(legal_name(&topic));
         if !self.may_read(&topic) {
             return Ok(Err(Error::Denied));
@@ -138,6 +148,7 @@ impl Host for HostData {
     }
 
     fn match_retained(&mut self, filter: String, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
+        self.count_host_call()?;
         if self.services.grants.retained.is_empty() {
             return Ok(Err(Error::Denied));
         }

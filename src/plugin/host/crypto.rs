@@ -14,6 +14,7 @@ use crate::plugin::bindings::tidegate::plugin::crypto::{
 
 impl Host for HostData {
     fn digest(&mut self, algorithm: Algorithm, data: Vec<u8>) -> wasmtime::Result<Vec<u8>> {
+        self.count_host_call()?;
         Ok(match algorithm {
             Algorithm::Md5 => Md5::digest(data).to_vec(),
             Algorithm::Sha1 => Sha1::digest(data).to_vec(),
@@ -23,6 +24,7 @@ impl Host for HostData {
     }
 
     fn hmac(&mut self, algorithm: Algorithm, key: Vec<u8>, data: Vec<u8>) -> wasmtime::Result<Vec<u8>> {
+        self.count_host_call()?;
         Ok(match algorithm {
             Algorithm::Md5 => authenticate::<Hmac<Md5>>(&key, &data),
             Algorithm::Sha1 => authenticate::<Hmac<Sha1>>(&key, &data),
@@ -32,6 +34,7 @@ impl Host for HostData {
     }
 
     fn constant_time_equal(&mut self, a: Vec<u8>, b: Vec<u8>) -> wasmtime::Result<bool> {
+        self.count_host_call()?;
         Ok(constant_time_equal(&a, &b))
     }
 
@@ -42,6 +45,7 @@ impl Host for HostData {
         _message: Vec<u8>,
         _signature: Vec<u8>,
     ) -> wasmtime::Result<Result<bool, SignatureError>> {
+        self.count_host_call()?;
         Ok(Err(SignatureError::InvalidKey))
     }
 }

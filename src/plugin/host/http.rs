@@ -5,6 +5,7 @@ use crate::plugin::bindings::tidegate::plugin::http::{Error, Host, Request, Resp
 
 impl Host for HostData {
     fn send(&mut self, _request: Request) -> wasmtime::Result<Result<Response, Error>> {
+        self.count_host_call()?;
         Ok(Err(Error::Denied))
     }
 }

@@ -19,6 +19,7 @@ pub(in crate::plugin) const BUCKETS: usize = 36;
 
 impl Host for HostData {
     fn count(&mut self, name: String, labels: Labels, by: u64) -> wasmtime::Result<()> {
+        self.count_host_call()?;
         let add = |value: &mut MetricValue| match value {
             MetricValue::Counter(sum) => *sum = sum.wrapping_add(by),
             _ => self.services.metrics.drop_one(),
@@ -28,6 +29,7 @@ impl Host for HostData {
     }
 
     fn gauge(&mut self, name: String, labels: Labels, value: f64) -> wasmtime::Result<()> {
+        self.count_host_call()?;
         let set = |gauge: &mut MetricValue| match gauge {
             MetricValue::Gauge(now) => *now = value,
             _ => self.services.metrics.drop_one(),
@@ -37,6 +39,7 @@ impl Host for HostData {
     }
 
     fn observe(&mut self, name: String, labels: Labels, value: f64) -> wasmtime::Result<()> {
+        self.count_host_call()?;
         let note = |histogram: &mut MetricValue| match histogram {
             MetricValue::Histogram(histogram) => histogram.note(value),
             _ => self.services.metrics.drop_one(),

@@ -60,6 +60,7 @@ pub(super) struct Services {
     pub(super) metrics: Arc<Metrics>,
     pub(super) requester: Requester,
     pub(super) publishes_per_call: u32,
+    pub(super) host_calls_per_call: u32,
     pub(super) grants: Grants,
     pub(super) started: Instant,
 }
@@ -82,6 +83,7 @@ pub(super) struct Call {
     pub(super) depth: u8,
 
     pub(super) publishes: u32,
+    pub(super) host_calls: u32,
     pub(super) effects: Option<Box<Effects>>,
 }
 
@@ -98,6 +100,7 @@ impl Call {
         self.receivers.clear();
         self.depth = 0;
         self.publishes = 0;
+        self.host_calls = 0;
         self.effects.take()
     }
 
@@ -124,6 +127,20 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostData>> {
 }
 
 impl tidegate::plugin::types::Host for HostData {}
+
+impl HostData {
+    /// To be called by each service that costs the broker something. A call that asks too often ends: the time
+    /// that the broker spends for it is not the plugin's own, so that its deadline comes late.
+    #[inline]
+    fn count_host_call(&mut self) -> wasmtime::Result<()> {
+        self.call.host_calls += 1;
+        let most = self.services.host_calls_per_call;
+        if self.call.host_calls > most {
+            return refuse(format!("more than {most} host calls in one call (`host-calls-per-call`)"));
+        }
+        Ok(())
+    }
+}
 
 /// An error that ends the call like a trap, for arguments that no sane plugin passes.
 fn refuse<T>(why: String) -> wasmtime::Result<T> {

@@ -8,6 +8,7 @@ use crate::plugin::bindings::tidegate::plugin::session_items::{Error, Host};
 
 impl Host for HostData {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.count_host_call()?;
         if !self.services.grants.session_items {
             return Ok(None);
         }
@@ -19,6 +20,7 @@ impl Host for HostData {
     }
 
     fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
+        self.count_host_call()?;
         if !self.services.grants.session_items {
             return Ok(Err(Error::Denied));
         }
@@ -32,6 +34,7 @@ impl Host for HostData {
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<bool> {
+        self.count_host_call()?;
         if !self.services.grants.session_items {
             return Ok(false);
         }

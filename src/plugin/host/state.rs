@@ -14,6 +14,7 @@ use crate::plugin::bindings::tidegate::plugin::state::{Error, Host};
 
 impl Host for HostData {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.count_host_call()?;
         Ok(self.services.state.get(&key, Instant::now()))
     }
 
@@ -23,11 +24,13 @@ impl Host for HostData {
         value: Vec<u8>,
         ttl_ms: Option<u64>,
     ) -> wasmtime::Result<Result<(), Error>> {
+        self.count_host_call()?;
         let ttl = ttl_ms.map(Duration::from_millis);
         Ok(self.services.state.set(key, value, ttl, Instant::now()))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<bool> {
+        self.count_host_call()?;
         Ok(self.services.state.delete(&key, Instant::now()))
     }
 
@@ -37,14 +40,17 @@ impl Host for HostData {
         old: Option<Vec<u8>>,
         new: Option<Vec<u8>>,
     ) -> wasmtime::Result<Result<bool, Error>> {
+        self.count_host_call()?;
         Ok(self.services.state.compare_and_set(key, old.as_deref(), new, Instant::now()))
     }
 
     fn atomic_add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<i64, Error>> {
+        self.count_host_call()?;
         Ok(self.services.state.atomic_add(key, delta, Instant::now()))
     }
 
     fn scan(&mut self, prefix: String, limit: u32) -> wasmtime::Result<Vec<String>> {
+        self.count_host_call()?;
         Ok(self.services.state.scan(&prefix, (limit as usize).min(MOST_SCANNED), Instant::now()))
     }
 }

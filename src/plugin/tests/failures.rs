@@ -94,6 +94,20 @@ fn floods_are_cut_off() {
     assert_eq!(host.status().failures, []);
 }
 
+#[test]
+fn more_host_calls_than_the_budget_end_the_call() {
+    let mut plugin = hostile();
+    plugin.budgets.decision = Duration::from_secs(10);
+    plugin.budgets.host_calls_per_call = 20;
+    let host = Host::start_with(patient(), &[plugin]);
+    assert!(is_rejected(&host.publish("flood-state")));
+    assert!(host.status().last_error.unwrap().contains("more than 20 host calls in one call"));
+    // Sixteen may be published, and one more is what tells the plugin so; the count begins anew with each call.
+    for _ in 0..3 {
+        assert!(matches!(host.publish("flood-publish").verdict, PublishVerdict::Continue));
+    }
+}
+
 #[cfg(feature = "daemon")]
 #[test]
 fn log_lines_over_the_rate_are_dropped_and_counted() {
