@@ -49,8 +49,10 @@ pub mod broker;
 pub mod client;
 pub mod clock;
 pub mod crypto;
+pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod passwords;
 pub mod random;
 pub mod reason;
 pub mod reply;
@@ -100,8 +102,8 @@ pub mod prelude {
         InterceptingSubscription, InterceptingUnsubscription, Lifecycle, Message, Modification, NoSettings,
         NotConsumed, NotConsumedVerdict, Origin, Publish, PublishVerdict, Purpose, Qos, ReasonCode, Receiver,
         Registration, Reply, Subscribe, Subscription, SubscriptionVerdict, Terms, Unsubscribe,
-        UnsubscriptionVerdict, UserProperty, ValidatingConnection, What, broker, client, clock, crypto, log,
-        metrics, random, reason, reply, session_items, state, topic,
+        UnsubscriptionVerdict, UserProperty, ValidatingConnection, What, broker, client, clock, crypto, http,
+        log, metrics, passwords, random, reason, reply, session_items, state, topic,
     };
 }
 

@@ -9,10 +9,12 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::broker::{ConnectedClient, RetainedMessage, Session};
+use crate::crypto::SignatureAlgorithm;
+use crate::http;
 use crate::log::Level;
 use crate::{
     Access, Action, Authentication, Choices, Connect, Enqueue, Message, Modification, NotConsumed, Origin,
@@ -47,6 +49,9 @@ pub struct Host {
     pub retained: BTreeMap<String, RetainedMessage>,
     /// Name, labels and value of each number, in the order in which they were given.
     pub metrics: Vec<Metric>,
+    /// HTTP requests that the plugin made.
+    pub http_requests: Vec<HttpRequest>,
+    http_answers: VecDeque<Result<http::Response, http::Error>>,
     state: BTreeMap<String, Entry>,
     random: u64,
 }
@@ -82,6 +87,17 @@ pub struct Metric {
     pub name: String,
     pub labels: Vec<(String, String)>,
     pub value: f64,
+}
+
+/// An HTTP request that the plugin made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    pub method: String,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Milliseconds; 0: the broker's.
+    pub timeout_ms: u32,
 }
 
 /// What [`client`](crate::client) answers.
@@ -169,6 +185,22 @@ pub fn set_now_ms(time: u64) {
 
 pub fn advance(time: Duration) {
     with(|host| host.now_ms += time.as_millis() as u64);
+}
+
+/// What the next HTTP request gets, after those that were set before. A request for which nothing was set fails.
+pub fn answer_http(answer: Result<http::Response, http::Error>) {
+    with(|host| host.http_answers.push_back(answer));
+}
+
+/// A response without headers.
+pub fn http_response(status: u16, body: impl Into<Vec<u8>>) -> http::Response {
+    http::Response { status, headers: Vec::new(), body: body.into() }
+}
+
+/// What [`crypto::verify_signature`](crate::crypto::verify_signature) takes for a signature by this key.
+pub fn sign(algorithm: SignatureAlgorithm, key: &[u8], message: &[u8]) -> Vec<u8> {
+    let signed = [&[algorithm as u8], key, message].concat();
+    host::crypto::digest(crate::crypto::Algorithm::Sha256, &signed)
 }
 
 /// What the plugin answered beside its verdicts since the last time; forgets it.
@@ -522,7 +554,7 @@ pub(crate) mod host {
         use sha1::Sha1;
         use sha2::{Digest, Sha256, Sha512};
 
-        use crate::crypto::Algorithm;
+        use crate::crypto::{Algorithm, SignatureAlgorithm, SignatureError};
 
         pub(crate) fn digest(algorithm: Algorithm, data: &[u8]) -> Vec<u8> {
             match algorithm {
@@ -547,9 +579,62 @@ pub(crate) mod host {
             a == b
         }
 
+        /// As [`sign`](crate::testing::sign) signs. An empty key is none.
+        pub(crate) fn verify_signature(
+            algorithm: SignatureAlgorithm,
+            public_key: &[u8],
+            message: &[u8],
+            signature: &[u8],
+        ) -> Result<bool, SignatureError> {
+            if public_key.is_empty() {
+                return Err(SignatureError::InvalidKey);
+            }
+            Ok(crate::testing::sign(algorithm, public_key, message) == signature)
+        }
+
         fn mac<M: Mac + KeyInit>(key: &[u8], data: &[u8]) -> Vec<u8> {
             let mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
             mac.chain_update(data).finalize().into_bytes().to_vec()
+        }
+    }
+
+    pub(crate) mod passwords {
+        use crate::passwords::Error;
+
+        /// What is behind it is the password; no other format is known here.
+        const PLAIN: &str = "$plain$";
+
+        pub(crate) fn verify(password: &[u8], hash: &str) -> Result<bool, Error> {
+            match hash.strip_prefix(PLAIN) {
+                Some(plain) => Ok(plain.as_bytes() == password),
+                None if hash.starts_with("$costly$") => Err(Error::TooCostly),
+                None => Err(Error::UnknownFormat),
+            }
+        }
+
+        pub(crate) fn hash(password: &[u8]) -> String {
+            format!("{PLAIN}{}", String::from_utf8_lossy(password))
+        }
+    }
+
+    pub(crate) mod http {
+        use crate::bindings::host::tidegate::plugin::http::{Error, Request, Response};
+        use crate::testing::{HttpRequest, with};
+
+        pub(crate) fn send(request: Request<'_>) -> Result<Response, Error> {
+            let headers = request.headers.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
+            let made = HttpRequest {
+                method: request.method.to_owned(),
+                url: request.url.to_owned(),
+                headers: headers.collect(),
+                body: request.body.to_vec(),
+                timeout_ms: request.timeout_ms,
+            };
+            with(|host| {
+                host.http_requests.push(made);
+                let none = || Err(Error::Failed("the test set no answer".to_owned()));
+                host.http_answers.pop_front().unwrap_or_else(none)
+            })
         }
     }
 
