@@ -32,6 +32,7 @@ mod loader;
 mod options;
 mod policy;
 mod reexport;
+mod password_hash;
 pub(crate) mod stamp;
 mod status;
 mod surface;

@@ -17,6 +17,7 @@ mod random;
 mod reply;
 mod session_items;
 mod settings;
+mod signature;
 mod state;
 
 use std::sync::Arc;
