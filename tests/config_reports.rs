@@ -54,6 +54,34 @@ fn the_sample_file_shows_a_plugins_default_limits() {
 }
 
 #[test]
+fn limits_of_plugins_that_wait_are_checked() {
+    let some_file = concat!("path = \"", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml\"");
+    let text = format!(
+        "[plugins]\nhttp-ca = \"none.pem\"\n[[plugin]]\nname = \"a\"\n{some_file}\n\
+         calls-at-once = 0\nhttp-timeout = \"1ms\"\nhttp-requests-per-call = -1\n"
+    );
+    let report = report(&text);
+    for problem in [
+        "plugins.http-ca: none.pem is not a file (it is relative to this file)",
+        "plugin.calls-at-once: must be from 1 to 1000",
+        "plugin.http-timeout: must be from 10ms to 1m",
+        "plugin.http-requests-per-call: must be from 0 to 1000",
+    ] {
+        assert!(report.contains(problem), "{problem} is not in\n{report}");
+    }
+    let good = format!(
+        "[plugins]\nhttp-ca = \"{}\"\n[[plugin]]\nname = \"a\"\n{some_file}\n\
+         calls-at-once = 2\nhttp-timeout = \"1s\"\nhttp-requests-per-call = 1\n",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")
+    );
+    let config = parse(&good).unwrap();
+    assert!(config.plugins_options.http_ca.is_some());
+    let plugin = &config.plugins[0];
+    let limits = (plugin.calls_at_once, plugin.http_timeout, plugin.http_requests_per_call);
+    assert_eq!(limits, (2, Duration::from_secs(1), 1));
+}
+
+#[test]
 fn an_empty_file_listens_on_loopback_and_lets_in_nobody() {
     let config = parse("").unwrap();
     assert_eq!(config.listeners.len(), 1);

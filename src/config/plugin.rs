@@ -55,6 +55,11 @@ pub struct PluginSpec {
     /// Of what it keeps in its state.
     pub state_keys: usize,
     pub state_bytes: usize,
+    /// Of a plugin that may wait for an HTTP answer or a password hash: calls that are made at the same time.
+    pub calls_at_once: u32,
+    /// Wall time of one HTTP request.
+    pub http_timeout: Duration,
+    pub http_requests_per_call: u32,
     pub grants: Grants,
     /// What answers in its place where a call fails; the hook's default where it is not named.
     pub on_failure: BTreeMap<HookName, FailurePolicy>,
@@ -85,6 +90,9 @@ impl PluginSpec {
             result_size: None,
             state_keys: 100_000,
             state_bytes: 16 * 1024 * 1024,
+            calls_at_once: 8,
+            http_timeout: Duration::from_secs(5),
+            http_requests_per_call: 4,
             grants: Grants::default(),
             on_failure: BTreeMap::new(),
         }
@@ -107,6 +115,8 @@ pub struct PluginsOptions {
     pub trusted_keys: Vec<String>,
     /// Refuse plugins that have no signature.
     pub require_signature: bool,
+    /// PEM, of certificates that plugins' HTTP requests trust beside those that the system does.
+    pub http_ca: Option<PathBuf>,
 }
 
 impl Default for PluginsOptions {
@@ -119,6 +129,7 @@ impl Default for PluginsOptions {
             event_queue: 10_000,
             trusted_keys: Vec::new(),
             require_signature: false,
+            http_ca: None,
         }
     }
 }
@@ -190,6 +201,7 @@ pub(super) fn read_common(mut section: Section<'_, '_>, folder: &Path) -> Plugin
     section.set("trusted-keys", &mut options.trusted_keys, |v| read_each(&v.list()?, read_key));
     let needs_keys = |v: &Entry<'_, '_>| read_required(v, &options.trusted_keys);
     section.set("require-signature", &mut options.require_signature, needs_keys);
+    section.set("http-ca", &mut options.http_ca, |v| read_file_path(v, folder).map(Some));
     section.finish();
     options
 }
@@ -253,6 +265,9 @@ fn read_one(
     section.set("result-size", &mut spec.result_size, |v| v.size(1024..=1 << 30).map(Some));
     section.set("state-keys", &mut spec.state_keys, |v| v.integer(0..=1 << 32));
     section.set("state-bytes", &mut spec.state_bytes, |v| v.size(0..=1 << 40));
+    section.set("calls-at-once", &mut spec.calls_at_once, |v| v.integer(1..=1000));
+    section.set("http-timeout", &mut spec.http_timeout, |v| v.duration(ms(10)..=ms(60_000)));
+    section.set("http-requests-per-call", &mut spec.http_requests_per_call, |v| v.integer(0..=1000));
     section.set("grants", &mut spec.grants, |v| grants::read(v, folder));
     section.set("on-failure", &mut spec.on_failure, read_policies);
     section.finish();
@@ -326,6 +341,14 @@ fn read_required(entry: &Entry<'_, '_>, keys: &[String]) -> Option<bool> {
 }
 
 const NO_KEYS: &str = "needs keys to check signatures with; write them into `trusted-keys` of `[plugins]`";
+
+fn read_file_path(entry: &Entry<'_, '_>, folder: &Path) -> Option<PathBuf> {
+    let file = folder.join(entry.text()?);
+    if !file.is_file() {
+        return entry.problem(format!("{} is not a file (it is relative to this file)", file.display()));
+    }
+    Some(file)
+}
 
 fn read_hooks(entry: &Entry<'_, '_>) -> Option<Vec<HookName>> {
     let entries = entry.list()?;

@@ -77,6 +77,9 @@ fn describe(inspection: &Inspection, text: &mut String) {
     row(text, "version", &format!("sha256 {}", inspection.sha256));
     row(text, "exports", &interfaces(&inspection.exports));
     row(text, "wants", &interfaces(&inspection.imports));
+    for note in &inspection.notes {
+        row(text, "note", note);
+    }
     for problem in &inspection.problems {
         row(text, "problem", &problem.to_string());
     }

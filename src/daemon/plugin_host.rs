@@ -73,6 +73,7 @@ fn host_options(options: &PluginsOptions) -> HostOptions {
         cache_dir: options.cache.clone().or_else(user_cache),
         watch: options.reload,
         event_queue: options.event_queue,
+        http_ca: options.http_ca.clone(),
         ..HostOptions::default()
     };
     host.quarantine.failures = options.quarantine_failures;
@@ -115,6 +116,9 @@ fn plugin_options(spec: &PluginSpec, common: &PluginsOptions, maximum_packet_siz
             parts: spec.core_instances,
             state_keys: spec.state_keys,
             state_bytes: spec.state_bytes,
+            calls_at_once: spec.calls_at_once,
+            http_timeout: spec.http_timeout,
+            http_requests_per_call: spec.http_requests_per_call,
         },
         grants: grants(&spec.grants),
         policies: policies(spec),

@@ -1,5 +1,5 @@
-//! Threads that make the calls of plugins on probation: one that loops holds up nobody's packets but
-//! those that wait for its verdict.
+//! Threads that make the calls of plugins on probation, and of those that may wait: they hold up nobody's
+//! packets but those that wait for their verdict.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,9 +12,7 @@ use tokio::sync::oneshot;
 use super::version::{Place, lock};
 use crate::hook::Answer;
 
-const THREADS: usize = 2;
-
-/// More calls than this do not wait; their plugins' failure policies answer.
+/// More calls than this do not wait for a thread; their plugins' failure policies answer.
 const MOST_WAITING: usize = 1024;
 
 type Job = Box<dyn FnOnce(Place) + Send>;
@@ -25,12 +23,12 @@ pub(super) struct Aside {
 
 impl Aside {
     /// The threads end when this is dropped.
-    pub(super) fn start() -> io::Result<Aside> {
+    pub(super) fn start(name: &str, threads: usize) -> io::Result<Aside> {
         let (queue, jobs) = sync_channel(MOST_WAITING);
         let jobs = Arc::new(Mutex::new(jobs));
-        for number in 0..THREADS {
+        for _ in 0..threads {
             let jobs = Arc::clone(&jobs);
-            thread::Builder::new().name(format!("plugin-aside-{number}")).spawn(move || work(&jobs))?;
+            thread::Builder::new().name(name.to_owned()).spawn(move || work(&jobs))?;
         }
         Ok(Aside { queue })
     }
@@ -44,8 +42,10 @@ impl Aside {
     ) -> Answer<T> {
         let (sender, mut answer) = oneshot::channel();
         let job: Job = Box::new(move |place| {
-            // Nobody waits any more: the connection is gone.
-            let _ = sender.send(job(place));
+            // Where nobody waits any more, as the connection is gone, the thread is for those who do.
+            if !sender.is_closed() {
+                let _ = sender.send(job(place));
+            }
         });
         match self.queue.try_send(job) {
             Ok(()) => Answer::Later(Box::pin(async move { answer.await.unwrap_or_else(|_| refused()) })),
@@ -62,7 +62,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
         let next = lock(jobs).recv();
         let Ok(job) = next else { return };
         if catch_unwind(AssertUnwindSafe(|| job(Place::Aside))).is_err() {
-            tracing::error!("a call of a plugin on probation panicked");
+            tracing::error!("a call of a plugin panicked");
         }
     }
 }
@@ -72,6 +72,8 @@ mod tests {
     use super::*;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
+
+    const THREADS: usize = 2;
 
     fn wait<T>(answer: Answer<T>) -> T {
         let mut answer = pin!(answer.get());
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_job_is_answered_later_and_a_panic_refuses() {
-        let aside = Aside::start().unwrap();
+        let aside = Aside::start("test", THREADS).unwrap();
         let here = thread::current().id();
         assert!(wait(aside.answer(move |_| thread::current().id() != here, || false)));
         for _ in 0..2 * THREADS {

@@ -4,7 +4,7 @@
 //! after the last one it goes on for longer than any deadline, then sleeps until a call wakes it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,9 @@ struct Shared {
     asleep: AtomicBool,
     stopped: AtomicBool,
     /// Milliseconds that the clock goes on after the last call.
-    linger: std::sync::atomic::AtomicU64,
+    linger: AtomicU64,
+    /// Of the epoch; a tick is counted after the epoch has it.
+    ticks: AtomicU64,
 }
 
 impl Clock {
@@ -79,7 +81,8 @@ impl Clock {
             busy: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-            linger: std::sync::atomic::AtomicU64::new(LINGER.as_millis() as u64),
+            linger: AtomicU64::new(LINGER.as_millis() as u64),
+            ticks: AtomicU64::new(0),
         });
         let (engine, theirs) = (engine.clone(), Arc::clone(&shared));
         let handle =
@@ -93,7 +96,12 @@ impl Clock {
         self.shared.linger.fetch_max(u64::try_from(linger).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// To be called before each call whose deadline is to be kept.
+    /// How often the epoch has ticked; it does not tick while the clock sleeps.
+    pub(super) fn ticks(&self) -> u64 {
+        self.shared.ticks.load(Ordering::Relaxed)
+    }
+
+    /// To be called before each call whose deadline is to be kept, and when one goes on after it has waited.
     #[inline]
     pub(super) fn touch(&self) {
         if !self.shared.busy.load(Ordering::Relaxed) {
@@ -130,6 +138,7 @@ fn run(engine: &Engine, shared: &Shared) {
         for _ in 0..MADE_UP {
             if ticked + TICK <= now {
                 engine.increment_epoch();
+                shared.ticks.fetch_add(1, Ordering::Relaxed);
                 ticked += TICK;
             }
         }

@@ -66,6 +66,8 @@ pub enum Problem {
         "it exports `{0}`, a hook that this broker does not have; use a newer broker, or remove the hook"
     )]
     UnknownHook(String),
+    #[error("the certificates to trust in its HTTP requests cannot be read ({0}); correct `http-ca`")]
+    Roots(String),
     #[error("its imports do not fit ({0}); build it with the WIT of this broker's version")]
     WrongImport(String),
     #[error("its `{hook}` has other types than the hook ({reason}); build it with unchanged WIT files")]

@@ -1,14 +1,16 @@
-//! The port `hook::Hooks`, answered by plugins: at once where all of a chain behave, else from a thread
-//! aside, with copies of what the hook is about.
+//! The port `hook::Hooks`, answered by plugins: at once where all of a chain behave and none may wait, else
+//! from a thread aside, with copies of what the hook is about.
 
 use std::sync::Arc;
 
 use super::PluginHost;
+use super::chain::publish::PutOff;
 use super::chain::{
-    authenticate, authorize, connect, enqueue, must_go_aside, not_consumed, publish, subscribe, unsubscribe,
+    Chain, authenticate, authorize, connect, enqueue, must_go_aside, not_consumed, publish, subscribe,
+    threads, unsubscribe,
 };
 use super::options::Hook;
-use super::version::Place;
+use super::version::{Place, Version};
 use crate::hook::{
     Action, Answer, AuthenticateContext, AuthenticateOutcome, Authorization, AuthorizeContext, ClientInfo,
     ConnectContext, ConnectOutcome, EnqueueContext, EnqueueOutcome, Event, HookSet, Hooks,
@@ -30,26 +32,26 @@ impl Hooks for PluginHost {
 
     fn validating_connection(&self, context: ConnectContext<'_>) -> Answer<ConnectOutcome> {
         const HOOK: Hook = Hook::ValidatingConnection;
-        let chain = self.core.chain();
-        if !must_go_aside(chain.of(HOOK)) {
-            return Answer::Ready(connect::run(chain.of(HOOK), &context, Place::Inline));
+        let in_force = self.core.chain();
+        if !must_go_aside(in_force.of(HOOK)) {
+            return Answer::Ready(connect::run(in_force.of(HOOK), &context, Place::Inline));
         }
-        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let (chain, client) = (Arc::clone(&in_force), Arc::clone(context.client));
         let connect = context.connect.clone();
         let job = move |place| {
             let context = ConnectContext { client: &client, connect: &connect };
             connect::run(chain.of(HOOK), &context, place)
         };
-        self.aside.answer(job, connect::refused)
+        threads(in_force.of(HOOK), &self.aside).answer(job, connect::refused)
     }
 
     fn authenticate(&self, context: AuthenticateContext<'_>) -> Answer<AuthenticateOutcome> {
         const HOOK: Hook = Hook::ValidatingConnection;
-        let chain = self.core.chain();
-        if !must_go_aside(chain.of(HOOK)) {
-            return Answer::Ready(authenticate::run(chain.of(HOOK), &context, Place::Inline));
+        let in_force = self.core.chain();
+        if !must_go_aside(in_force.of(HOOK)) {
+            return Answer::Ready(authenticate::run(in_force.of(HOOK), &context, Place::Inline));
         }
-        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let (chain, client) = (Arc::clone(&in_force), Arc::clone(context.client));
         let (connect, exchange) = (context.connect.cloned(), context.exchange.cloned());
         let (method, data) = (context.method.clone(), context.data.cloned());
         let job = move |place| {
@@ -57,29 +59,29 @@ impl Hooks for PluginHost {
             let context = AuthenticateContext { client: &client, connect, method: &method, data, exchange };
             authenticate::run(chain.of(HOOK), &context, place)
         };
-        self.aside.answer(job, authenticate::refused)
+        threads(in_force.of(HOOK), &self.aside).answer(job, authenticate::refused)
     }
 
     fn authorize(&self, context: AuthorizeContext<'_>) -> Answer<Authorization> {
-        let chain = self.core.chain();
+        let in_force = self.core.chain();
         let is_delivery = context.action == Action::Deliver;
-        let plugins = if is_delivery { chain.delivery_authorizers() } else { chain.of(Hook::Authorizer) };
+        let plugins = authorizers(&in_force, is_delivery);
         if !must_go_aside(plugins) {
             let (answer, close) = authorize::run(plugins, &context, Place::Inline);
             end_connection(close, context.client, &self.requester);
             return Answer::Ready(answer);
         }
-        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let (chain, client) = (Arc::clone(&in_force), Arc::clone(context.client));
         let (action, qos, retain) = (context.action, context.qos, context.retain);
         let (topic, requester) = (context.topic.to_owned(), self.requester.clone());
         let job = move |place| {
-            let plugins = if is_delivery { chain.delivery_authorizers() } else { chain.of(Hook::Authorizer) };
+            let plugins = authorizers(&chain, is_delivery);
             let context = AuthorizeContext { client: &client, action, topic: &topic, qos, retain };
             let (answer, close) = authorize::run(plugins, &context, place);
             end_connection(close, &client, &requester);
             answer
         };
-        self.aside.answer(job, authorize::refused)
+        threads(plugins, &self.aside).answer(job, authorize::refused)
     }
 
     fn intercepting_publish(&self, context: PublishContext<'_>) -> Answer<PublishOutcome> {
@@ -88,26 +90,24 @@ impl Hooks for PluginHost {
         if asked.is_empty() {
             return Answer::Ready(PublishOutcome::default());
         }
-        if !asked.must_go_aside(&context.message.topic) {
-            return Answer::Ready(publish::run(asked, &context, Place::Inline));
+        let outcome = PublishOutcome::default();
+        if asked.is_one_on_probation(&context.message.topic) {
+            return self.publish_aside(&chain, PutOff { number: 0, outcome }, &context);
         }
-        let (chain, client) = (Arc::clone(&chain), context.client.cloned());
-        let (message, now) = (context.message.clone(), context.now);
-        let job = move |place| {
-            let context = PublishContext { client: client.as_ref(), message: &message, now };
-            publish::run(chain.intercepting_publish.asked(&message.topic), &context, place)
-        };
-        self.aside.answer(job, publish::refused)
+        match publish::run(asked, outcome, &context, Place::Inline) {
+            Ok(outcome) => Answer::Ready(outcome),
+            Err(put_off) => self.publish_aside(&chain, put_off, &context),
+        }
     }
 
     fn intercepting_client_enqueue(&self, context: EnqueueContext<'_>) -> Answer<EnqueueOutcome> {
         const HOOK: Hook = Hook::InterceptingClientEnqueue;
-        let chain = self.core.chain();
+        let in_force = self.core.chain();
         // Topic lists are about publishes and what is not consumed: here every message is passed.
-        if !must_go_aside(chain.of(HOOK)) {
-            return Answer::Ready(enqueue::run(chain.of(HOOK), &context, Place::Inline));
+        if !must_go_aside(in_force.of(HOOK)) {
+            return Answer::Ready(enqueue::run(in_force.of(HOOK), &context, Place::Inline));
         }
-        let (chain, sender) = (Arc::clone(&chain), context.sender.cloned());
+        let (chain, sender) = (Arc::clone(&in_force), context.sender.cloned());
         let (message, now) = (context.message.clone(), context.now);
         let receivers = context.receivers.to_vec();
         let job = move |place| {
@@ -115,16 +115,16 @@ impl Hooks for PluginHost {
             let context = EnqueueContext { sender, message: &message, receivers, now };
             enqueue::run(chain.of(HOOK), &context, place)
         };
-        self.aside.answer(job, || EnqueueOutcome::Skip)
+        threads(in_force.of(HOOK), &self.aside).answer(job, || EnqueueOutcome::Skip)
     }
 
     fn intercepting_subscription(&self, context: SubscribeContext<'_>) -> Answer<SubscribeOutcome> {
         const HOOK: Hook = Hook::InterceptingSubscription;
-        let chain = self.core.chain();
-        if !must_go_aside(chain.of(HOOK)) {
-            return Answer::Ready(subscribe::run(chain.of(HOOK), &context, Place::Inline));
+        let in_force = self.core.chain();
+        if !must_go_aside(in_force.of(HOOK)) {
+            return Answer::Ready(subscribe::run(in_force.of(HOOK), &context, Place::Inline));
         }
-        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let (chain, client) = (Arc::clone(&in_force), Arc::clone(context.client));
         let subscriptions = context.subscriptions.to_vec();
         let (count, subscription_identifier) = (subscriptions.len(), context.subscription_identifier);
         let job = move |place| {
@@ -132,46 +132,75 @@ impl Hooks for PluginHost {
             let context = SubscribeContext { client, subscriptions, subscription_identifier };
             subscribe::run(chain.of(HOOK), &context, place)
         };
-        self.aside.answer(job, move || subscribe::refused(count))
+        threads(in_force.of(HOOK), &self.aside).answer(job, move || subscribe::refused(count))
     }
 
     fn intercepting_unsubscription(&self, context: UnsubscribeContext<'_>) -> Answer<UnsubscribeOutcome> {
         const HOOK: Hook = Hook::InterceptingUnsubscription;
-        let chain = self.core.chain();
-        if !must_go_aside(chain.of(HOOK)) {
-            return Answer::Ready(unsubscribe::run(chain.of(HOOK), &context, Place::Inline));
+        let in_force = self.core.chain();
+        if !must_go_aside(in_force.of(HOOK)) {
+            return Answer::Ready(unsubscribe::run(in_force.of(HOOK), &context, Place::Inline));
         }
-        let (chain, client) = (Arc::clone(&chain), Arc::clone(context.client));
+        let (chain, client) = (Arc::clone(&in_force), Arc::clone(context.client));
         let filters = context.filters.to_vec();
         let count = filters.len();
         let job = move |place| {
             let context = UnsubscribeContext { client: &client, filters: &filters };
             unsubscribe::run(chain.of(HOOK), &context, place)
         };
-        self.aside.answer(job, move || unsubscribe::refused(count))
+        threads(in_force.of(HOOK), &self.aside).answer(job, move || unsubscribe::refused(count))
     }
 
     fn application_message_not_consumed(
         &self,
         context: NotConsumedContext<'_>,
     ) -> Answer<NotConsumedOutcome> {
-        let chain = self.core.chain();
-        let asked = chain.not_consumed.asked(&context.message.topic);
+        let in_force = self.core.chain();
+        let asked = in_force.not_consumed.asked(&context.message.topic);
         if !asked.must_go_aside(&context.message.topic) {
             return Answer::Ready(not_consumed::run(asked, &context, Place::Inline));
         }
-        let (chain, client) = (Arc::clone(&chain), context.client.cloned());
+        let (chain, client) = (Arc::clone(&in_force), context.client.cloned());
         let (message, why, now) = (context.message.clone(), context.why, context.now);
         let job = move |place| {
             let context = NotConsumedContext { client: client.as_ref(), message: &message, why, now };
             not_consumed::run(chain.not_consumed.asked(&message.topic), &context, place)
         };
-        self.aside.answer(job, || NotConsumedOutcome::Observe)
+        let threads = threads(in_force.not_consumed.plugins(), &self.aside);
+        threads.answer(job, || NotConsumedOutcome::Observe)
     }
 
     fn event(&self, event: Event) {
         self.core.events.push(event);
     }
+}
+
+impl PluginHost {
+    /// Goes on with a PUBLISH from where it was put off.
+    #[cold]
+    fn publish_aside(
+        &self,
+        in_force: &Arc<Chain>,
+        put_off: PutOff,
+        context: &PublishContext<'_>,
+    ) -> Answer<PublishOutcome> {
+        let (chain, client) = (Arc::clone(in_force), context.client.cloned());
+        let (message, now) = (context.message.clone(), context.now);
+        let PutOff { number, outcome } = put_off;
+        let job = move |place| {
+            let context = PublishContext { client: client.as_ref(), message: &message, now };
+            let topic = &publish::message(&outcome, &message).topic;
+            let asked = chain.intercepting_publish.asked_from(number, topic);
+            // Nothing is put off but by a thread that serves connections.
+            publish::run(asked, outcome, &context, place).unwrap_or_else(|_| publish::refused())
+        };
+        let plugins = in_force.intercepting_publish.plugins();
+        threads(plugins.get(number as usize..).unwrap_or_default(), &self.aside).answer(job, publish::refused)
+    }
+}
+
+fn authorizers(chain: &Chain, is_delivery: bool) -> &[Arc<Version>] {
+    if is_delivery { chain.delivery_authorizers() } else { chain.of(Hook::Authorizer) }
 }
 
 /// Where the outcome has no place for it.

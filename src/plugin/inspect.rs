@@ -18,6 +18,8 @@ pub struct Inspection {
     /// Hooks and `lifecycle`, and what else the file exports.
     pub exports: Vec<Interface>,
     pub imports: Vec<Interface>,
+    /// What an operator is to know before it is used.
+    pub notes: Vec<&'static str>,
     /// Why this host would not load it; what only shows when it runs is not among them.
     pub problems: Vec<Problem>,
 }
@@ -35,11 +37,13 @@ pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
         sha256: sha256_hex(&bytes),
         exports: Vec::new(),
         imports: Vec::new(),
+        notes: Vec::new(),
         problems: Vec::new(),
     };
     match surface::to_component(&bytes) {
         Ok((_, component)) => {
             let surface = Surface::of(&component);
+            inspection.notes = notes(&surface);
             inspection.exports = surface.exports;
             inspection.imports = surface.imports;
             inspection.problems = surface.problems;
@@ -47,4 +51,14 @@ pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
         Err(problem) => inspection.problems.push(problem),
     }
     Ok(inspection)
+}
+
+fn notes(surface: &Surface) -> Vec<&'static str> {
+    let http = surface.imports_service("http");
+    let all = [
+        (surface.waits(), "it may wait, and is called on threads of its own (`calls-at-once`)"),
+        (http, "its HTTP requests go only to hosts that `grants.hosts` names"),
+        (http && !cfg!(feature = "http"), "this broker is built without http: its HTTP requests fail"),
+    ];
+    all.into_iter().filter(|(applies, _)| *applies).map(|(_, note)| note).collect()
 }

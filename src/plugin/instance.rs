@@ -147,6 +147,7 @@ impl Blueprint {
             packed: Vec::new(),
             stage: self.lifecycle.stage,
             stages_left: STAGES,
+            stage_ends: 0,
         };
         let mut store = Store::new(&self.engine, data);
         store.limiter(|data| &mut data.limits);
@@ -177,10 +178,14 @@ const NO_REGISTRATION: Registration =
     Registration { topics: Vec::new(), eager_payload: None, authorize_deliveries: false };
 
 fn at_the_end_of_a_stage(data: &mut HostData) -> UpdateDeadline {
+    if let Some(left) = data.left_after_waiting() {
+        return UpdateDeadline::Continue(left);
+    }
     if data.stages_left == 0 {
         return UpdateDeadline::Interrupt;
     }
     data.stages_left -= 1;
+    data.begin_stage(data.stage);
     UpdateDeadline::Continue(data.stage)
 }
 
@@ -219,6 +224,7 @@ impl Instance {
         let data = self.store.data_mut();
         data.stage = deadline.stage;
         data.stages_left = STAGES;
+        data.begin_stage(deadline.first);
     }
 
     /// The last call of this instance.

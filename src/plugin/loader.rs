@@ -14,6 +14,7 @@ use super::engine::{self, Clock};
 use super::error::{PluginError, Problem};
 use super::file;
 use super::host::{self, HostData, LogRate, Services, State};
+use super::http::{Http, HttpClient};
 use super::instance::Blueprint;
 use super::keeper::Jobs;
 use super::options::{Hook, HostOptions, PluginOptions};
@@ -29,6 +30,7 @@ pub(super) struct Loader {
     clock: Arc<Clock>,
     jobs: Jobs,
     requester: Requester,
+    http: Http,
     options: HostOptions,
     started: Instant,
     loads: AtomicU64,
@@ -51,6 +53,7 @@ impl Loader {
             engine,
             jobs,
             requester,
+            http: Http::new(options.http_ca.clone()),
             options,
             started: Instant::now(),
             loads: AtomicU64::new(0),
@@ -94,6 +97,7 @@ impl Loader {
         let hooks = wanted_hooks(&surface, options)?;
         let component = self.compile(&component, &sha256).map_err(|problem| vec![problem])?;
         let lasting = former.map_or_else(|| new_lasting(options), |version| Arc::clone(&version.lasting));
+        let http = self.http_client(&surface, options).map_err(|problem| vec![problem])?;
         let services = Arc::new(Services {
             plugin: options.name.as_str().into(),
             settings: options.settings.to_string(),
@@ -105,6 +109,8 @@ impl Loader {
             host_calls_per_call: options.budgets.host_calls_per_call,
             grants: options.grants.clone(),
             started: self.started,
+            http,
+            clock: surface.waits().then(|| Arc::clone(&self.clock)),
         });
         let budgets = options.budgets.clone();
         let blueprint =
@@ -127,6 +133,17 @@ impl Loader {
             took = ?begun.elapsed(), "plugin loaded"
         );
         Ok(version)
+    }
+
+    fn http_client(
+        &self,
+        surface: &Surface,
+        options: &PluginOptions,
+    ) -> Result<Option<Arc<HttpClient>>, Problem> {
+        if !surface.imports_service("http") {
+            return Ok(None);
+        }
+        self.http.client(options).map(|client| Some(Arc::new(client)))
     }
 
     fn compile(&self, component: &[u8], sha256: &str) -> Result<Component, Problem> {

@@ -5,7 +5,7 @@
 //! check in `surface`, compile, cache, probe). Versions stand in their order in a `chain`, which `core` replaces as a whole when the `watcher`
 //! sees a changed file. A call goes through `hooks` to the chain, to each version, to one `instance`; what
 //! the plugin may ask of the broker meanwhile is in `host`. `policy` decides whether a plugin that fails is
-//! called at all, `aside` calls those under suspicion, `keeper` replaces what calls have broken, `events`
+//! called at all, `aside` calls those under suspicion and those that may wait, `keeper` replaces what calls have broken, `events`
 //! passes on what is only observed.
 //!
 //! It knows neither the broker nor the configuration file, and never decides on its own that something is
@@ -25,14 +25,16 @@ mod events;
 mod file;
 mod hooks;
 mod host;
+mod http;
 mod inspect;
 mod instance;
 mod keeper;
 mod loader;
 mod options;
+mod password_hash;
+mod policy;
 mod policy;
 mod reexport;
-mod password_hash;
 pub(crate) mod stamp;
 mod status;
 mod surface;
@@ -64,6 +66,9 @@ pub use self::options::{
 };
 pub use self::status::{PluginState, PluginStatus};
 pub use self::trust::Trust;
+
+/// They make the calls of all plugins on probation.
+const PROBATION_THREADS: usize = 2;
 
 /// Runs plugins. Implements [`Hooks`](crate::hook::Hooks).
 pub struct PluginHost {
@@ -99,7 +104,7 @@ impl PluginHost {
         let (notices, watcher) = watcher::start(weak, watch, settle).map_err(no_host)?;
         Ok(Arc::new(PluginHost {
             core,
-            aside: Aside::start().map_err(no_host)?,
+            aside: Aside::start("plugin-aside", PROBATION_THREADS).map_err(no_host)?,
             requester,
             jobs,
             notices,

@@ -21,6 +21,8 @@ pub struct HostOptions {
     pub settle: Duration,
     /// How many events may wait for the plugins that observe them.
     pub event_queue: usize,
+    /// PEM, of certificates to trust in HTTP requests beside those that the system trusts.
+    pub http_ca: Option<PathBuf>,
     pub quarantine: QuarantineOptions,
 }
 
@@ -32,6 +34,7 @@ impl Default for HostOptions {
             watch: true,
             settle: Duration::from_millis(150),
             event_queue: 10_000,
+            http_ca: None,
             quarantine: QuarantineOptions::default(),
         }
     }
@@ -142,6 +145,11 @@ pub struct Budgets {
     pub state_keys: usize,
     /// Bytes of keys and values.
     pub state_bytes: usize,
+    /// Calls of a plugin that imports a service that waits, each on a thread of its own.
+    pub calls_at_once: u32,
+    /// Wall clock, of one HTTP request.
+    pub http_timeout: Duration,
+    pub http_requests_per_call: u32,
 }
 
 impl Default for Budgets {
@@ -158,6 +166,9 @@ impl Default for Budgets {
             host_calls_per_call: 10_000,
             state_keys: 100_000,
             state_bytes: 16 << 20,
+            calls_at_once: 8,
+            http_timeout: Duration::from_secs(5),
+            http_requests_per_call: 4,
         }
     }
 }

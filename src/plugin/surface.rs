@@ -36,6 +36,9 @@ const SERVICES: [&str; 16] = [
     "reply",
 ];
 
+/// Those of them that wait for something: a plugin that imports one is called on threads aside.
+const WAITING: [&str; 2] = ["http", "passwords"];
+
 /// What the file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -105,6 +108,15 @@ impl Surface {
     /// Subscription and unsubscription are two interfaces and two hooks.
     fn exports_interface(&self, hook: Hook) -> bool {
         self.exports.iter().any(|export| export.known && export.name == hook.name())
+    }
+
+    /// Whether it imports a service that waits.
+    pub(super) fn waits(&self) -> bool {
+        WAITING.into_iter().any(|service| self.imports_service(service))
+    }
+
+    pub(super) fn imports_service(&self, name: &str) -> bool {
+        self.imports.iter().any(|import| import.known && import.name == name)
     }
 
     pub(super) fn has_lifecycle(&self) -> bool {

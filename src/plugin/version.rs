@@ -2,7 +2,9 @@
 //!
 //! A thread takes its own slot's instance without waiting; where that is in use, it takes another slot's,
 //! the spare, or a new one. An instance that failed is thrown away; a thread in the background makes new
-//! spares.
+//! spares. A plugin that imports a service that waits is called in another way, see `waiting`.
+
+mod waiting;
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,11 +14,12 @@ use std::time::Instant;
 use super::engine::Clock;
 use super::error::{CallError, Problem};
 use super::host::{Call, Effects, LogRate, Metrics, State};
-use super::instance::{Blueprint, Instance, Needs};
+use super::instance::{Blueprint, Handover, Instance, Needs};
 use super::keeper::{Job, Jobs};
 use super::options::{FailurePolicy, Hook, PluginOptions, QuarantineOptions};
 use super::policy::{Admission, Health};
 use crate::topic::{TopicFilter, TopicFilters, TopicName};
+use waiting::Waiting;
 
 /// The default of `registration.eager-payload`.
 const EAGER_PAYLOAD: u32 = 16_384;
@@ -41,6 +44,8 @@ pub(super) struct Version {
     /// What `init` registered, where `topics` are those of the configuration: one of these has to match too.
     also: Option<TopicFilters>,
     blueprint: Blueprint,
+    /// It imports a service that waits. It has no slots then.
+    waiting: Option<Waiting>,
     slots: Box<[Slot]>,
     /// Guards the spares; held to push or pop one.
     spares: Mutex<Vec<Instance>>,
@@ -98,6 +103,8 @@ impl Version {
         let (probe, registration) = blueprint.instantiate()?;
         let registered = topics(&registration.topics)?;
         let configured = &parts.options.topics;
+        let waiting = waiting(&parts.options, &blueprint)?;
+        let slots = if waiting.is_some() { 0 } else { workers.max(1) };
         let also = (!configured.is_empty() && !registered.is_empty()).then(|| registered.iter().collect());
         let mut version = Version {
             health: Health::new(parts.quarantine),
@@ -106,7 +113,8 @@ impl Version {
             topics: if configured.is_empty() { registered } else { configured.clone() },
             also,
             blueprint,
-            slots: (0..workers.max(1)).map(|_| Slot::default()).collect(),
+            waiting,
+            slots: (0..slots).map(|_| Slot::default()).collect(),
             spares: Mutex::new(vec![probe]),
             other_calls: AtomicU64::new(0),
             previous: Mutex::new(None),
@@ -154,9 +162,21 @@ impl Version {
         self.also.as_ref().is_none_or(|also| also.matches_any(topic.as_str()))
     }
 
+    /// Not on a thread that serves connections: it is on probation, or may wait.
+    #[inline]
+    pub(super) fn must_go_aside(&self) -> bool {
+        self.waiting.is_some() || self.is_on_probation()
+    }
+
     #[inline]
     pub(super) fn is_on_probation(&self) -> bool {
         self.health.admission() == Admission::Aside
+    }
+
+    /// Present where it may wait.
+    #[inline]
+    pub(super) fn waiting(&self) -> Option<&Waiting> {
+        self.waiting.as_ref()
     }
 
     /// The payload where it is passed with a call.
@@ -192,7 +212,7 @@ impl Version {
     #[inline]
     fn is_refused(&self, place: Place) -> bool {
         match self.health.admission() {
-            Admission::Call => false,
+            Admission::Call => place == Place::NoRoomAside && self.waiting.is_some(),
             Admission::Aside => place == Place::NoRoomAside,
             Admission::Refuse => true,
         }
@@ -204,6 +224,9 @@ impl Version {
         about: impl FnOnce(&mut Call),
         work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
     ) -> Result<(T, Option<Box<Effects>>), CallError> {
+        if let Some(waiting) = &self.waiting {
+            return self.call_waiting(waiting, about, work);
+        }
         self.clock.touch();
         let (others, own) = self.slots.split_at(self.own_slot());
         for slot in own.iter().chain(others) {
@@ -254,6 +277,10 @@ impl Version {
         if let Some(spare) = self.spares().pop() {
             return Ok(spare);
         }
+        self.new_instance()
+    }
+
+    fn new_instance(&self) -> Result<Instance, CallError> {
         match self.blueprint.instantiate() {
             Ok((instance, _)) => Ok(instance),
             Err(problems) => {
@@ -339,18 +366,17 @@ impl Version {
     }
 
     /// Ends every instance and hands on what it leaves to the instance of the same slot of `next`. Waits
-    /// for calls in flight; not for packet threads.
+    /// for calls in flight, but for those of a plugin that may wait, whose instances end after them; not for
+    /// packet threads.
     pub(super) fn drain(&self, next: Option<&Version>) {
+        self.keep_instances(false);
         for (index, slot) in self.slots.iter().enumerate() {
             let instance = lock(&slot.instance).take();
             if let Some(instance) = instance {
                 self.drain_one(instance, next.map(|next| (next, index)));
             }
         }
-        let spares = std::mem::take(&mut *self.spares());
-        for spare in spares {
-            self.drain_one(spare, None);
-        }
+        self.drain_spares(next);
     }
 
     pub(super) fn drain_one(&self, instance: Instance, next: Option<(&Version, usize)>) {
@@ -368,20 +394,31 @@ impl Version {
         }
     }
 
-    fn migrate(&self, index: usize, handover: &super::instance::Handover) {
+    fn migrate(&self, index: usize, handover: &Handover) {
+        if self.waiting.is_some() {
+            return self.migrate_spare(index, handover);
+        }
         let Some(slot) = self.slots.get(index) else { return };
         let mut guard = lock(&slot.instance);
         let Some(instance) = &mut *guard else { return };
+        if self.hand_over(instance, handover).is_err() {
+            *guard = None;
+            self.jobs.send(Job::Refill(self.key()));
+        }
+    }
+
+    /// Where that fails, the instance may not be called again.
+    fn hand_over(&self, instance: &mut Instance, handover: &Handover) -> Result<(), ()> {
         self.clock.touch();
         match instance.migrate(self.options.budgets.lifecycle, handover) {
             Ok(Ok(())) => {}
             Ok(Err(why)) => tracing::warn!(plugin = self.name(), why, "migrate refused the old state"),
             Err(error) => {
-                *guard = None;
                 tracing::warn!(plugin = self.name(), error = format!("{error:?}"), "migrate failed");
-                self.jobs.send(Job::Refill(self.key()));
+                return Err(());
             }
         }
+        Ok(())
     }
 
     /// Calls of this version, and of those before it.
@@ -404,6 +441,7 @@ impl Version {
 
     /// Makes its budgets those of what outlasts versions.
     pub(super) fn take_over(&self) {
+        self.keep_instances(true);
         let budgets = &self.options.budgets;
         self.lasting.state.set_quota(budgets.state_keys, budgets.state_bytes);
         self.lasting.log_rate.set(budgets.log_lines_per_second);
@@ -419,9 +457,10 @@ impl Version {
 pub(super) enum Place {
     /// On the thread that serves the connection.
     Inline,
-    /// On a thread for plugins on probation.
+    /// On a thread for plugins that are on probation, or for one that may wait.
     Aside,
-    /// On the connection's thread because too many wait for the other: plugins on probation are not called.
+    /// On the connection's thread because too many wait for the other: plugins that belong there are not
+    /// called.
     NoRoomAside,
 }
 
@@ -446,6 +485,15 @@ fn without_instance<'a>(
     *guard = None;
     slot.instance.clear_poison();
     guard
+}
+
+/// What a plugin that may wait needs; none for others.
+fn waiting(options: &PluginOptions, blueprint: &Blueprint) -> Result<Option<Waiting>, Vec<Problem>> {
+    if blueprint.services.clock.is_none() {
+        return Ok(None);
+    }
+    let waiting = Waiting::new(&options.name, options.budgets.calls_at_once as usize);
+    waiting.map(Some).map_err(|error| vec![Problem::NoHost(error.to_string())])
 }
 
 fn topics(filters: &[String]) -> Result<Vec<TopicFilter>, Vec<Problem>> {

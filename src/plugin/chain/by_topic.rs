@@ -34,14 +34,20 @@ impl ByTopic {
         by_topic
     }
 
+    /// All, whatever topics they want.
+    pub(in crate::plugin) fn plugins(&self) -> &[Arc<Version>] {
+        &self.plugins
+    }
+
     /// Those who are to be asked about a message of this topic.
     #[inline]
     pub(in crate::plugin) fn asked(&self, topic: &TopicName) -> Asked<'_> {
         self.asked_from(0, topic)
     }
 
+    /// The same from the plugin with this number on.
     #[inline]
-    fn asked_from(&self, start: u32, topic: &TopicName) -> Asked<'_> {
+    pub(in crate::plugin) fn asked_from(&self, start: u32, topic: &TopicName) -> Asked<'_> {
         let mut asked = Asked { by_topic: self, start, window: 0, beyond: None, next: start };
         asked.look_up(start, topic);
         asked
@@ -94,18 +100,34 @@ impl<'a> Asked<'a> {
         self.window == 0 && self.beyond.is_none()
     }
 
-    /// Whether one of these is on probation, so that the chain has to run on another thread.
+    /// The number of the plugin that `next` gave last.
+    pub(super) fn number(&self) -> u32 {
+        self.next.saturating_sub(1)
+    }
+
+    /// The same for one that is on probation: who may wait can be met later.
+    #[inline]
+    pub(in crate::plugin) fn is_one_on_probation(&self, topic: &TopicName) -> bool {
+        self.any(topic, Version::is_on_probation)
+    }
+
+    /// Whether one of these is on probation or may wait, so that the chain has to run on another thread.
     #[inline]
     pub(in crate::plugin) fn must_go_aside(&self, topic: &TopicName) -> bool {
+        self.any(topic, Version::must_go_aside)
+    }
+
+    #[inline]
+    fn any(&self, topic: &TopicName, is: impl Fn(&Version) -> bool) -> bool {
         let mut window = self.window;
         while window != 0 {
             let plugin = &self.by_topic.plugins[(self.start + window.trailing_zeros()) as usize];
             window &= window - 1;
-            if plugin.is_on_probation() && plugin.also_wants(topic) {
+            if is(plugin) && plugin.also_wants(topic) {
                 return true;
             }
         }
-        self.beyond.is_some_and(|beyond| self.by_topic.asked_from(beyond, topic).must_go_aside(topic))
+        self.beyond.is_some_and(|beyond| self.by_topic.asked_from(beyond, topic).any(topic, is))
     }
 
     /// Finds those who want the topic, from this number on.

@@ -16,6 +16,7 @@ pub(super) mod unsubscribe;
 use std::sync::Arc;
 
 use self::by_topic::ByTopic;
+use super::aside::Aside;
 use super::host::Effects;
 use super::options::Hook;
 use super::version::Version;
@@ -72,10 +73,17 @@ impl Chain {
     }
 }
 
-/// Whether one of these is on probation, so that the chain has to run on another thread.
+/// Whether one of these is on probation or may wait, so that the chain has to run on another thread.
 #[inline]
 pub(super) fn must_go_aside(plugins: &[Arc<Version>]) -> bool {
-    plugins.iter().any(|plugin| plugin.is_on_probation())
+    plugins.iter().any(|plugin| plugin.must_go_aside())
+}
+
+/// The threads of the first that may wait, else those for plugins on probation: a call that waits takes no
+/// thread from these.
+#[cold]
+pub(super) fn threads<'a>(plugins: &'a [Arc<Version>], for_probation: &'a Aside) -> &'a Aside {
+    plugins.iter().find_map(|plugin| plugin.waiting()).map_or(for_probation, |waiting| &waiting.aside)
 }
 
 const fn bit(hook: Hook) -> HookSet {

@@ -15,18 +15,37 @@ use crate::packet::{PacketType, ReasonCode};
 
 const HOOK: Hook = Hook::InterceptingPublish;
 
+/// Where a chain met a plugin that may wait, on a thread where it may not: it goes on from there on another.
+pub(in crate::plugin) struct PutOff {
+    /// The plugin's.
+    pub(in crate::plugin) number: u32,
+    pub(in crate::plugin) outcome: PublishOutcome,
+}
+
+/// The message as the plugins that were asked left it.
+pub(in crate::plugin) fn message<'a>(
+    outcome: &'a PublishOutcome,
+    published: &'a ApplicationMessage,
+) -> &'a ApplicationMessage {
+    match &outcome.verdict {
+        PublishVerdict::Modify(modified) => modified,
+        _ => published,
+    }
+}
+
+/// `outcome` is that of the plugins before those that are asked.
 pub(in crate::plugin) fn run(
     mut asked: Asked<'_>,
+    mut outcome: PublishOutcome,
     context: &PublishContext<'_>,
     place: Place,
-) -> PublishOutcome {
-    let mut outcome = PublishOutcome::default();
+) -> Result<PublishOutcome, PutOff> {
     loop {
-        let message = match &outcome.verdict {
-            PublishVerdict::Modify(modified) => modified,
-            _ => context.message,
-        };
+        let message = message(&outcome, context.message);
         let Some(plugin) = asked.next(&message.topic) else { break };
+        if plugin.waiting().is_some() && place == Place::Inline {
+            return Err(PutOff { number: asked.number(), outcome });
+        }
         match ask(plugin, context, message, place) {
             Ok((verdict, mut effects)) => {
                 merge_reply(&mut outcome.reply, effects.as_deref_mut());
@@ -52,7 +71,7 @@ pub(in crate::plugin) fn run(
             }
         }
     }
-    outcome
+    Ok(outcome)
 }
 
 /// What is answered where nobody can be asked.

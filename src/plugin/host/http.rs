@@ -1,11 +1,16 @@
-//! `http`: requests to hosts that the configuration grants.
+//! `http`: requests to hosts that the configuration grants. The time is not the call's, see `wait`.
 
 use super::HostData;
 use crate::plugin::bindings::tidegate::plugin::http::{Error, Host, Request, Response};
 
 impl Host for HostData {
-    fn send(&mut self, _request: Request) -> wasmtime::Result<Result<Response, Error>> {
+    fn send(&mut self, request: Request) -> wasmtime::Result<Result<Response, Error>> {
         self.count_host_call()?;
-        Ok(Err(Error::Denied))
+        let Some(client) = self.services.http.clone() else { return Ok(Err(Error::Denied)) };
+        if self.call.requests >= client.requests_per_call {
+            return Ok(Err(Error::Busy));
+        }
+        self.call.requests += 1;
+        Ok(self.waiting(|_| client.send(request)))
     }
 }

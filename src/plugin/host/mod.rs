@@ -19,6 +19,7 @@ mod session_items;
 mod settings;
 mod signature;
 mod state;
+mod wait;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +30,8 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Engine, StoreLimits};
 
 use super::bindings::{Plugin, tidegate};
+use super::engine::Clock;
+use super::http::HttpClient;
 use super::options::Grants;
 use crate::hook::{ClientInfo, ConnectOverrides, Reply, Requester, SessionItems};
 use crate::packet::{Connect, PublishProperties};
@@ -49,6 +52,8 @@ pub(super) struct HostData {
     /// Ticks of each stage of the deadline after the first, and how many stages are left.
     pub(super) stage: u64,
     pub(super) stages_left: u8,
+    /// When the stage ends, in ticks of the clock; zero where the plugin imports nothing that waits.
+    pub(super) stage_ends: u64,
 }
 
 /// What the instances of one version of a plugin share.
@@ -64,6 +69,10 @@ pub(super) struct Services {
     pub(super) host_calls_per_call: u32,
     pub(super) grants: Grants,
     pub(super) started: Instant,
+    /// Of a plugin that imports it.
+    pub(super) http: Option<Arc<HttpClient>>,
+    /// Of a plugin that imports a service that waits.
+    pub(super) clock: Option<Arc<Clock>>,
 }
 
 /// The call that is running: what it is about, as far as the plugin imports functions that tell it, and
@@ -85,6 +94,8 @@ pub(super) struct Call {
 
     pub(super) publishes: u32,
     pub(super) host_calls: u32,
+    pub(super) requests: u32,
+    pub(super) password_hashes: u32,
     pub(super) effects: Option<Box<Effects>>,
 }
 
@@ -102,6 +113,8 @@ impl Call {
         self.depth = 0;
         self.publishes = 0;
         self.host_calls = 0;
+        self.requests = 0;
+        self.password_hashes = 0;
         self.effects.take()
     }
 

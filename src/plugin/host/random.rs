@@ -19,7 +19,7 @@ impl Host for HostData {
 }
 
 #[cfg(unix)]
-fn fill(bytes: &mut [u8]) -> io::Result<()> {
+pub(super) fn fill(bytes: &mut [u8]) -> io::Result<()> {
     use std::fs::File;
     use std::io::Read;
     use std::sync::OnceLock;
@@ -35,6 +35,6 @@ fn fill(bytes: &mut [u8]) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn fill(_bytes: &mut [u8]) -> io::Result<()> {
+pub(super) fn fill(_bytes: &mut [u8]) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this platform has no /dev/urandom"))
 }

@@ -8,6 +8,7 @@ mod reloads;
 mod services;
 mod topics;
 mod verdicts;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,116 @@
+//! Calls of a plugin that imports a service that waits: on threads of its own, several at a time, each on an
+//! instance that is free.
+//!
+//! Nothing here is held while a call waits but the call's place among those that run, so that a version can
+//! be replaced meanwhile: its calls end on it, and their instances after them.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use super::{Version, lock, run};
+use crate::plugin::aside::Aside;
+use crate::plugin::error::CallError;
+use crate::plugin::host::{Call, Effects};
+use crate::plugin::instance::{Handover, Instance};
+
+pub(in crate::plugin) struct Waiting {
+    pub(in crate::plugin) aside: Aside,
+    most: usize,
+    /// Guards the number of calls that run.
+    running: Mutex<usize>,
+    one_ended: Condvar,
+    /// The version is out of force: instances whose calls end are not kept. Changed while the spares are
+    /// locked.
+    ended: AtomicBool,
+}
+
+/// A place among the calls that run.
+struct Turn<'a>(&'a Waiting);
+
+impl Waiting {
+    /// For this many calls at once.
+    pub(super) fn new(plugin: &str, most: usize) -> io::Result<Waiting> {
+        Ok(Waiting {
+            aside: Aside::start(&format!("wait-{plugin}"), most)?,
+            most,
+            running: Mutex::new(0),
+            one_ended: Condvar::new(),
+            ended: AtomicBool::new(false),
+        })
+    }
+
+    /// As a rule there is a place, as there are no more threads than places; threads of another plugin come
+    /// here where two that wait stand in one chain.
+    fn turn(&self) -> Turn<'_> {
+        let running = lock(&self.running);
+        let waited = self.one_ended.wait_while(running, |running| *running >= self.most);
+        *waited.unwrap_or_else(PoisonError::into_inner) += 1;
+        Turn(self)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.running) -= 1;
+        self.0.one_ended.notify_one();
+    }
+}
+
+impl Version {
+    #[cold]
+    pub(super) fn call_waiting<T>(
+        &self,
+        waiting: &Waiting,
+        about: impl FnOnce(&mut Call),
+        work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
+    ) -> Result<(T, Option<Box<Effects>>), CallError> {
+        let _turn = waiting.turn();
+        self.clock.touch();
+        let mut instance = self.spare_or_new()?;
+        self.other_calls.fetch_add(1, Ordering::Relaxed);
+        let outcome = run(&mut instance, about, work)?;
+        self.give_back(waiting, instance);
+        Ok(outcome)
+    }
+
+    fn give_back(&self, waiting: &Waiting, instance: Instance) {
+        let mut spares = self.spares();
+        if waiting.ended.load(Ordering::Relaxed) {
+            drop(spares);
+            self.drain_one(instance, None);
+        } else if spares.len() < waiting.most {
+            spares.push(instance);
+        }
+    }
+
+    /// Whether instances whose calls end are kept.
+    pub(super) fn keep_instances(&self, keep: bool) {
+        if let Some(waiting) = &self.waiting {
+            let _spares = self.spares();
+            waiting.ended.store(!keep, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the instances that are free, and hands on what each leaves to one of `next`.
+    pub(super) fn drain_spares(&self, next: Option<&Version>) {
+        let spares = std::mem::take(&mut *self.spares());
+        for (index, spare) in spares.into_iter().enumerate() {
+            self.drain_one(spare, next.map(|next| (next, index)).filter(|_| self.waiting.is_some()));
+        }
+    }
+
+    /// The instance with this number among those that are free, made where it is not there.
+    pub(super) fn migrate_spare(&self, index: usize, handover: &Handover) {
+        let found = {
+            let mut spares = self.spares();
+            (index < spares.len()).then(|| spares.remove(index))
+        };
+        let Ok(mut instance) = found.map_or_else(|| self.new_instance(), Ok) else { return };
+        if self.hand_over(&mut instance, handover).is_ok() {
+            let mut spares = self.spares();
+            let index = index.min(spares.len());
+            spares.insert(index, instance);
+        }
+    }
+}
