@@ -54,6 +54,40 @@ fn the_sample_file_shows_a_plugins_default_limits() {
 }
 
 #[test]
+fn a_setting_can_be_the_text_of_a_file() {
+    let folder = std::env::temp_dir().join(format!("tidegate-settings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, bytes) in [("passwd", &b"a:$7$x\n"[..]), ("bytes", b"\xff"), ("p.wasm", b"")] {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    let parse = |keys: &str| {
+        let text = format!("[[plugin]]\nname = \"a\"\npath = \"p.wasm\"\n{keys}\n");
+        Config::parse(&folder.join("t.toml"), &text).map_err(|report| report.to_string())
+    };
+    let plugin =
+        parse("settings = { x = 1 }\nsettings-files = { users = \"passwd\" }").unwrap().plugins.remove(0);
+    assert_eq!(plugin.settings, json!({ "x": 1, "users": "a:$7$x\n" }));
+    assert!(!plugin.has_stale_settings());
+    std::fs::write(folder.join("passwd"), "b").unwrap();
+    assert!(plugin.has_stale_settings());
+    let problems = [
+        ("settings-files = { users = \"none\" }", "does not exist (it is relative to this file)"),
+        ("settings-files = { users = \"bytes\" }", "is not UTF-8 text"),
+        ("settings-files = { users = 1 }", "expects a path for `users`, as a text"),
+        ("settings-files = \"passwd\"", "expects a table of settings and files"),
+        (
+            "settings = { users = 1 }\nsettings-files = { users = \"passwd\" }",
+            "`users` is also among the settings; leave one out",
+        ),
+    ];
+    for (keys, problem) in problems {
+        let report = parse(keys).unwrap_err();
+        assert!(report.contains("plugin.settings-files") && report.contains(problem), "{report}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn limits_of_plugins_that_wait_are_checked() {
     let some_file = concat!("path = \"", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml\"");
     let text = format!(

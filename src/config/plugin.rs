@@ -35,6 +35,8 @@ pub struct PluginSpec {
     pub topics: Vec<TopicFilter>,
     /// An object; what the plugin gets as its settings.
     pub settings: Value,
+    /// Keys of the settings whose texts were read from these files.
+    pub settings_files: BTreeMap<String, PathBuf>,
     /// Wall time of a call.
     pub deadline: Duration,
     /// Wall time of `init`, `drain` and `migrate`.
@@ -66,6 +68,14 @@ pub struct PluginSpec {
 }
 
 impl PluginSpec {
+    /// Whether one of its settings' files is not any more what was read.
+    pub fn has_stale_settings(&self) -> bool {
+        let is_stale = |(key, file): (&String, &PathBuf)| {
+            settings::read_text(file).is_ok_and(|text| self.settings[key].as_str() != Some(&text))
+        };
+        self.settings_files.iter().any(is_stale)
+    }
+
     /// A plugin with default limits and no settings.
     pub fn new(name: impl Into<String>, file: impl Into<PathBuf>) -> PluginSpec {
         PluginSpec {
@@ -79,6 +89,7 @@ impl PluginSpec {
             hooks: None,
             topics: Vec::new(),
             settings: Value::Object(serde_json::Map::new()),
+            settings_files: BTreeMap::new(),
             deadline: Duration::from_millis(10),
             lifecycle_deadline: Duration::from_millis(100),
             memory: 64 * 1024 * 1024,
@@ -254,6 +265,11 @@ fn read_one(
     section.set("hooks", &mut spec.hooks, |v| read_hooks(v).map(Some));
     section.set("topics", &mut spec.topics, read_topics);
     section.set("settings", &mut spec.settings, settings::read);
+    if let Some(files) =
+        section.get("settings-files").and_then(|v| settings::read_files(&v, folder, &mut spec.settings))
+    {
+        spec.settings_files = files;
+    }
     section.set("deadline", &mut spec.deadline, |v| v.duration(ms(2)..=ms(60_000)));
     section.set("lifecycle-deadline", &mut spec.lifecycle_deadline, |v| v.duration(ms(2)..=ms(300_000)));
     section.set("memory", &mut spec.memory, |v| v.size(64 * 1024..=4 << 30));

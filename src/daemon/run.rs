@@ -13,7 +13,7 @@ use super::signals::{Signal, Signals};
 #[cfg(feature = "wasm")]
 use super::watch::Watch;
 use super::{announce, log};
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, PluginSpec};
 use crate::hook::{self, RequestLimits};
 #[cfg(feature = "wasm")]
 use crate::plugin::stamp::Stamp;
@@ -83,38 +83,58 @@ fn listener_options(listener: &Listener) -> ListenerOptions {
 async fn until_stopped(config: &Config, seen: Option<Stamp>, plugins: &Plugins, signals: &mut Signals) {
     let watched = config.file.as_ref().filter(|_| config.plugins_options.reload);
     let mut watch = watched.and_then(|file| Watch::new(file, seen));
+    let mut just_read = Some(config.plugins.clone());
     loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Stop => return,
-                Signal::Reload => {}
-            },
-            () = changed(watch.as_mut()) => {}
+        if !is_stale(just_read.as_deref(), watch.as_mut()) {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => return,
+                    Signal::Reload => {}
+                },
+                () = changed(watch.as_mut()) => {}
+            }
         }
-        if reload_until_still(config, plugins, signals).await == Signal::Stop {
-            return;
+        match reload_until_still(config, plugins, signals).await {
+            Some(read) => just_read = read,
+            None => return,
         }
     }
 }
 
+/// Watches the files that the settings of these plugins were read from, and says whether one was changed
+/// between being read and being watched.
+fn is_stale(just_read: Option<&[PluginSpec]>, watch: Option<&mut Watch>) -> bool {
+    let (Some(specs), Some(watch)) = (just_read, watch) else { return false };
+    watch.set_others(specs.iter().flat_map(|spec| spec.settings_files.values().cloned()));
+    specs.iter().any(PluginSpec::has_stale_settings)
+}
+
 /// Reloads, and once more where that was asked for meanwhile. Whatever a reload waits for, it must not keep a
-/// signal to stop waiting.
-async fn reload_until_still(config: &Config, plugins: &Plugins, signals: &mut Signals) -> Signal {
+/// signal to stop waiting. None: to stop; else the plugins as they were read, where that was possible.
+async fn reload_until_still(
+    config: &Config,
+    plugins: &Plugins,
+    signals: &mut Signals,
+) -> Option<Option<Vec<PluginSpec>>> {
     let mut again = true;
+    let mut just_read = None;
     while again {
         again = false;
         let mut work = std::pin::pin!(reload(config, plugins));
         loop {
             tokio::select! {
-                () = &mut work => break,
+                read = &mut work => {
+                    just_read = read;
+                    break;
+                }
                 signal = signals.next() => match signal {
-                    Signal::Stop => return Signal::Stop,
+                    Signal::Stop => return None,
                     Signal::Reload => again = true,
                 },
             }
         }
     }
-    Signal::Reload
+    Some(just_read)
 }
 
 async fn changed(watch: Option<&mut Watch>) {
@@ -124,11 +144,12 @@ async fn changed(watch: Option<&mut Watch>) {
     }
 }
 
-/// Reads the plugins' part of the configuration again. Whatever is wrong with it, all goes on as it was.
-async fn reload(running: &Config, plugins: &Plugins) {
+/// Reads the plugins' part of the configuration again, and says what it is. Whatever is wrong with it, all goes
+/// on as it was.
+async fn reload(running: &Config, plugins: &Plugins) -> Option<Vec<PluginSpec>> {
     let Some(file) = &running.file else {
         info!("nothing to reload: there is no configuration file");
-        return;
+        return None;
     };
     match read_again(file) {
         Err(problems) => {
@@ -136,6 +157,7 @@ async fn reload(running: &Config, plugins: &Plugins) {
                 error!("{problem}");
             }
             error!("the configuration was not taken over, the one before stays in use");
+            None
         }
         Ok(config) => {
             if differs(running, &config) {
@@ -152,6 +174,7 @@ async fn reload(running: &Config, plugins: &Plugins) {
                     error!("what could not be loaded stays as it was");
                 }
             }
+            Some(config.plugins)
         }
     }
 }
@@ -179,6 +202,8 @@ impl Watch {
     fn new(_file: &Path, _seen: Option<Stamp>) -> Option<Watch> {
         None
     }
+
+    fn set_others(&mut self, _files: impl Iterator<Item = std::path::PathBuf>) {}
 
     async fn changed(&mut self) {}
 }

@@ -1,7 +1,7 @@
-//! Notices that the configuration file was changed, also where it was replaced by another file or where a
-//! link leads elsewhere.
+//! Notices that the configuration file was changed, or one that it names, also where it was replaced by
+//! another file or where a link leads elsewhere.
 //!
-//! The folders are watched, not the file: one that is replaced would be lost sight of.
+//! The folders are watched, not the files: one that is replaced would be lost sight of.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ pub(super) struct Watch {
     file: PathBuf,
     /// What was last told.
     known: Option<Stamp>,
+    /// Other files, and what they were when the configuration was read.
+    others: Vec<(PathBuf, Option<Stamp>)>,
     stirred: Arc<Notify>,
     watcher: RecommendedWatcher,
     watched: BTreeSet<PathBuf>,
@@ -44,13 +46,23 @@ impl Watch {
             |error: &_| tracing::warn!(%error, "the configuration file is not watched; SIGHUP reloads it");
         let watcher = notify::recommended_watcher(on_event).inspect_err(warn).ok()?;
         let (file, watched) = (file.to_owned(), BTreeSet::new());
-        let mut watch = Watch { file, known, stirred, watcher, watched };
+        let mut watch = Watch { file, known, others: Vec::new(), stirred, watcher, watched };
         watch.follow_links();
         watch.stirred.notify_one();
         Some(watch)
     }
 
-    /// Waits until the file has changed and its folders are quiet. Whoever drops this halfway, because of a
+    /// Watches these files beside the configuration's, from what they are now on.
+    pub(super) fn set_others(&mut self, files: impl Iterator<Item = PathBuf>) {
+        let stamped = |file: PathBuf| {
+            let stamp = Stamp::of(&file);
+            (file, stamp)
+        };
+        self.others = files.map(stamped).collect();
+        self.follow_links();
+    }
+
+    /// Waits until a file has changed and its folders are quiet. Whoever drops this halfway, because of a
     /// signal to reload, reads the file anyway.
     pub(super) async fn changed(&mut self) {
         loop {
@@ -58,10 +70,11 @@ impl Watch {
             let quiet = async { while timeout(SETTLE, self.stirred.notified()).await.is_ok() {} };
             let _ = timeout(LONGEST_WAIT, quiet).await;
             self.follow_links();
-            let now = Stamp::of(&self.file);
-            // A file that is missing for a moment is being replaced.
-            if now.is_some() && now != self.known {
-                self.known = now;
+            let mut changed = is_another(&self.file, &mut self.known);
+            for (file, known) in &mut self.others {
+                changed |= is_another(file, known);
+            }
+            if changed {
                 return;
             }
         }
@@ -69,7 +82,8 @@ impl Watch {
 
     /// Watches the folders that matter now.
     fn follow_links(&mut self) {
-        let wanted = folders(&self.file);
+        let files = self.others.iter().map(|(file, _)| file).chain([&self.file]);
+        let wanted: BTreeSet<PathBuf> = files.flat_map(|file| folders(file)).collect();
         for folder in self.watched.difference(&wanted) {
             // It may be gone.
             let _ = self.watcher.unwatch(folder);
@@ -83,6 +97,16 @@ impl Watch {
             }
         }
     }
+}
+
+fn is_another(file: &Path, known: &mut Option<Stamp>) -> bool {
+    let now = Stamp::of(file);
+    // A file that is missing for a moment is being replaced.
+    let changed = now.is_some() && now != *known;
+    if changed {
+        *known = now;
+    }
+    changed
 }
 
 #[cfg(test)]
@@ -101,6 +125,21 @@ mod tests {
         assert!(timeout(4 * SETTLE, watch.changed()).await.is_err());
         std::fs::write(folder.join("new"), "bc").unwrap();
         std::fs::rename(folder.join("new"), &file).unwrap();
+        timeout(Duration::from_secs(10), watch.changed()).await.expect("noticed");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn another_file_that_the_configuration_names_is_noticed_too() {
+        let folder = std::env::temp_dir().join(format!("tidegate-watch-other-{}", std::process::id()));
+        let (file, other) = (folder.join("t.toml"), folder.join("users/passwd"));
+        std::fs::create_dir_all(folder.join("users")).unwrap();
+        std::fs::write(&file, "a").unwrap();
+        std::fs::write(&other, "a").unwrap();
+        let mut watch = Watch::new(&file, Stamp::of(&file)).unwrap();
+        watch.set_others([other.clone()].into_iter());
+        assert!(timeout(4 * SETTLE, watch.changed()).await.is_err());
+        std::fs::write(&other, "bc").unwrap();
         timeout(Duration::from_secs(10), watch.changed()).await.expect("noticed");
         std::fs::remove_dir_all(&folder).unwrap();
     }
