@@ -33,7 +33,6 @@ mod loader;
 mod options;
 mod password_hash;
 mod policy;
-mod policy;
 mod reexport;
 pub(crate) mod stamp;
 mod status;

@@ -106,7 +106,7 @@ fn compiled_code_in_the_cache_does_not_stand_in_for_the_pin_or_the_signature() {
         Trust { sha256: Some("0".repeat(64)), ..Trust::default() },
         Trust { keys: vec![key], signature_required: true, ..Trust::default() },
     ] {
-        let (requester, _requests) = requests(1);
+        let (requester, _requests) = requests(RequestLimits::default());
         let plugin = PluginOptions { trust, ..options("every-hook") };
         assert!(PluginHost::start(with_cache(), &[plugin], requester).is_err());
     }
