@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use bytestring::ByteString;
 use tokio::sync::oneshot;
 
 use super::Broker;
@@ -110,7 +109,7 @@ impl Attachment {
         &self.client
     }
 
-    pub fn client_identifier(&self) -> &ByteString {
+    pub fn client_identifier(&self) -> &Arc<str> {
         &self.entry.client_identifier
     }
 
@@ -263,7 +262,7 @@ impl Drop for Attachment {
 
 impl Broker {
     /// Counts a message that did not reach its receiver, and tells the observers.
-    pub(super) fn dropped(&self, client_identifier: &ByteString, delivery: &Delivery, why: Dropped) {
+    pub(super) fn dropped(&self, client_identifier: &Arc<str>, delivery: &Delivery, why: Dropped) {
         let (counter, cause) = match why {
             Dropped::QueueFull => (Count::DroppedQueueFull, DropCause::QueueFull),
             Dropped::Expired => (Count::DroppedExpired, DropCause::Expired),
@@ -283,7 +282,7 @@ impl Broker {
     }
 
     /// One line in ten seconds, however many messages are dropped.
-    fn warn_of_full_queue(&self, client_identifier: &ByteString) {
+    fn warn_of_full_queue(&self, client_identifier: &Arc<str>) {
         let now = self.now().0;
         let last = self.warned_at.load(Ordering::Relaxed);
         if now.saturating_sub(last) < 10_000

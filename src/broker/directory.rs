@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::Broker;
 use crate::hook::{ClientInfo, ClientStatus, Directory, SessionItemError, Sessions};
@@ -16,7 +15,7 @@ impl Directory for Broker {
         self.client(client_identifier)
     }
 
-    fn sessions(&self, after: Option<&str>, limit: usize, only: Sessions) -> Vec<ByteString> {
+    fn sessions(&self, after: Option<&str>, limit: usize, only: Sessions) -> Vec<Arc<str>> {
         // The first so many of all that come after, without putting all of them in order.
         let mut first = BTreeSet::new();
         self.registry.for_each(|entry| {

@@ -9,8 +9,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use bytestring::ByteString;
-
 use super::detached::Detached;
 use super::fan_out::identifiers;
 use super::session_entry::{EntryState, SessionEntry};
@@ -40,7 +38,7 @@ struct Waiting {
 struct GivenUp {
     delivery: Delivery,
     /// Whose it was.
-    client_identifier: ByteString,
+    client_identifier: Arc<str>,
 }
 
 impl HandedOn {

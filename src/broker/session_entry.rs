@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use bytestring::ByteString;
 use tokio::sync::oneshot;
 
 use super::attachment::{Blocked, End, Former};
@@ -24,7 +23,7 @@ use crate::session::{Delivery, Dropped, FullBy, LazyDeque, Session};
 
 pub(super) struct SessionEntry {
     pub number: u64,
-    pub client_identifier: ByteString,
+    pub client_identifier: Arc<str>,
     /// The connection that holds it, 0 for none: a copy of the state's, for those who must not lock it.
     connected: AtomicU64,
     /// The same of its load, kept up where it has Shared Subscriptions.

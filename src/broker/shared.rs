@@ -265,7 +265,7 @@ pub(super) mod tests {
             remote_address: None,
             protocol_version: ProtocolVersion::V5,
             listener: Arc::new(listener),
-            user_properties: Vec::new(),
+            user_properties: Box::default(),
         };
         let limits = QueueLimits { messages: 10, bytes: 100_000, overflow: Overflow::DropNewest };
         let session = Session::new(Arc::new(limits), 1);

@@ -24,7 +24,7 @@ use crate::broker::{
 };
 use crate::hook::{
     ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, DisconnectCause, HookSet,
-    Reply, What,
+    RemoteAddress, Reply, What,
 };
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{
@@ -287,9 +287,9 @@ fn client_info(connect: &Connect, peer: &Peer, broker: &Broker) -> ClientInfo {
     let own = |text: &ByteString| ByteString::from(text.to_string());
     ClientInfo {
         key: broker.next_client_key(),
-        client_identifier: own(&connect.client_identifier),
-        user_name: connect.user_name.as_ref().map(own),
-        remote_address: peer.address,
+        client_identifier: Arc::from(&*connect.client_identifier),
+        user_name: connect.user_name.as_deref().map(Box::from),
+        remote_address: peer.address.map(RemoteAddress::from),
         protocol_version: connect.protocol_version,
         listener: peer.listener.clone(),
         user_properties: connect.user_properties.iter().map(|(k, v)| (own(k), own(v))).collect(),

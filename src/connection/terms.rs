@@ -115,14 +115,15 @@ fn keep_alive(connect: &Connect, set: Option<u16>, options: &Options) -> u16 {
 fn named(client: Arc<ClientInfo>, overrides: &ConnectOverrides) -> (Arc<ClientInfo>, bool) {
     let assigned = client.client_identifier.is_empty();
     let name = match &overrides.client_identifier {
-        Some(name) if !name.is_empty() => name.clone(),
+        Some(name) if !name.is_empty() => Arc::from(&**name),
         _ if assigned => random_client_identifier(),
         _ if overrides.user_name.is_none() => return (client, false),
         _ => client.client_identifier.clone(),
     };
     let renamed = ClientInfo {
         client_identifier: name,
-        user_name: overrides.user_name.clone().or_else(|| client.user_name.clone()),
+        user_name: overrides.user_name.as_deref().map(Box::from).or_else(|| client.user_name.clone()),
+        remote_address: client.remote_address.clone(),
         listener: client.listener.clone(),
         user_properties: client.user_properties.clone(),
         ..*client
@@ -131,7 +132,7 @@ fn named(client: Arc<ClientInfo>, overrides: &ConnectOverrides) -> (Arc<ClientIn
 }
 
 /// A name that nobody can guess: who knows it can take the session over.
-fn random_client_identifier() -> ByteString {
+fn random_client_identifier() -> Arc<str> {
     let random = || RandomState::new().hash_one(0);
     format!("auto-{:016x}{:016x}", random(), random()).into()
 }
@@ -155,7 +156,9 @@ pub(super) fn connack(connect: &Connect, terms: &Terms, broker: &Broker) -> Conn
         shared_subscription_available: (!options.shared_subscription_available).then_some(false),
         subscription_identifiers_available: (!options.subscription_identifiers_available).then_some(false),
         maximum_packet_size: Some(terms.maximum_packet_size),
-        assigned_client_identifier: terms.assigned.then(|| terms.client.client_identifier.clone()),
+        assigned_client_identifier: terms
+            .assigned
+            .then(|| ByteString::from(&*terms.client.client_identifier)),
         topic_alias_maximum: Some(options.topic_alias_maximum).filter(|&maximum| maximum > 0),
         server_keep_alive: (terms.keep_alive != connect.keep_alive).then_some(terms.keep_alive),
         response_information: response_information(connect, terms, options),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::ClientInfo;
 use crate::message::ApplicationMessage;
@@ -20,7 +19,7 @@ pub trait Directory: Send + Sync {
 
     /// Client Identifiers of sessions in order, those after `after`, at most `limit`. Takes time that grows with
     /// the number of sessions.
-    fn sessions(&self, after: Option<&str>, limit: usize, only: Sessions) -> Vec<ByteString>;
+    fn sessions(&self, after: Option<&str>, limit: usize, only: Sessions) -> Vec<Arc<str>>;
 
     fn retained(&self, topic: &TopicName) -> Option<Arc<ApplicationMessage>>;
 
@@ -72,7 +71,7 @@ pub enum SessionItemError {
 /// A session as a hook, an embedder or an operator sees it.
 #[derive(Clone, Debug)]
 pub struct ClientStatus {
-    pub client_identifier: ByteString,
+    pub client_identifier: Arc<str>,
     /// None where no connection holds the session.
     pub client: Option<Arc<ClientInfo>>,
     pub subscriptions: usize,

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytestring::ByteString;
-
 use super::ClientInfo;
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::QoS;
@@ -22,7 +20,7 @@ pub struct Receiver {
     /// Zero where the receiver is offline.
     pub client: ClientKey,
     pub session: u64,
-    pub client_identifier: ByteString,
+    pub client_identifier: Arc<str>,
     /// What it would be delivered with.
     pub qos: QoS,
     pub retain: bool,

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytestring::ByteString;
-
 use super::ClientInfo;
 use crate::message::Timestamp;
 use crate::packet::{QoS, ReasonCode};
@@ -44,15 +42,15 @@ pub enum What {
         reason: ReasonCode,
     },
     SessionCreated {
-        client_identifier: ByteString,
+        client_identifier: Arc<str>,
     },
     SessionDeleted {
-        client_identifier: ByteString,
+        client_identifier: Arc<str>,
         cause: SessionEnd,
     },
     MessageDropped {
         /// Of the receiver.
-        client_identifier: ByteString,
+        client_identifier: Arc<str>,
         topic: TopicName,
         qos: QoS,
         cause: DropCause,

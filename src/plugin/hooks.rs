@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytestring::ByteString;
+
 use super::PluginHost;
 use super::chain::publish::PutOff;
 use super::chain::{
@@ -206,7 +208,7 @@ fn authorizers(chain: &Chain, is_delivery: bool) -> &[Arc<Version>] {
 /// Where the outcome has no place for it.
 fn end_connection(close: Option<ReasonCode>, client: &ClientInfo, requester: &Requester) {
     let Some(reason) = close else { return };
-    let client_identifier = client.client_identifier.clone();
+    let client_identifier = ByteString::from(&*client.client_identifier);
     if let Err(error) = requester.request(Request::Disconnect { client_identifier, reason }) {
         tracing::warn!(%error, "an authorizer could not end a connection");
     }

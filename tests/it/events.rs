@@ -78,7 +78,7 @@ async fn every_end_of_a_connection_has_its_cause() {
     let local = Local::hooked(Options::default(), script.clone());
     let ended = |name: &str| {
         script.events().into_iter().find_map(|what| match what {
-            What::ClientDisconnected { client, cause, reason } if client.client_identifier == name => {
+            What::ClientDisconnected { client, cause, reason } if *client.client_identifier == *name => {
                 Some((cause, reason))
             }
             _ => None,
@@ -138,7 +138,7 @@ async fn every_end_of_a_session_has_its_cause() {
     ] {
         let like = |what: &What| {
             matches!(what, What::SessionDeleted { client_identifier, cause }
-                if client_identifier == name && *cause == expected)
+                if **client_identifier == *name && *cause == expected)
         };
         assert_eq!(script.count(like), 1, "{name}");
     }

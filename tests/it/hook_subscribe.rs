@@ -149,7 +149,7 @@ async fn a_subscription_that_is_granted_without_routing_is_not_routed_as_before(
 async fn the_hook_sees_the_whole_packet() {
     let script = Script::default().on_subscribe(|context| {
         assert_eq!(context.subscription_identifier, Some(5));
-        assert_eq!(context.client.client_identifier, "a");
+        assert_eq!(&*context.client.client_identifier, "a");
         let asked: Vec<_> =
             context.subscriptions.iter().map(|it| (it.filter.as_str().to_string(), it.maximum_qos)).collect();
         assert_eq!(asked, [("x".to_string(), QOS1), ("y/#".to_string(), QOS0)]);

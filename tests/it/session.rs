@@ -269,7 +269,7 @@ async fn a_queue_is_bounded_by_count_and_bytes_for_both_strategies() {
             assert_eq!(server.statistics().dropped_queue_full, 5);
             let dropped = |what: &What| {
                 matches!(what, What::MessageDropped { cause: DropCause::QueueFull, client_identifier, .. }
-                    if client_identifier == "receiver")
+                    if &**client_identifier == "receiver")
             };
             assert_eq!(script.count(dropped), 5);
             let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;

@@ -134,7 +134,7 @@ async fn what_gives_way_in_a_queue_is_held_no_longer() {
 #[tokio::test(start_paused = true)]
 async fn the_causes_of_refusals_come_to_all_refusals() {
     let script = Script::default().on_connect(|context| {
-        let denied = context.client.client_identifier == "denied";
+        let denied = &*context.client.client_identifier == "denied";
         let verdict = if denied { ConnectVerdict::Deny(ReasonCode::BANNED) } else { ConnectVerdict::Allow };
         ConnectOutcome { verdict, ..ConnectOutcome::default() }.into()
     });

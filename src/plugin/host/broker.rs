@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::{HostData, mqtt_string, mqtt_user_properties, user_properties};
 use crate::hook::{Directory, Request, RequestError, Sessions};
@@ -112,8 +111,12 @@ impl Host for HostData {
         answer!(self.granted_clients());
         let found = self.directory().and_then(|directory| directory.session(&client_identifier));
         Ok(Ok(found.and_then(|session| session.client).map(|client| ConnectedClient {
-            user_name: client.user_name.as_ref().map(ByteString::to_string),
-            remote_address: client.remote_address.map(|address| address.to_string()).unwrap_or_default(),
+            user_name: client.user_name.as_ref().map(ToString::to_string),
+            remote_address: client
+                .remote_address
+                .as_ref()
+                .map(|address| address.get().to_string())
+                .unwrap_or_default(),
             listener: client.listener.name.clone(),
             protocol_version: client.protocol_version.level(),
         })))
@@ -189,7 +192,7 @@ impl HostData {
         let limit = limit.min(MOST_LISTED) as usize;
         let names =
             self.directory().map(|directory| directory.sessions(after, limit, only)).unwrap_or_default();
-        Ok(names.iter().map(ByteString::to_string).collect())
+        Ok(names.iter().map(ToString::to_string).collect())
     }
 
     /// A topic that the plugin may publish to now.

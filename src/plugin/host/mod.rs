@@ -88,7 +88,7 @@ pub(super) struct Call {
     /// Where the client has no session yet: what plugins asked to keep with it.
     pub(super) items_so_far: Option<SessionItems>,
     /// Sessions and their Client Identifiers.
-    pub(super) receivers: Vec<(u64, ByteString)>,
+    pub(super) receivers: Vec<(u64, Arc<str>)>,
     /// Of the message.
     pub(super) depth: u8,
 

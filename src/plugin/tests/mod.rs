@@ -10,6 +10,7 @@ mod topics;
 mod verdicts;
 mod waiting;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::version::lock;
 use super::*;
@@ -162,16 +162,16 @@ impl Drop for Host {
 fn client(identifier: &str) -> Arc<ClientInfo> {
     Arc::new(ClientInfo {
         key: ClientKey(7),
-        client_identifier: ByteString::from(identifier),
+        client_identifier: identifier.into(),
         user_name: Some("user".into()),
-        remote_address: Some(([127, 0, 0, 1], 50_000).into()),
+        remote_address: Some(SocketAddr::from(([127, 0, 0, 1], 50_000)).into()),
         protocol_version: ProtocolVersion::V5,
         listener: Arc::new(ListenerPolicy {
             name: "default".into(),
             anonymous: false,
             default_authorization: false,
         }),
-        user_properties: vec![("k".into(), "v".into())],
+        user_properties: Box::new([("k".into(), "v".into())]),
     })
 }
 

@@ -204,7 +204,7 @@ fn a_message_for_nobody_is_observed_redirected_or_answered() {
 fn events_arrive_in_their_number() {
     let mut host = every_hook();
     for _ in 0..200 {
-        let client_identifier = ByteString::from_static("c1");
+        let client_identifier = "c1".into();
         host.host.event(Event { time: NOW, what: What::SessionCreated { client_identifier } });
     }
     eventually("200 events", || host.state("events/session-created").as_deref() == Some(b"200"));

@@ -201,7 +201,7 @@ async fn a_client_stays_as_long_as_it_authenticates_itself_again() {
     let mut ending = broker.let_in("ending").await;
     let (ended, mut still_there) = tokio::join!(ending.end(), async {
         // Until the other, which came later, has ended.
-        while broker.server.clients().iter().any(|status| status.client_identifier == "ending") {
+        while broker.server.clients().iter().any(|status| &*status.client_identifier == "ending") {
             authenticate_again(&mut renewing).await;
         }
         renewing
