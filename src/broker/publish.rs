@@ -103,11 +103,40 @@ impl Broker {
         cache: &mut AuthorizationCache,
         now: Timestamp,
     ) -> Step {
-        let context = Context { client, cache, now };
         if !self.hooks.wanted().contains(HookSet::INTERCEPTING_PUBLISH) {
-            return self.authorize_publish(context, message, None);
+            return self.authorize_publish(Context { client, cache, now }, message, None);
         }
-        match self.hooks.intercepting_publish(PublishContext { client, message: &message, now }) {
+        let answer = self.intercept(client, &message, now);
+        self.publish_intercepted(client, message, answer, cache, now)
+    }
+
+    /// Whether hooks are asked about messages and nobody is about receivers, so that a message goes through all that
+    /// follows at once, as a rule.
+    pub fn intercepts_publishes(&self) -> bool {
+        self.hooks.wanted().contains(HookSet::INTERCEPTING_PUBLISH) && !self.asks_before_delivery()
+    }
+
+    /// The first step of [`publish_at_once`](Broker::publish_at_once) by itself.
+    pub fn intercept(
+        &self,
+        client: Option<&Arc<ClientInfo>>,
+        message: &ApplicationMessage,
+        now: Timestamp,
+    ) -> Answer<PublishOutcome> {
+        self.hooks.intercepting_publish(PublishContext { client, message, now })
+    }
+
+    /// The steps after [`intercept`](Broker::intercept).
+    pub fn publish_intercepted(
+        &self,
+        client: Option<&Arc<ClientInfo>>,
+        message: ApplicationMessage,
+        answer: Answer<PublishOutcome>,
+        cache: &mut AuthorizationCache,
+        now: Timestamp,
+    ) -> Step {
+        let context = Context { client, cache, now };
+        match answer {
             Answer::Ready(outcome) => self.intercepted(context, message, outcome),
             Answer::Later(answer) => context.waits(None, WaitsFor::Interceptor(message, answer)),
         }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::read_buffers::{self, READ_SIZE};
 use crate::broker::{Count, Counters};
-use crate::packet::{DecodeError, Decoder, Packet, PacketType};
+use crate::packet::{DecodeError, Decoder, Packet, PacketType, QoS};
 
 /// The longest beginning of a packet that is copied to the front of what is read next.
 const SHORT: usize = 1024;
@@ -42,8 +42,18 @@ impl Input {
 
     /// The type of what is to be decoded next, if there is anything.
     pub(super) fn next_type(&self) -> Option<PacketType> {
+        self.next_byte().map(PacketType::of)
+    }
+
+    /// The QoS of the next packet, if that is a PUBLISH.
+    pub(super) fn next_publish(&self) -> Option<QoS> {
+        let byte = self.next_byte().filter(|&byte| PacketType::of(byte) == PacketType::Publish)?;
+        QoS::try_from(byte >> 1 & 3).ok()
+    }
+
+    fn next_byte(&self) -> Option<u8> {
         let unread: &[u8] = self.partial.as_ref().map_or(&self.chunk, |partial| partial);
-        unread.first().copied().map(PacketType::of)
+        unread.first().copied()
     }
 
     /// The next packet of those that have been read.

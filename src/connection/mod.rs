@@ -9,6 +9,7 @@ mod authenticate;
 mod disconnect;
 mod handshake;
 mod input;
+mod intercept;
 mod mount;
 mod outgoing_alias;
 mod output;
@@ -42,8 +43,8 @@ use crate::session::Acknowledged;
 use authenticate::Authentication;
 use disconnect::Ended;
 use input::Input;
+use intercept::{Held, Together};
 use output::Output;
-use publish::Awaited;
 use serve::Waiting;
 pub use serve::{Moving, Serve, serve, turn_away};
 use thread::Seen;
@@ -88,7 +89,7 @@ struct Connection<S> {
 /// What comes after some turns.
 enum Next {
     /// Acting on packets, of which one has to wait. The message, where one was read already.
-    Acts(Option<Awaited>),
+    Acts(Option<Held>),
     /// Taking retained messages.
     Replays,
     /// Going on with the thread that has this number.
@@ -121,7 +122,7 @@ enum Acted {
     /// Others of its thread get their turn.
     UntilNow,
     /// For a hook, or another connection. The message, where one was read already.
-    UntilOneWaits(Option<Awaited>),
+    UntilOneWaits(Option<Held>),
 }
 
 /// How long a connection has acted on packets.
@@ -179,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// The rest of a turn in which a packet has to wait.
-    fn go_on_acting(mut self, message: Option<Awaited>) -> Waiting<S>
+    fn go_on_acting(mut self, message: Option<Held>) -> Waiting<S>
     where
         S: 'static,
     {
@@ -222,18 +223,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     fn act_until_one_waits(&mut self) -> Result<Acted, Ended> {
         let mut pace = Pace::begin();
+        let together = self.publishes_together();
         while self.io.has_to_decode() {
             if self.next_may_wait() {
                 return Ok(Acted::UntilOneWaits(None));
             }
-            match self.io.next_packet(&pace)? {
-                None => break,
-                Some(Packet::Publish(publish)) => {
-                    if let Some(message) = self.publish_at_once(publish)? {
-                        return Ok(Acted::UntilOneWaits(Some(message)));
-                    }
+            if together && self.next_goes_together() {
+                match self.publish_together(&mut pace)? {
+                    Together::Done => {}
+                    Together::Partial => break,
+                    Together::Waits(message, rest) => return Ok(Acted::UntilOneWaits(Some((message, rest)))),
                 }
-                Some(packet) => self.act_on_at_once(packet)?,
+            } else {
+                match self.io.next_packet(&pace)? {
+                    None => break,
+                    Some(Packet::Publish(publish)) => {
+                        if let Some(message) = self.publish_at_once(publish)? {
+                            return Ok(Acted::UntilOneWaits(Some((message, None))));
+                        }
+                    }
+                    Some(packet) => self.act_on_at_once(packet)?,
+                }
+                pace.counts_a_round();
             }
             if pace.is_over() {
                 return Ok(Acted::UntilNow);
@@ -269,20 +280,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// The same where something may have to wait.
-    async fn act_on_packets(&mut self, first: Option<Awaited>) -> Result<(), Ended> {
+    async fn act_on_packets(&mut self, first: Option<Held>) -> Result<(), Ended> {
         let broker = self.attachment.broker().clone();
         let acting = pin!(self.act_on_each(first));
         broker.in_one_go(acting).await
     }
 
-    async fn act_on_each(&mut self, first: Option<Awaited>) -> Result<(), Ended> {
-        if let Some(message) = first {
-            self.go_on(message).await?;
+    async fn act_on_each(&mut self, first: Option<Held>) -> Result<(), Ended> {
+        if let Some((message, rest)) = first {
+            self.go_on_together(message, rest).await?;
         }
         let mut pace = Pace::begin();
         while self.io.has_to_decode() {
             let Some(packet) = self.io.next_packet(&pace)? else { break };
             self.act_on(packet).await?;
+            pace.counts_a_round();
             if pace.is_over() {
                 tokio::task::yield_now().await;
                 pace = Pace::begin();
@@ -420,9 +432,14 @@ impl Pace {
         Pace { begun: Instant::now(), packets: 0 }
     }
 
-    /// Counts a packet, and says whether it is others' turn.
-    fn is_over(&mut self) -> bool {
+    /// Counts a packet, and says whether the clock is to be looked at.
+    fn counts_a_round(&mut self) -> bool {
         self.packets += 1;
+        self.packets.is_multiple_of(FAIR_PACKETS)
+    }
+
+    /// Whether it is others' turn.
+    fn is_over(&self) -> bool {
         self.packets.is_multiple_of(FAIR_PACKETS) && self.begun.elapsed() >= FAIR
     }
 }

@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::disconnect::Ended;
+use super::intercept::Admitted;
 use super::{Connection, wait};
 use crate::broker::{Count, End, Published, Publishing, Step};
 use crate::message::{ApplicationMessage, Origin};
@@ -53,7 +54,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let (qos, id) = (publish.qos, publish.packet_identifier);
         let Some(message) = self.admit(publish)? else { return Ok(None) };
         let (broker, client) = (self.attachment.broker(), Some(self.attachment.client()));
-        match broker.publish_at_once(client, message, &mut self.verdicts, self.io.now) {
+        let step = broker.publish_at_once(client, message, &mut self.verdicts, self.io.now);
+        self.stepped(qos, id, step)
+    }
+
+    /// The same for one that was admitted, and that hooks may have been asked about.
+    pub(super) fn publish_admitted(&mut self, admitted: Admitted) -> Result<Option<Awaited>, Ended> {
+        let Admitted { qos, id, message, answer } = admitted;
+        let (broker, client) = (self.attachment.broker(), Some(self.attachment.client()));
+        let step = match answer {
+            Some(answer) => {
+                broker.publish_intercepted(client, message, answer, &mut self.verdicts, self.io.now)
+            }
+            None => broker.publish_at_once(client, message, &mut self.verdicts, self.io.now),
+        };
+        self.stepped(qos, id, step)
+    }
+
+    fn stepped(
+        &mut self,
+        qos: QoS,
+        id: Option<PacketIdentifier>,
+        step: Step,
+    ) -> Result<Option<Awaited>, Ended> {
+        match step {
             Step::Done(published) => self.answer(qos, id, published).map(|()| None),
             Step::Waits(publishing) => Ok(Some(Awaited { qos, id, publishing })),
         }
@@ -61,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// The message, where it is one to publish: not a duplicate, and within what CONNACK said. What is no message
     /// is answered here.
-    fn admit(&mut self, mut publish: Publish) -> Result<Option<ApplicationMessage>, Ended> {
+    pub(super) fn admit(&mut self, mut publish: Publish) -> Result<Option<ApplicationMessage>, Ended> {
         let payload = (Count::PayloadBytesReceived, publish.payload.len());
         self.attachment.broker().counters().add_all([(Count::PublishesReceived, 1), payload]);
         self.check_limits(&publish)?;

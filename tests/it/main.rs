@@ -24,6 +24,7 @@ mod histories;
 mod hook_connect;
 mod hook_publish;
 mod hook_subscribe;
+mod hook_together;
 mod in_flight;
 mod keep_alive;
 mod known_faults;
