@@ -1,9 +1,10 @@
 //! Asking the authorizer, and remembering what it said for as long as it allowed that.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Broker;
 use super::statistics::Count;
@@ -22,27 +23,34 @@ pub struct AuthorizationCache {
     cached: Option<Box<CachedVerdicts>>,
 }
 
+/// Looks at the one that was asked for last before it hashes anything: most clients publish to one topic. It brings
+/// 45 of 170 instructions per message (`callgrind` on scenario C with a cached authorizer).
 #[derive(Debug, Default)]
 struct CachedVerdicts {
-    verdicts: HashMap<Key, Cached>,
+    verdicts: Vec<(Key, Cached)>,
+    /// Numbers of the verdicts by their keys.
+    numbers: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+    /// That of the last one.
+    last: usize,
     /// Of the hooks that gave them.
     generation: u64,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Hash)]
 struct Key {
     action: Action,
     topic: Box<str>,
 }
 
-#[derive(Hash)]
+#[derive(Clone, Copy, Hash)]
 struct KeyRef<'a> {
     action: Action,
     topic: &'a str,
 }
 
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl KeyRef<'_> {
+    fn is(self, key: &Key) -> bool {
         self.action == key.action && *self.topic == *key.topic
     }
 }
@@ -70,22 +78,50 @@ impl AuthorizationCache {
         asked: &AuthorizeContext<'_>,
         now: Timestamp,
     ) -> Option<Result<(), ReasonCode>> {
-        let cached = self.cached.as_ref()?;
+        let cached = self.cached.as_mut()?;
         if cached.generation != generation {
             self.cached = None;
             return None;
         }
-        let key = KeyRef { action: asked.action, topic: asked.topic };
-        cached.verdicts.get(&key).filter(|cached| now < cached.until).map(|cached| cached.verdict)
+        let known = cached.find(KeyRef { action: asked.action, topic: asked.topic })?;
+        (now < known.until).then_some(known.verdict)
     }
 
-    fn put(&mut self, generation: u64, action: Action, topic: &str, cached: Cached) {
-        let CachedVerdicts { verdicts, generation: given } = &mut **self.cached.get_or_insert_default();
-        if *given != generation || verdicts.len() >= CACHED_VERDICTS {
-            verdicts.clear();
+    fn put(&mut self, generation: u64, action: Action, topic: &str, verdict: Cached) {
+        let cached = &mut **self.cached.get_or_insert_default();
+        if cached.generation != generation || cached.verdicts.len() >= CACHED_VERDICTS {
+            cached.verdicts.clear();
+            cached.numbers.clear();
         }
-        *given = generation;
-        verdicts.insert(Key { action, topic: topic.into() }, cached);
+        cached.generation = generation;
+        cached.put(KeyRef { action, topic }, verdict);
+    }
+}
+
+impl CachedVerdicts {
+    fn find(&mut self, asked: KeyRef<'_>) -> Option<Cached> {
+        match self.verdicts.get(self.last) {
+            Some((key, known)) if asked.is(key) => Some(*known),
+            _ => self.look_up(asked),
+        }
+    }
+
+    fn look_up(&mut self, asked: KeyRef<'_>) -> Option<Cached> {
+        let hash = self.hasher.hash_one(asked);
+        self.last = *self.numbers.find(hash, |&number| asked.is(&self.verdicts[number].0))?;
+        Some(self.verdicts[self.last].1)
+    }
+
+    fn put(&mut self, asked: KeyRef<'_>, verdict: Cached) {
+        if self.look_up(asked).is_some() {
+            self.verdicts[self.last].1 = verdict;
+            return;
+        }
+        self.last = self.verdicts.len();
+        self.verdicts.push((Key { action: asked.action, topic: asked.topic.into() }, verdict));
+        let CachedVerdicts { verdicts, numbers, hasher, last, .. } = self;
+        let hash = hasher.hash_one(asked);
+        numbers.insert_unique(hash, *last, |&number| hasher.hash_one(&verdicts[number].0));
     }
 }
 
@@ -179,6 +215,30 @@ mod tests {
         for n in 0..10 * CACHED_VERDICTS {
             cache.put(0, Action::Publish, &n.to_string(), Cached { verdict: Ok(()), until: Timestamp(1) });
         }
-        assert!(cache.cached.unwrap().verdicts.len() <= CACHED_VERDICTS);
+        let cached = cache.cached.unwrap();
+        assert!(cached.verdicts.len() <= CACHED_VERDICTS);
+        assert_eq!(cached.numbers.len(), cached.verdicts.len());
+    }
+
+    #[test]
+    fn each_action_and_topic_has_its_own_last_verdict() {
+        let mut cached = CachedVerdicts::default();
+        let key = |action, topic| KeyRef { action, topic };
+        let until = |time| Cached { verdict: Ok(()), until: Timestamp(time) };
+        let all = [
+            (Action::Publish, "a"),
+            (Action::Subscribe, "a"),
+            (Action::Publish, "b"),
+            (Action::Publish, "a"),
+        ];
+        for ((action, topic), time) in all.into_iter().zip(1..) {
+            cached.put(key(action, topic), until(time));
+        }
+        let times = [(Action::Publish, "b", 3), (Action::Publish, "a", 4), (Action::Subscribe, "a", 2)];
+        for (action, topic, time) in times.into_iter().cycle().take(7) {
+            assert_eq!(cached.find(key(action, topic)).map(|it| it.until), Some(Timestamp(time)));
+            assert!(cached.find(key(Action::Deliver, topic)).is_none());
+        }
+        assert_eq!(cached.verdicts.len(), 3);
     }
 }
