@@ -2,10 +2,11 @@
 //! wasmtime.
 //!
 //! A file becomes a [`version`] of a plugin in `loader` (read, compare with what is trusted in `trust`, encode,
-//! check in `surface`, compile, cache, probe). Versions stand in their order in a `chain`, which `core` replaces as a whole when the `watcher`
-//! sees a changed file. A call goes through `hooks` to the chain, to each version, to one `instance`; what
-//! the plugin may ask of the broker meanwhile is in `host`. `policy` decides whether a plugin that fails is
-//! called at all, `aside` calls those under suspicion and those that may wait, `keeper` replaces what calls have broken, `events`
+//! check in `surface`, make calls of it quicker in `reexport`, compile, cache, probe). Versions stand in their
+//! order in a `chain`, which `core` replaces as a whole when the `watcher` sees a changed file. A call goes
+//! through `hooks` to the chain, to each version, to one `instance`; what the plugin may ask of the broker
+//! meanwhile is in `host`. `policy` decides whether a plugin that fails is called at all, `aside` calls those
+//! under suspicion and those that may wait, `keeper` replaces what calls have broken, `events`
 //! passes on what is only observed.
 //!
 //! It knows neither the broker nor the configuration file, and never decides on its own that something is
