@@ -314,6 +314,6 @@ fn client() -> Arc<ClientInfo> {
             anonymous: true,
             default_authorization: true,
         }),
-        user_properties: Vec::new(),
+        user_properties: Box::default(),
     })
 }
