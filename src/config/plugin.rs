@@ -97,7 +97,7 @@ impl PluginSpec {
             publishes_per_call: 16,
             host_calls_per_call: 10_000,
             table_elements: 100_000,
-            core_instances: 32,
+            core_instances: 128,
             result_size: None,
             state_keys: 100_000,
             state_bytes: 16 * 1024 * 1024,

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::digest::sha256_hex;
+use super::encode;
+pub use super::encode::Kind;
 use super::error::Problem;
-use super::surface::{self, Surface};
-pub use super::surface::{Interface, Kind};
+pub use super::surface::Interface;
+use super::surface::Surface;
 
 #[derive(Clone, Debug)]
 pub struct Inspection {
@@ -32,7 +34,7 @@ pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
     let bytes = super::file::read(path)?;
     let mut inspection = Inspection {
         path: path.to_owned(),
-        kind: surface::kind(&bytes).ok(),
+        kind: encode::kind(&bytes).ok(),
         size: bytes.len(),
         sha256: sha256_hex(&bytes),
         exports: Vec::new(),
@@ -40,7 +42,7 @@ pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
         notes: Vec::new(),
         problems: Vec::new(),
     };
-    match surface::to_component(&bytes) {
+    match encode::to_component(&bytes) {
         Ok((_, component)) => {
             let surface = Surface::of(&component);
             inspection.notes = notes(&surface);

@@ -11,6 +11,7 @@ use super::engine::{Deadline, STAGES};
 use super::error::Problem;
 use super::host::{Call, HostData, Services};
 use super::options::{Budgets, Hook};
+use super::wasi::Wasi;
 use crate::hook::{ClientInfo, ConnectOverrides, Receiver};
 use crate::message::{ApplicationMessage, Timestamp};
 use crate::packet::Connect;
@@ -145,6 +146,7 @@ impl Blueprint {
             services: Arc::clone(&self.services),
             call: Call::default(),
             packed: Vec::new(),
+            wasi: Wasi::default(),
             stage: self.lifecycle.stage,
             stages_left: STAGES,
             stage_ends: 0,

@@ -1,5 +1,6 @@
 //! From a file to a version of a plugin that can be called: read, encode, check, compile, probe.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use wasmtime::component::{Component, Linker};
 
 use super::cache::Cache;
 use super::digest::sha256_hex;
+use super::encode;
 use super::engine::{self, Clock};
 use super::error::{PluginError, Problem};
 use super::file;
@@ -19,8 +21,9 @@ use super::instance::Blueprint;
 use super::keeper::Jobs;
 use super::options::{Hook, HostOptions, PluginOptions};
 use super::reexport::reexport;
-use super::surface::{self, Surface};
+use super::surface::Surface;
 use super::version::{Counters, Lasting, Parts, Version};
+use super::wasi;
 use crate::hook::Requester;
 
 pub(super) struct Loader {
@@ -92,10 +95,15 @@ impl Loader {
         let begun = Instant::now();
         let sha256 = sha256_hex(bytes);
         options.trust.check(&options.path, bytes, &sha256).map_err(|problem| vec![problem])?;
-        let (_, component) = surface::to_component(bytes).map_err(|problem| vec![problem])?;
+        let (_, component) = encode::to_component(bytes).map_err(|problem| vec![problem])?;
         let surface = Surface::of(&component);
         let hooks = wanted_hooks(&surface, options)?;
-        let component = self.compile(&component, &sha256).map_err(|problem| vec![problem])?;
+        // What is made of a module changes with this program.
+        let compiled_as = match &component {
+            Cow::Borrowed(_) => sha256.clone(),
+            Cow::Owned(encoded) => sha256_hex(encoded),
+        };
+        let component = self.compile(&component, &compiled_as).map_err(|problem| vec![problem])?;
         let lasting = former.map_or_else(|| new_lasting(options), |version| Arc::clone(&version.lasting));
         let http = self.http_client(&surface, options).map_err(|problem| vec![problem])?;
         let services = Arc::new(Services {
@@ -113,8 +121,11 @@ impl Loader {
             clock: surface.waits().then(|| Arc::clone(&self.clock)),
         });
         let budgets = options.budgets.clone();
+        let own_linker = wasi::linker(&self.linker, &component)
+            .map_err(|error| vec![Problem::WrongImport(format!("{error:#}"))])?;
+        let linker = own_linker.as_ref().unwrap_or(&self.linker);
         let blueprint =
-            Blueprint::new(&self.linker, &component, &hooks, surface.has_lifecycle(), services, budgets)?;
+            Blueprint::new(linker, &component, &hooks, surface.has_lifecycle(), services, budgets)?;
         self.clock.cover(options.budgets.decision.max(options.budgets.lifecycle));
         let parts = Parts {
             options: options.clone(),

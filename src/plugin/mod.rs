@@ -16,9 +16,11 @@ mod aside;
 mod bindings;
 mod cache;
 mod chain;
+mod contract;
 mod convert;
 mod core;
 mod digest;
+mod encode;
 mod engine;
 mod error;
 mod event_batch;
@@ -34,12 +36,14 @@ mod loader;
 mod options;
 mod password_hash;
 mod policy;
+mod preview1;
 mod reexport;
 pub(crate) mod stamp;
 mod status;
 mod surface;
 mod trust;
 mod version;
+mod wasi;
 mod watcher;
 
 #[cfg(test)]
@@ -58,6 +62,7 @@ use self::version::lock;
 use self::watcher::{Notice, Notices};
 use crate::hook::Requester;
 
+pub use self::contract::WIT;
 pub use self::error::{PluginError, Problem};
 pub use self::host::{Histogram, MetricValue, PluginMetric};
 pub use self::inspect::{Inspection, Interface, Kind, inspect};

@@ -159,7 +159,8 @@ impl Default for Budgets {
             lifecycle: Duration::from_millis(100),
             memory: 64 << 20,
             table_elements: 100_000,
-            parts: 32,
+            // What componentize-py makes of Python has a module for each of its libraries, about 60.
+            parts: 128,
             handed_over: 4 << 20,
             log_lines_per_second: 100,
             publishes_per_call: 16,

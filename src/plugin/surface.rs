@@ -1,13 +1,13 @@
 //! What a Wasm file shows on its outside, before anything of it is compiled: which interfaces it exports
 //! and imports, in which versions, and what of it this host cannot serve.
 
-use std::borrow::Cow;
 use std::panic::catch_unwind;
 
-use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_component::DecodedWasm;
 
 use super::error::Problem;
 use super::options::Hook;
+use super::{preview1, wasi};
 
 /// The package whose interfaces are hooks and host services.
 const PACKAGE: &str = "tidegate:plugin";
@@ -38,14 +38,6 @@ const SERVICES: [&str; 16] = [
 
 /// Those of them that wait for something: a plugin that imports one is called on threads aside.
 const WAITING: [&str; 2] = ["http", "passwords"];
-
-/// What the file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Component,
-    /// A core module with an embedded world, turned into a component when it is loaded.
-    CoreModule,
-}
 
 /// An interface that a plugin exports or imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,10 +122,12 @@ impl Interface {
             Some((path, version)) => (path, Some(version.to_owned())),
             None => (full_name.as_str(), None),
         };
+        let is_wasi = wasi::is_served(&full_name) || full_name == preview1::INTERFACE;
         let ours = path.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix('/'));
         let name = ours.unwrap_or(&full_name).to_owned();
         let served = version.as_deref().is_some_and(is_served);
-        Interface { known: ours.is_some() && served && is_known(&name), name, version, full_name }
+        let known = is_wasi || ours.is_some() && served && is_known(&name);
+        Interface { known, name, version, full_name }
     }
 
     fn is_ours(&self) -> bool {
@@ -176,58 +170,6 @@ fn export_problem(export: &Interface) -> Option<Problem> {
     }
 }
 
-/// The bytes of the file as a component.
-pub(super) fn to_component(bytes: &[u8]) -> Result<(Kind, Cow<'_, [u8]>), Problem> {
-    let kind = kind(bytes)?;
-    if !is_whole(bytes) {
-        return Err(Problem::Invalid("it ends in the middle of a section".into()));
-    }
-    match kind {
-        Kind::Component => Ok((Kind::Component, bytes.into())),
-        Kind::CoreModule => Ok((Kind::CoreModule, encode(bytes)?.into())),
-    }
-}
-
-pub(super) fn kind(bytes: &[u8]) -> Result<Kind, Problem> {
-    match bytes.get(..8) {
-        Some(b"\0asm\x01\0\0\0") => Ok(Kind::CoreModule),
-        Some(b"\0asm\x0d\0\x01\0") => Ok(Kind::Component),
-        _ => Err(Problem::NotWasm),
-    }
-}
-
-fn encode(module: &[u8]) -> Result<Vec<u8>, Problem> {
-    let encode = || ComponentEncoder::default().module(module)?.encode();
-    // The encoder takes for granted that custom sections are sound, and panics where they are not.
-    match catch_unwind(encode) {
-        Ok(encoded) => encoded.map_err(|error| Problem::NotEncodable(format!("{error:#}"))),
-        Err(_) => Err(Problem::Invalid("its custom sections are broken".into())),
-    }
-}
-
-/// Whether the sections of the file end where it ends: half a file is no plugin yet.
-fn is_whole(bytes: &[u8]) -> bool {
-    let mut rest = &bytes[8..];
-    while let Some((_id, after_id)) = rest.split_first() {
-        let Some((length, body)) = leb128(after_id) else { return false };
-        let Some(next) = body.get(length..) else { return false };
-        rest = next;
-    }
-    true
-}
-
-/// An unsigned number of at most 32 bits, and what follows it.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value = 0usize;
-    for (index, &byte) in bytes.iter().enumerate().take(5) {
-        value |= usize::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Some((value, &bytes[index + 1..]));
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,11 +190,11 @@ mod tests {
     fn all_problems_are_told_together() {
         let surface = surface(
             &["tidegate:plugin/authorizer@0.2.0", "tidegate:plugin/brewing@0.1.0"],
-            &["wasi:cli/environment@0.2.0", "tidegate:plugin/log@1.0.0"],
+            &["wasi:cli/environment@0.3.0", "tidegate:plugin/log@1.0.0"],
         );
         let text: Vec<String> = surface.problems.iter().map(ToString::to_string).collect();
         assert_eq!(text.len(), 4, "{text:?}");
-        assert!(text[0].contains("wasi:cli/environment@0.2.0"));
+        assert!(text[0].contains("wasi:cli/environment@0.3.0"));
         assert!(text[1].contains("imports `tidegate:plugin/log@1.0.0`"));
         assert!(text[2].contains("exports `tidegate:plugin/authorizer@0.2.0`"));
         assert!(text[3].contains("brewing"));
@@ -262,20 +204,5 @@ mod tests {
     fn extra_exports_are_allowed_but_no_hook_is_not() {
         let surface = surface(&["acme:tools/things@1.0.0", "tidegate:plugin/lifecycle@0.1.0"], &[]);
         assert_eq!(surface.problems, [Problem::NoHook]);
-    }
-
-    #[test]
-    fn half_a_file_is_told_apart_at_every_length() {
-        // Two custom sections.
-        let whole = b"\0asm\x01\0\0\0\0\x03\x01ab\0\x02\x01c";
-        assert!(is_whole(whole));
-        let cuts: Vec<usize> = (8..whole.len()).filter(|&end| is_whole(&whole[..end])).collect();
-        assert_eq!(cuts, [8, 13], "only between sections can it not be told");
-    }
-
-    #[test]
-    fn what_is_not_wasm_is_told_apart() {
-        assert_eq!(to_component(b"hello, world").unwrap_err(), Problem::NotWasm);
-        assert_eq!(to_component(b"").unwrap_err(), Problem::NotWasm);
     }
 }

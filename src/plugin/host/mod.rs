@@ -33,6 +33,8 @@ use super::bindings::{Plugin, tidegate};
 use super::engine::Clock;
 use super::http::HttpClient;
 use super::options::Grants;
+use super::preview1;
+use super::wasi::Wasi;
 use crate::hook::{ClientInfo, ConnectOverrides, Reply, Requester, SessionItems};
 use crate::packet::{Connect, PublishProperties};
 
@@ -40,6 +42,7 @@ pub(super) use log::LogRate;
 pub(super) use message::{Choices, PropertyChanges};
 pub(super) use metrics::Metrics;
 pub use metrics::{Histogram, MetricValue, PluginMetric};
+pub(super) use random::random_bytes;
 pub(super) use state::State;
 
 /// What lies in the Store of each instance.
@@ -49,6 +52,7 @@ pub(super) struct HostData {
     pub(super) call: Call,
     /// Where receivers are packed for a call; kept, so that packing allocates nothing.
     pub(super) packed: Vec<u64>,
+    pub(super) wasi: Wasi,
     /// Ticks of each stage of the deadline after the first, and how many stages are left.
     pub(super) stage: u64,
     pub(super) stages_left: u8,
@@ -137,6 +141,7 @@ pub(super) struct Effects {
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostData>> {
     let mut linker = Linker::new(engine);
     Plugin::add_to_linker::<_, HasSelf<HostData>>(&mut linker, |data| data)?;
+    preview1::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

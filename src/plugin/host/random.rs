@@ -12,10 +12,14 @@ impl Host for HostData {
         if length > MOST {
             return refuse(format!("{length} random bytes at once, {MOST} are allowed"));
         }
-        let mut bytes = vec![0; length as usize];
-        fill(&mut bytes).map_err(|error| wasmtime::Error::msg(format!("no randomness: {error}")))?;
-        Ok(bytes)
+        random_bytes(length as usize)
     }
+}
+
+pub(in crate::plugin) fn random_bytes(length: usize) -> wasmtime::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    fill(&mut bytes).map_err(|error| wasmtime::Error::msg(format!("no randomness: {error}")))?;
+    Ok(bytes)
 }
 
 #[cfg(unix)]

@@ -159,7 +159,7 @@ fn compiled_code_is_cached_and_a_corrupt_entry_is_compiled_anew() {
 fn the_functions_of_plugins_are_found_without_looking_up_their_code() {
     for name in ["topic-only", "every-hook", "payload-filter", "scram-auth"] {
         let module = std::fs::read(module(name)).unwrap();
-        let (_, component) = surface::to_component(&module).unwrap();
+        let (_, component) = encode::to_component(&module).unwrap();
         let quicker = reexport::reexport(&component).unwrap();
         let interfaces = |component: &[u8]| {
             let surface = surface::Surface::of(component);
