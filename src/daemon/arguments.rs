@@ -78,7 +78,7 @@ const CHECK_EXAMPLES: &str = "\
 Example:
   tidegate check --config tidegate.toml";
 
-/// Look at plugins
+/// Make plugins, and look at them
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
     /// List the plugins of a configuration in the order in which they are asked
@@ -93,10 +93,14 @@ pub(super) enum PluginCommand {
     /// Nothing in the file is run.
     #[command(after_help = INSPECT_EXAMPLES, after_long_help = long(INSPECT_EXAMPLES))]
     Inspect {
-        /// A component, or a core module with an embedded world
+        /// A component or a core module
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    #[cfg(feature = "wasm")]
+    New(super::develop::NewArguments),
+    #[cfg(feature = "wasm")]
+    Build(super::develop::BuildArguments),
 }
 
 const LIST_EXAMPLES: &str = "\

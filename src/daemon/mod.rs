@@ -7,6 +7,8 @@ mod announce;
 mod arguments;
 mod check;
 mod client_arguments;
+#[cfg(feature = "wasm")]
+mod develop;
 mod exit;
 #[cfg(feature = "wasm")]
 mod inspect;
@@ -50,6 +52,8 @@ fn look_at_plugins(command: &PluginCommand) -> Result<(), Failure> {
     match command {
         PluginCommand::List { config } => inspect::list(config),
         PluginCommand::Inspect { file } => inspect::inspect(file),
+        PluginCommand::New(arguments) => develop::new(arguments),
+        PluginCommand::Build(arguments) => develop::build(arguments),
     }
 }
 
