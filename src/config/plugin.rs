@@ -57,7 +57,8 @@ pub struct PluginSpec {
     /// Of what it keeps in its state.
     pub state_keys: usize,
     pub state_bytes: usize,
-    /// Of a plugin that may wait for an HTTP answer or a password hash: calls that are made at the same time.
+    /// Of a plugin that may wait for an HTTP answer or a password hash: logins that it is asked about at the same
+    /// time, and as many other calls.
     pub calls_at_once: u32,
     /// Wall time of one HTTP request.
     pub http_timeout: Duration,

@@ -44,7 +44,7 @@ impl Hooks for PluginHost {
             let context = ConnectContext { client: &client, connect: &connect };
             connect::run(chain.of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), &self.aside).answer(job, connect::refused)
+        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, connect::refused)
     }
 
     fn authenticate(&self, context: AuthenticateContext<'_>) -> Answer<AuthenticateOutcome> {
@@ -61,7 +61,7 @@ impl Hooks for PluginHost {
             let context = AuthenticateContext { client: &client, connect, method: &method, data, exchange };
             authenticate::run(chain.of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), &self.aside).answer(job, authenticate::refused)
+        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, authenticate::refused)
     }
 
     fn authorize(&self, context: AuthorizeContext<'_>) -> Answer<Authorization> {
@@ -83,7 +83,7 @@ impl Hooks for PluginHost {
             end_connection(close, &client, &requester);
             answer
         };
-        threads(plugins, &self.aside).answer(job, authorize::refused)
+        threads(plugins, Hook::Authorizer, &self.aside).answer(job, authorize::refused)
     }
 
     fn intercepting_publish(&self, context: PublishContext<'_>) -> Answer<PublishOutcome> {
@@ -117,7 +117,7 @@ impl Hooks for PluginHost {
             let context = EnqueueContext { sender, message: &message, receivers, now };
             enqueue::run(chain.of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), &self.aside).answer(job, || EnqueueOutcome::Skip)
+        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, || EnqueueOutcome::Skip)
     }
 
     fn intercepting_subscription(&self, context: SubscribeContext<'_>) -> Answer<SubscribeOutcome> {
@@ -134,7 +134,7 @@ impl Hooks for PluginHost {
             let context = SubscribeContext { client, subscriptions, subscription_identifier };
             subscribe::run(chain.of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), &self.aside).answer(job, move || subscribe::refused(count))
+        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, move || subscribe::refused(count))
     }
 
     fn intercepting_unsubscription(&self, context: UnsubscribeContext<'_>) -> Answer<UnsubscribeOutcome> {
@@ -150,7 +150,7 @@ impl Hooks for PluginHost {
             let context = UnsubscribeContext { client: &client, filters: &filters };
             unsubscribe::run(chain.of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), &self.aside).answer(job, move || unsubscribe::refused(count))
+        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, move || unsubscribe::refused(count))
     }
 
     fn application_message_not_consumed(
@@ -168,7 +168,8 @@ impl Hooks for PluginHost {
             let context = NotConsumedContext { client: client.as_ref(), message: &message, why, now };
             not_consumed::run(chain.not_consumed.asked(&message.topic), &context, place)
         };
-        let threads = threads(in_force.not_consumed.plugins(), &self.aside);
+        let plugins = in_force.not_consumed.plugins();
+        let threads = threads(plugins, Hook::ApplicationMessageNotConsumed, &self.aside);
         threads.answer(job, || NotConsumedOutcome::Observe)
     }
 
@@ -196,8 +197,8 @@ impl PluginHost {
             // Nothing is put off but by a thread that serves connections.
             publish::run(asked, outcome, &context, place).unwrap_or_else(|_| publish::refused())
         };
-        let plugins = in_force.intercepting_publish.plugins();
-        threads(plugins.get(number as usize..).unwrap_or_default(), &self.aside).answer(job, publish::refused)
+        let plugins = in_force.intercepting_publish.plugins().get(number as usize..).unwrap_or_default();
+        threads(plugins, Hook::InterceptingPublish, &self.aside).answer(job, publish::refused)
     }
 }
 

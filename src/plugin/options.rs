@@ -145,7 +145,8 @@ pub struct Budgets {
     pub state_keys: usize,
     /// Bytes of keys and values.
     pub state_bytes: usize,
-    /// Calls of a plugin that imports a service that waits, each on a thread of its own.
+    /// Of a plugin that imports a service that waits: logins that it is asked about at the same time, and as many
+    /// other calls, each on a thread of its own.
     pub calls_at_once: u32,
     /// Wall clock, of one HTTP request.
     pub http_timeout: Duration,

@@ -201,7 +201,7 @@ impl Version {
             self.lasting.counters.refused.fetch_add(1, Ordering::Relaxed);
             return Err(self.policy_in_force(hook, true));
         }
-        match self.try_call(about, work) {
+        match self.try_call(hook, about, work) {
             Ok(answer) => Ok(answer),
             Err(error) => {
                 self.failed(hook, &error);
@@ -222,11 +222,12 @@ impl Version {
     #[inline]
     fn try_call<T>(
         &self,
+        hook: Hook,
         about: impl FnOnce(&mut Call),
         work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
     ) -> Result<(T, Option<Box<Effects>>), CallError> {
         if let Some(waiting) = &self.waiting {
-            return self.call_waiting(waiting, about, work);
+            return self.call_waiting(hook, waiting, about, work);
         }
         self.clock.touch();
         let (others, own) = self.slots.split_at(self.own_slot());

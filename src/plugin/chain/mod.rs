@@ -82,8 +82,9 @@ pub(super) fn must_go_aside(plugins: &[Arc<Version>]) -> bool {
 /// The threads of the first that may wait, else those for plugins on probation: a call that waits takes no
 /// thread from these.
 #[cold]
-pub(super) fn threads<'a>(plugins: &'a [Arc<Version>], for_probation: &'a Aside) -> &'a Aside {
-    plugins.iter().find_map(|plugin| plugin.waiting()).map_or(for_probation, |waiting| &waiting.aside)
+pub(super) fn threads<'a>(plugins: &'a [Arc<Version>], hook: Hook, for_probation: &'a Aside) -> &'a Aside {
+    let waiting = plugins.iter().find_map(|plugin| plugin.waiting());
+    waiting.map_or(for_probation, |waiting| waiting.threads(hook))
 }
 
 const fn bit(hook: Hook) -> HookSet {

@@ -215,6 +215,21 @@ fn as_many_calls_wait_at_once_as_the_configuration_says_and_the_next_waits_for_a
 }
 
 #[test]
+fn what_clients_do_who_are_in_does_not_wait_for_logins() {
+    let web = Web::start();
+    let host = Host::start(&[with(|budgets| budgets.calls_at_once = 1)]);
+    let login = begin(&host, &format!("get:{}", web.url("held")));
+    web.wait_until_held(1);
+    let PublishVerdict::Modify(message) = host.publish_message(&message("get/x", web.url("x"))).verdict
+    else {
+        panic!("not asked");
+    };
+    assert_eq!(message.payload, "200 fine");
+    web.release(1);
+    assert_eq!(told(wait(login)).0, ConnectVerdict::Allow);
+}
+
+#[test]
 fn where_too_many_calls_wait_the_failure_policy_answers_and_an_answer_that_nobody_awaits_is_not_asked_for() {
     let web = Web::start();
     let host = Host::start(&[with(|budgets| budgets.calls_at_once = 1)]);

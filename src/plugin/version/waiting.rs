@@ -1,5 +1,5 @@
 //! Calls of a plugin that imports a service that waits: on threads of its own, several at a time, each on an
-//! instance that is free.
+//! instance that is free. Logins have threads apart, so that what clients do who are in waits for none of them.
 //!
 //! Nothing here is held while a call waits but the call's place among those that run, so that a version can
 //! be replaced meanwhile: its calls end on it, and their instances after them.
@@ -13,31 +13,48 @@ use crate::plugin::aside::Aside;
 use crate::plugin::error::CallError;
 use crate::plugin::host::{Call, Effects};
 use crate::plugin::instance::{Handover, Instance};
+use crate::plugin::options::Hook;
 
 pub(in crate::plugin) struct Waiting {
-    pub(in crate::plugin) aside: Aside,
-    most: usize,
-    /// Guards the number of calls that run.
-    running: Mutex<usize>,
-    one_ended: Condvar,
+    logins: Lane,
+    others: Lane,
     /// The version is out of force: instances whose calls end are not kept. Changed while the spares are
     /// locked.
     ended: AtomicBool,
 }
 
+struct Lane {
+    aside: Aside,
+    most: usize,
+    /// Guards the number of calls that run.
+    running: Mutex<usize>,
+    one_ended: Condvar,
+}
+
 /// A place among the calls that run.
-struct Turn<'a>(&'a Waiting);
+struct Turn<'a>(&'a Lane);
 
 impl Waiting {
-    /// For this many calls at once.
+    /// For this many logins at once, and as many other calls.
     pub(super) fn new(plugin: &str, most: usize) -> io::Result<Waiting> {
-        Ok(Waiting {
-            aside: Aside::start(&format!("wait-{plugin}"), most)?,
-            most,
-            running: Mutex::new(0),
-            one_ended: Condvar::new(),
-            ended: AtomicBool::new(false),
-        })
+        let name = format!("wait-{plugin}");
+        let (logins, others) = (Lane::new(&name, most)?, Lane::new(&name, most)?);
+        Ok(Waiting { logins, others, ended: AtomicBool::new(false) })
+    }
+
+    pub(in crate::plugin) fn threads(&self, hook: Hook) -> &Aside {
+        &self.lane(hook).aside
+    }
+
+    fn lane(&self, hook: Hook) -> &Lane {
+        if hook == Hook::ValidatingConnection { &self.logins } else { &self.others }
+    }
+}
+
+impl Lane {
+    fn new(name: &str, most: usize) -> io::Result<Lane> {
+        let aside = Aside::start(name, most)?;
+        Ok(Lane { aside, most, running: Mutex::new(0), one_ended: Condvar::new() })
     }
 
     /// As a rule there is a place, as there are no more threads than places; threads of another plugin come
@@ -61,11 +78,12 @@ impl Version {
     #[cold]
     pub(super) fn call_waiting<T>(
         &self,
+        hook: Hook,
         waiting: &Waiting,
         about: impl FnOnce(&mut Call),
         work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
     ) -> Result<(T, Option<Box<Effects>>), CallError> {
-        let _turn = waiting.turn();
+        let _turn = waiting.lane(hook).turn();
         self.clock.touch();
         let mut instance = self.spare_or_new()?;
         self.other_calls.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +97,7 @@ impl Version {
         if waiting.ended.load(Ordering::Relaxed) {
             drop(spares);
             self.drain_one(instance, None);
-        } else if spares.len() < waiting.most {
+        } else if spares.len() < waiting.logins.most + waiting.others.most {
             spares.push(instance);
         }
     }
