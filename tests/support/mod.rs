@@ -6,6 +6,8 @@
 pub mod authentication;
 pub mod client;
 pub mod hooks;
+#[cfg(feature = "wasm")]
+pub mod http;
 pub mod local;
 
 use std::future::Future;
