@@ -2,7 +2,10 @@
 
 mod base64;
 mod hostile;
+mod http_auth;
+mod jwt_auth;
 mod onenet;
+mod password_file;
 mod payload_filter;
 mod reload;
 mod scram;
