@@ -28,6 +28,7 @@ pub use listener::{DEFAULT_ADDRESS, Listener, parse_address};
 pub use log::{Level, LogFormat, LogOptions};
 pub use plugin::{FailurePolicy, HookName, PluginSpec, PluginsOptions};
 pub use report::{Problem, Report};
+pub use units::parse_time;
 
 use crate::broker::Options;
 use report::Problems;

@@ -29,6 +29,14 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
     in_units(text, &SIZES)
 }
 
+/// A time with its unit, of a command line.
+///
+/// # Errors
+/// What a time looks like.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "write a time with its unit, such as 500ms or 10s".to_owned())
+}
+
 /// A time such as `500ms`.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     in_units(text, &TIMES).map(Duration::from_millis)

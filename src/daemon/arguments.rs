@@ -78,7 +78,7 @@ const CHECK_EXAMPLES: &str = "\
 Example:
   tidegate check --config tidegate.toml";
 
-/// Make plugins, and look at them
+/// Make plugins, test them, measure them, look at them
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
     /// List the plugins of a configuration in the order in which they are asked
@@ -101,6 +101,12 @@ pub(super) enum PluginCommand {
     New(super::develop::NewArguments),
     #[cfg(feature = "wasm")]
     Build(super::develop::BuildArguments),
+    #[cfg(feature = "wasm")]
+    Test(super::harness_arguments::TestArguments),
+    #[cfg(feature = "wasm")]
+    Bench(super::harness_arguments::BenchArguments),
+    #[cfg(feature = "wasm")]
+    RunHook(super::harness_arguments::RunHookArguments),
 }
 
 const LIST_EXAMPLES: &str = "\

@@ -7,6 +7,9 @@ use std::process::ExitCode;
 /// The codes of `sysexits.h`, which mail and init systems know, and the one of `mosquitto_sub -W`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
+    /// `plugin test`, `bench` and `run-hook`: the plugin did not do what it should.
+    #[cfg(feature = "wasm")]
+    Failed = 1,
     /// `sub`: the time of `-W` is over.
     TimedOut = 27,
     /// The command line or the configuration is wrong.
@@ -23,6 +26,7 @@ pub(super) enum Exit {
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0   fine
+  1   plugin test, bench, run-hook: the plugin does not answer as it should
   27  sub: the time of -W was over
   64  the command line or the configuration is wrong
   69  the broker could not be reached, or refused; or the address is in use

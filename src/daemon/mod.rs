@@ -5,20 +5,30 @@
 
 mod announce;
 mod arguments;
+#[cfg(feature = "wasm")]
+mod cases;
 mod check;
 mod client_arguments;
 #[cfg(feature = "wasm")]
 mod develop;
 mod exit;
 #[cfg(feature = "wasm")]
+mod harness_arguments;
+#[cfg(feature = "wasm")]
 mod inspect;
 mod log;
 #[cfg(feature = "wasm")]
+mod plugin_bench;
+#[cfg(feature = "wasm")]
 mod plugin_host;
+#[cfg(feature = "wasm")]
+mod plugin_test;
 mod plugins;
 mod property;
 mod publish;
 mod run;
+#[cfg(feature = "wasm")]
+mod run_hook;
 mod signals;
 mod subscribe;
 #[cfg(feature = "wasm")]
@@ -54,6 +64,9 @@ fn look_at_plugins(command: &PluginCommand) -> Result<(), Failure> {
         PluginCommand::Inspect { file } => inspect::inspect(file),
         PluginCommand::New(arguments) => develop::new(arguments),
         PluginCommand::Build(arguments) => develop::build(arguments),
+        PluginCommand::Test(arguments) => plugin_test::run(arguments),
+        PluginCommand::Bench(arguments) => plugin_bench::run(arguments),
+        PluginCommand::RunHook(arguments) => run_hook::run(arguments),
     }
 }
 

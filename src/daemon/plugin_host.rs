@@ -81,7 +81,7 @@ fn host_options(options: &PluginsOptions) -> HostOptions {
     host
 }
 
-fn user_cache() -> Option<PathBuf> {
+pub(super) fn user_cache() -> Option<PathBuf> {
     let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
     let given = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).and_then(absolute);
     let folder =

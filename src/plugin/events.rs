@@ -119,11 +119,7 @@ impl Observers {
                 entry.insert((Arc::clone(plugin), plugin.own_instance()?))
             }
         };
-        plugin.begin_own(instance);
-        let Some(guest) = &instance.exports.events else { return Ok(()) };
-        guest.call_handle(&mut instance.store, &batch.words, &batch.texts)?;
-        instance.store.data_mut().call.end();
-        Ok(())
+        hand_over(plugin, instance, batch)
     }
 
     fn forget_replaced(&mut self, observing: &[Arc<Version>]) {
@@ -138,6 +134,20 @@ impl Observers {
             version.drain_one(instance, None);
         }
     }
+}
+
+/// Passes the batch to an instance of its own.
+pub(super) fn hand_over(
+    plugin: &Version,
+    instance: &mut Instance,
+    batch: &EventBatch,
+) -> Result<(), CallError> {
+    plugin.begin_own(instance);
+    let Some(guest) = &instance.exports.events else { return Ok(()) };
+    let outcome = guest.call_handle(&mut instance.store, &batch.words, &batch.texts);
+    instance.end_metering();
+    instance.store.data_mut().call.end();
+    Ok(outcome?)
 }
 
 fn count_dropped(plugin: &Version, batch: &EventBatch) {

@@ -130,12 +130,15 @@ impl Blueprint {
     /// A new instance, on which `init` was called.
     pub(super) fn instantiate(&self) -> Result<(Instance, Registration), Vec<Problem>> {
         let mut store = self.store();
+        // Only an engine that meters fuel takes it, and without any nothing runs.
+        let _ = store.set_fuel(FULL);
         let instance = self
             .pre
             .instantiate(&mut store)
             .map_err(|error| vec![Problem::NotInstantiable(format!("{error:#}"))])?;
         let exports = self.indices.load(&mut store, &instance)?;
-        let mut instance = Instance { store, exports, decision: self.decision };
+        let metered = self.services.given.is_some();
+        let mut instance = Instance { store, exports, decision: self.decision, metered };
         let registration = self.init(&mut instance).map_err(|problem| vec![problem])?;
         Ok((instance, registration))
     }
@@ -163,6 +166,7 @@ impl Blueprint {
         instance.begin_at(self.lifecycle);
         let Some(lifecycle) = &instance.exports.lifecycle else { return Ok(NO_REGISTRATION) };
         let answer = lifecycle.call_init(&mut instance.store, &self.services.settings);
+        instance.end_metering();
         instance.store.data_mut().call.end();
         match answer {
             Ok(Ok(registration)) => Ok(registration),
@@ -206,7 +210,12 @@ pub(super) struct Instance {
     pub(super) store: Store<HostData>,
     pub(super) exports: Exports,
     decision: Deadline,
+    /// What each call spends is noted, where the engine meters it.
+    metered: bool,
 }
+
+/// Fuel of a call, more than any can use up within its time.
+const FULL: u64 = u64::MAX;
 
 impl Instance {
     /// To be called before each call of a hook.
@@ -227,6 +236,29 @@ impl Instance {
         data.stage = deadline.stage;
         data.stages_left = STAGES;
         data.begin_stage(deadline.first);
+        if self.metered {
+            self.begin_metering();
+        }
+    }
+
+    #[cold]
+    fn begin_metering(&mut self) {
+        let _ = self.store.set_fuel(FULL);
+    }
+
+    /// To be called after each call whose fuel is to be noted.
+    #[inline]
+    pub(super) fn end_metering(&self) {
+        if self.metered {
+            self.note_fuel();
+        }
+    }
+
+    #[cold]
+    fn note_fuel(&self) {
+        if let (Some(given), Ok(left)) = (&self.store.data().services.given, self.store.get_fuel()) {
+            given.spent(FULL - left);
+        }
     }
 
     /// The last call of this instance.

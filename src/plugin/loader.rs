@@ -1,9 +1,10 @@
 //! From a file to a version of a plugin that can be called: read, encode, check, compile, probe.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use wasmtime::Engine;
@@ -12,9 +13,10 @@ use wasmtime::component::{Component, Linker};
 use super::cache::Cache;
 use super::digest::sha256_hex;
 use super::encode;
-use super::engine::{self, Clock};
+use super::engine::{self, Clock, Fuel};
 use super::error::{PluginError, Problem};
 use super::file;
+use super::harness::Given;
 use super::host::{self, HostData, LogRate, Services, State};
 use super::http::{Http, HttpClient};
 use super::instance::Blueprint;
@@ -22,7 +24,7 @@ use super::keeper::Jobs;
 use super::options::{Hook, HostOptions, PluginOptions};
 use super::reexport::reexport;
 use super::surface::Surface;
-use super::version::{Counters, Lasting, Parts, Version};
+use super::version::{Counters, Lasting, Parts, Version, lock};
 use super::wasi;
 use crate::hook::Requester;
 
@@ -37,11 +39,31 @@ pub(super) struct Loader {
     options: HostOptions,
     started: Instant,
     loads: AtomicU64,
+    /// What stands in for the world where there is no broker.
+    given: Option<Arc<Given>>,
+    /// What was compiled, where a file is loaded again and again with other settings; by its digest.
+    compiled: Option<Mutex<HashMap<String, Component>>>,
 }
 
 impl Loader {
     pub(super) fn new(options: HostOptions, requester: Requester, jobs: Jobs) -> io::Result<Loader> {
-        let engine = engine::engine().map_err(io::Error::other)?;
+        Loader::with(Fuel::Unmetered, options, requester, jobs)
+    }
+
+    /// For calls without a broker: the plugin sees the world that is given.
+    pub(super) fn for_harness(
+        given: Arc<Given>,
+        fuel: Fuel,
+        options: HostOptions,
+        requester: Requester,
+        jobs: Jobs,
+    ) -> io::Result<Loader> {
+        let loader = Loader::with(fuel, options, requester, jobs)?;
+        Ok(Loader { given: Some(given), compiled: Some(Mutex::default()), ..loader })
+    }
+
+    fn with(fuel: Fuel, options: HostOptions, requester: Requester, jobs: Jobs) -> io::Result<Loader> {
+        let engine = engine::engine_with(fuel).map_err(io::Error::other)?;
         let cache = options.cache_dir.as_ref().and_then(|folder| {
             Cache::open(folder, &engine)
                 .inspect_err(|error| {
@@ -60,6 +82,8 @@ impl Loader {
             options,
             started: Instant::now(),
             loads: AtomicU64::new(0),
+            given: None,
+            compiled: None,
         })
     }
 
@@ -119,6 +143,7 @@ impl Loader {
             started: self.started,
             http,
             clock: surface.waits().then(|| Arc::clone(&self.clock)),
+            given: self.given.clone(),
         });
         let budgets = options.budgets.clone();
         let own_linker = wasi::linker(&self.linker, &component)
@@ -158,6 +183,16 @@ impl Loader {
     }
 
     fn compile(&self, component: &[u8], sha256: &str) -> Result<Component, Problem> {
+        let Some(compiled) = &self.compiled else { return self.compile_or_read(component, sha256) };
+        if let Some(component) = lock(compiled).get(sha256) {
+            return Ok(component.clone());
+        }
+        let component = self.compile_or_read(component, sha256)?;
+        lock(compiled).insert(sha256.to_owned(), component.clone());
+        Ok(component)
+    }
+
+    fn compile_or_read(&self, component: &[u8], sha256: &str) -> Result<Component, Problem> {
         if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, sha256)) {
             return Ok(compiled);
         }

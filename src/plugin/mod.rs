@@ -26,6 +26,7 @@ mod error;
 mod event_batch;
 mod events;
 mod file;
+mod harness;
 mod hooks;
 mod host;
 mod http;
@@ -64,6 +65,7 @@ use crate::hook::Requester;
 
 pub use self::contract::WIT;
 pub use self::error::{PluginError, Problem};
+pub use self::harness::{Case, CaseFile, Difference, Found, Harness, Price, Question};
 pub use self::host::{Histogram, MetricValue, PluginMetric};
 pub use self::inspect::{Inspection, Interface, Kind, inspect};
 pub use self::options::{

@@ -13,7 +13,8 @@ use crate::topic::TopicFilter;
 pub struct HostOptions {
     /// Where compiled code is kept; created with mode 0700. None: every start compiles again.
     pub cache_dir: Option<PathBuf>,
-    /// About how many threads call hooks; each plugin has one instance for each of them.
+    /// About how many threads call hooks; each plugin has one instance for each of them, and a spare. 0: one
+    /// instance and no spare.
     pub workers: usize,
     /// Whether changed plugin files are loaded without being told to.
     pub watch: bool,

@@ -104,7 +104,8 @@ impl Version {
         let (probe, registration) = blueprint.instantiate()?;
         let registered = topics(&registration.topics)?;
         let configured = &parts.options.topics;
-        let waiting = waiting(&parts.options, &blueprint)?;
+        // Who calls it by itself may wait itself.
+        let waiting = if workers == 0 { None } else { waiting(&parts.options, &blueprint)? };
         let slots = if waiting.is_some() { 0 } else { workers.max(1) };
         let also = (!configured.is_empty() && !registered.is_empty()).then(|| registered.iter().collect());
         let mut version = Version {
@@ -116,7 +117,7 @@ impl Version {
             blueprint,
             waiting,
             slots: (0..slots).map(|_| Slot::default()).collect(),
-            spares: Mutex::new(vec![probe]),
+            spares: Mutex::default(),
             other_calls: AtomicU64::new(0),
             previous: Mutex::new(None),
             rolling_back: AtomicBool::new(false),
@@ -128,6 +129,11 @@ impl Version {
             clock: parts.clock,
             jobs: parts.jobs,
         };
+        if workers == 0 {
+            version.slots[0].instance = Mutex::new(Some(probe));
+            return Ok(version);
+        }
+        version.spares().push(probe);
         for slot in &mut version.slots {
             version.clock.touch();
             let (instance, _) = version.blueprint.instantiate()?;
@@ -282,7 +288,7 @@ impl Version {
         self.new_instance()
     }
 
-    fn new_instance(&self) -> Result<Instance, CallError> {
+    pub(super) fn new_instance(&self) -> Result<Instance, CallError> {
         match self.blueprint.instantiate() {
             Ok((instance, _)) => Ok(instance),
             Err(problems) => {
@@ -385,6 +391,23 @@ impl Version {
         *lock(&self.previous) = None;
     }
 
+    /// Sees to it that the next call finds an instance.
+    pub(super) fn make_ready(&self) {
+        let mut slot = lock(&self.slots[0].instance);
+        if slot.is_none() {
+            // Who calls it is told why there is none.
+            *slot = self.new_instance().ok();
+        }
+    }
+
+    /// Lets go of every instance without a word: the next call begins with a new one.
+    pub(super) fn forget_instances(&self) {
+        for slot in &self.slots {
+            *lock(&slot.instance) = None;
+        }
+        self.spares().clear();
+    }
+
     /// Makes its budgets those of what outlasts versions.
     pub(super) fn take_over(&self) {
         self.keep_instances(true);
@@ -418,8 +441,9 @@ fn run<T>(
 ) -> Result<(T, Option<Box<Effects>>), CallError> {
     instance.begin();
     about(&mut instance.store.data_mut().call);
-    let answer = work(instance)?;
-    Ok((answer, instance.store.data_mut().call.end()))
+    let answer = work(instance);
+    instance.end_metering();
+    Ok((answer?, instance.store.data_mut().call.end()))
 }
 
 /// A panic during a call leaves an instance that nobody may call.

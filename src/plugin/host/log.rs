@@ -18,6 +18,10 @@ impl Host for HostData {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
+        if let Some(given) = &self.services.given {
+            given.log(line(level, &message, &fields));
+            return Ok(());
+        }
         if !is_enabled(level) || !self.services.log_rate.admits(Instant::now()) {
             return Ok(());
         }
@@ -35,7 +39,7 @@ impl Host for HostData {
     }
 
     fn enabled(&mut self, level: Level) -> wasmtime::Result<bool> {
-        Ok(is_enabled(level))
+        Ok(self.services.given.is_some() || is_enabled(level))
     }
 }
 
@@ -47,6 +51,19 @@ fn is_enabled(level: Level) -> bool {
         Level::Warn => tracing::enabled!(target: "plugin", tracing::Level::WARN),
         Level::Error => tracing::enabled!(target: "plugin", tracing::Level::ERROR),
     }
+}
+
+/// `warn: refused device="d1"`
+fn line(level: Level, message: &str, fields: &[(String, String)]) -> String {
+    let level = match level {
+        Level::Trace => "trace",
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    };
+    let fields = rendered(fields).map(|fields| format!(" {fields}")).unwrap_or_default();
+    format!("{level}: {}{fields}", cut(message))
 }
 
 fn cut(text: &str) -> &str {

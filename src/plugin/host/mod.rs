@@ -22,7 +22,7 @@ mod state;
 mod wait;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -31,6 +31,7 @@ use wasmtime::{Engine, StoreLimits};
 
 use super::bindings::{Plugin, tidegate};
 use super::engine::Clock;
+use super::harness::Given;
 use super::http::HttpClient;
 use super::options::Grants;
 use super::preview1;
@@ -42,7 +43,6 @@ pub(super) use log::LogRate;
 pub(super) use message::{Choices, PropertyChanges};
 pub(super) use metrics::Metrics;
 pub use metrics::{Histogram, MetricValue, PluginMetric};
-pub(super) use random::random_bytes;
 pub(super) use state::State;
 
 /// What lies in the Store of each instance.
@@ -77,6 +77,34 @@ pub(super) struct Services {
     pub(super) http: Option<Arc<HttpClient>>,
     /// Of a plugin that imports a service that waits.
     pub(super) clock: Option<Arc<Clock>>,
+    /// What stands in for the true clock, chance and log where there is no broker.
+    pub(super) given: Option<Arc<Given>>,
+}
+
+impl Services {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Since 1970-01-01T00:00:00Z.
+    pub(super) fn now(&self) -> Duration {
+        match &self.given {
+            Some(given) => Duration::from_millis(given.now_ms()),
+            None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        }
+    }
+
+    /// The same for what lives for a while.
+    pub(super) fn instant(&self) -> Instant {
+        self.given.as_ref().map_or_else(Instant::now, |given| given.instant())
+    }
+
+    /// Nanoseconds from an arbitrary start.
+    pub(super) fn monotonic_ns(&self) -> u64 {
+        let elapsed = self.instant().saturating_duration_since(self.started);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
 }
 
 /// The call that is running: what it is about, as far as the plugin imports functions that tell it, and

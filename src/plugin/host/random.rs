@@ -12,14 +12,21 @@ impl Host for HostData {
         if length > MOST {
             return refuse(format!("{length} random bytes at once, {MOST} are allowed"));
         }
-        random_bytes(length as usize)
+        self.random_bytes(length as usize)
     }
 }
 
-pub(in crate::plugin) fn random_bytes(length: usize) -> wasmtime::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    fill(&mut bytes).map_err(|error| wasmtime::Error::msg(format!("no randomness: {error}")))?;
-    Ok(bytes)
+impl HostData {
+    pub(in crate::plugin) fn random_bytes(&self, length: usize) -> wasmtime::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        match &self.services.given {
+            Some(given) => given.fill(&mut bytes),
+            None => {
+                fill(&mut bytes).map_err(|error| wasmtime::Error::msg(format!("no randomness: {error}")))?;
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 #[cfg(unix)]

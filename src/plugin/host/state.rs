@@ -15,7 +15,7 @@ use crate::plugin::bindings::tidegate::plugin::state::{Error, Host};
 impl Host for HostData {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
         self.count_host_call()?;
-        Ok(self.services.state.get(&key, Instant::now()))
+        Ok(self.services.state.get(&key, self.services.instant()))
     }
 
     fn set(
@@ -26,12 +26,12 @@ impl Host for HostData {
     ) -> wasmtime::Result<Result<(), Error>> {
         self.count_host_call()?;
         let ttl = ttl_ms.map(Duration::from_millis);
-        Ok(self.services.state.set(key, value, ttl, Instant::now()))
+        Ok(self.services.state.set(key, value, ttl, self.services.instant()))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<bool> {
         self.count_host_call()?;
-        Ok(self.services.state.delete(&key, Instant::now()))
+        Ok(self.services.state.delete(&key, self.services.instant()))
     }
 
     fn compare_and_set(
@@ -41,17 +41,17 @@ impl Host for HostData {
         new: Option<Vec<u8>>,
     ) -> wasmtime::Result<Result<bool, Error>> {
         self.count_host_call()?;
-        Ok(self.services.state.compare_and_set(key, old.as_deref(), new, Instant::now()))
+        Ok(self.services.state.compare_and_set(key, old.as_deref(), new, self.services.instant()))
     }
 
     fn atomic_add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<i64, Error>> {
         self.count_host_call()?;
-        Ok(self.services.state.atomic_add(key, delta, Instant::now()))
+        Ok(self.services.state.atomic_add(key, delta, self.services.instant()))
     }
 
     fn scan(&mut self, prefix: String, limit: u32) -> wasmtime::Result<Vec<String>> {
         self.count_host_call()?;
-        Ok(self.services.state.scan(&prefix, (limit as usize).min(MOST_SCANNED), Instant::now()))
+        Ok(self.services.state.scan(&prefix, (limit as usize).min(MOST_SCANNED), self.services.instant()))
     }
 }
 
@@ -90,17 +90,24 @@ impl State {
         self.quota_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
+    pub(in crate::plugin) fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
         self.lock().live(key, now).cloned()
     }
 
-    fn set(&self, key: String, value: Vec<u8>, ttl: Option<Duration>, now: Instant) -> Result<(), Error> {
+    /// `ttl`: none is for ever.
+    pub(in crate::plugin) fn set(
+        &self,
+        key: String,
+        value: Vec<u8>,
+        ttl: Option<Duration>,
+        now: Instant,
+    ) -> Result<(), Error> {
         // A time to live beyond what the clock can tell is for ever.
         let expires = ttl.and_then(|ttl| now.checked_add(ttl));
         self.put(&mut self.lock(), key, Entry { value, expires }, now)
     }
 
-    fn delete(&self, key: &str, now: Instant) -> bool {
+    pub(in crate::plugin) fn delete(&self, key: &str, now: Instant) -> bool {
         let mut entries = self.lock();
         let was_live = entries.live(key, now).is_some();
         entries.remove(key);
@@ -169,6 +176,10 @@ impl State {
         let keys = entries.by_key.len() + usize::from(replaced.is_none());
         let bytes = entries.bytes - freed + key.len() + entry.value.len();
         keys <= self.quota_keys.load(Ordering::Relaxed) && bytes <= self.quota_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::plugin) fn clear(&self) {
+        *self.lock() = Entries::default();
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

@@ -1,14 +1,12 @@
 //! WASI preview1 for core modules that want it, as Go's and wasi-libc's do: `adapter.wat` becomes a part of
 //! the component, and asks the host for the little that it cannot answer itself (`adapter.wit`).
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use wasmtime::component::Linker;
 use wit_parser::Resolve;
 
 use super::encode::embed_world;
 use super::host::HostData;
-use super::wasi::{self, Stream};
+use super::wasi::Stream;
 
 /// What such modules import.
 pub(super) const NAME: &str = "wasi_snapshot_preview1";
@@ -35,15 +33,11 @@ pub(super) fn adapter() -> Result<Vec<u8>, String> {
 /// Gives the linker what the adapter imports.
 pub(super) fn add_to_linker(linker: &mut Linker<HostData>) -> wasmtime::Result<()> {
     let mut interface = linker.instance(INTERFACE)?;
-    interface.func_wrap("now", |_, (): ()| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok((u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),))
+    interface.func_wrap("now", |store, (): ()| {
+        Ok((u64::try_from(store.data().services.now().as_nanos()).unwrap_or(u64::MAX),))
     })?;
-    interface.func_wrap("monotonic", |store, (): ()| {
-        let elapsed = store.data().services.started.elapsed();
-        Ok((u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),))
-    })?;
-    interface.func_wrap("random", |_, (): ()| Ok((wasi::word()?,)))?;
+    interface.func_wrap("monotonic", |store, (): ()| Ok((store.data().services.monotonic_ns(),)))?;
+    interface.func_wrap("random", |store, (): ()| Ok((store.data().random_word()?,)))?;
     interface.func_wrap("write", |mut store, (descriptor, bytes): (u32, Vec<u8>)| {
         let stream = if descriptor == 1 { Stream::Stdout } else { Stream::Stderr };
         store.data_mut().print(stream, &bytes)

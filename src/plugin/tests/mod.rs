@@ -29,7 +29,7 @@ use crate::topic::{TopicFilter, TopicName};
 const NOW: Timestamp = Timestamp(1_000_000);
 
 /// The module of a plugin of `plugins/`, built where it is missing.
-fn module(name: &str) -> PathBuf {
+pub(super) fn module(name: &str) -> PathBuf {
     static BUILDING: Mutex<()> = Mutex::new(());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins");
     let path = folder.join(format!("target/tidegate/{name}.wasm"));

@@ -1,7 +1,5 @@
 //! `wasi:clocks`: the true time, and a monotonic clock that sleeps move on.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use wasmtime::component::Val;
 
 use super::resources::{Pollable, Resource, own};
@@ -10,10 +8,7 @@ use super::{Function, HostData};
 
 pub(super) fn find(interface: &str, function: &str) -> Option<Function> {
     Some(match (interface, function) {
-        ("wall-clock", "now") => |_, _| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            Ok(datetime(since.as_nanos()))
-        },
+        ("wall-clock", "now") => |store, _| Ok(datetime(store.data().services.now().as_nanos())),
         ("wall-clock", "resolution") => |_, _| Ok(datetime(1)),
         ("monotonic-clock", "now") => |store, _| Ok(Val::U64(store.data().monotonic_now())),
         ("monotonic-clock", "resolution") => |_, _| Ok(Val::U64(1)),
@@ -32,8 +27,7 @@ pub(super) fn find(interface: &str, function: &str) -> Option<Function> {
 impl HostData {
     /// Nanoseconds since the host was started, and what was slept through.
     fn monotonic_now(&self) -> u64 {
-        let true_time = u64::try_from(self.services.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        true_time.saturating_add(self.wasi.slept)
+        self.services.monotonic_ns().saturating_add(self.wasi.slept)
     }
 
     pub(super) fn is_ready(&self, pollable: Pollable) -> bool {

@@ -27,7 +27,6 @@ use super::host::HostData;
 use resources::{Kinds, Resources};
 
 pub(super) use output::Stream;
-pub(super) use random::word;
 
 /// Interfaces of this package, and of versions that begin so, are served.
 const NAMESPACE: &str = "wasi:";

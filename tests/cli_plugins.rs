@@ -1,0 +1,161 @@
+//! `tidegate plugin`: what its commands print and end with.
+#![cfg(all(feature = "daemon", feature = "wasm"))]
+
+#[expect(dead_code, reason = "brokers and clients are for other tests")]
+mod cli_support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use cli_support::{Folder, Outcome, run};
+use serde_json::Value;
+
+/// The module of a plugin of `plugins/`, built where it is missing.
+fn module(name: &str) -> String {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let path = plugins().join(format!("target/tidegate/{name}.wasm"));
+    let _one_by_one = BUILDING.lock();
+    if !path.exists() {
+        let built = Command::new(plugins().join("build")).arg(name).status().expect("plugins/build runs");
+        assert!(built.success(), "plugins/build {name} failed");
+    }
+    path.to_str().unwrap().to_owned()
+}
+
+fn plugins() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins")
+}
+
+#[test]
+fn help_of_every_command_has_an_example_and_exit_codes() {
+    for command in ["test", "bench", "run-hook"] {
+        let help = run(&["plugin", command, "--help"]);
+        assert_eq!(help.code, 0, "{command}");
+        assert!(help.out.contains("Example") && help.out.contains("Exit codes:"), "{command}: {}", help.out);
+    }
+}
+
+fn test(cases: &str, further: &[&str]) -> Outcome {
+    let module = module("every-hook");
+    run(&[&["plugin", "test", &module, "--cases", cases], further].concat())
+}
+
+#[test]
+fn a_plugin_that_answers_as_its_cases_say_ends_with_0() {
+    let cases = plugins().join("testing/every-hook/tests/cases.toml");
+    let outcome = test(cases.to_str().unwrap(), &[]);
+    assert_eq!(outcome.code, 0, "{}{}", outcome.out, outcome.err);
+    assert!(outcome.out.ends_with(" cases, 0 failed\n"), "{}", outcome.out);
+    assert!(outcome.out.contains("  ok    a message is changed "), "{}", outcome.out);
+}
+
+const ONE_WRONG: &str = r#"
+[[case]]
+name = "right"
+hook = "intercepting-publish"
+input = { topic = "swallow/x" }
+expect = { verdict = "swallow" }
+[[case]]
+name = "wrong"
+hook = "intercepting-publish"
+input = { topic = "modify/x", payload = "hello" }
+expect = { payload = "hello", qos = 0 }
+"#;
+
+#[test]
+fn a_case_that_fails_shows_the_difference_and_ends_with_1() {
+    let folder = Folder::new("one-wrong");
+    let cases = folder.write("cases.toml", ONE_WRONG);
+    let outcome = test(&cases, &[]);
+    assert_eq!((outcome.code, outcome.err.as_str()), (1, ""));
+    let difference = "          payload\n            expected \"hello\"\n            found    \"HELLO\"\n";
+    assert!(outcome.out.contains(difference), "{}", outcome.out);
+    assert!(outcome.out.ends_with("2 cases, 1 failed\n"), "{}", outcome.out);
+
+    let outcome = test(&cases, &["--filter", "right"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.out);
+    assert!(outcome.out.ends_with("1 cases, 0 failed\n"), "{}", outcome.out);
+    assert_eq!(test(&cases, &["--filter", "nothing"]).code, 64);
+}
+
+#[test]
+fn a_case_that_spends_too_much_fuel_fails() {
+    let folder = Folder::new("fuel");
+    let cases = folder.write("cases.toml", ONE_WRONG);
+    let outcome = test(&cases, &["--filter", "right", "--max-fuel", "10"]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.out.contains("expected at most 10\n"), "{}", outcome.out);
+}
+
+#[test]
+fn each_case_is_a_json_object_where_that_is_wanted() {
+    let folder = Folder::new("lines");
+    let line = r#"{"name":"a","hook":"authorizer","input":{"topic":"deny/x"},"expect":{"reason":"0x87"}}"#;
+    let outcome = test(&folder.write("cases.jsonl", line), &["--json"]);
+    assert_eq!(outcome.code, 0, "{}{}", outcome.out, outcome.err);
+    let found: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!((&found["passed"], &found["found"]["verdict"]), (&true.into(), &"deny".into()));
+    assert!(found["fuel"].as_u64() > Some(0), "{found}");
+}
+
+#[test]
+fn cases_are_found_above_the_plugin_and_what_is_wrong_with_them_is_told() {
+    let folder = Folder::new("usual");
+    let project = PathBuf::from(folder.write("here", ""));
+    let project = project.parent().unwrap();
+    std::fs::create_dir_all(project.join("target/release")).unwrap();
+    std::fs::create_dir_all(project.join("tests")).unwrap();
+    let plugin = project.join("target/release/p.wasm");
+    std::fs::copy(module("every-hook"), &plugin).unwrap();
+    let test = || run(&["plugin", "test", plugin.to_str().unwrap()]);
+    let outcome = test();
+    assert_eq!(outcome.code, 64);
+    assert!(outcome.err.contains("there is no tests/cases.toml"), "{}", outcome.err);
+
+    std::fs::write(project.join("tests/cases.toml"), "[[case]]\nhook = \"authoriser\"\ncolour = 1\n")
+        .unwrap();
+    let outcome = test();
+    assert_eq!(outcome.code, 64);
+    assert!(outcome.err.contains("case `case 1`: input: hook: `authoriser` is no hook"), "{}", outcome.err);
+
+    std::fs::write(project.join("tests/cases.toml"), ONE_WRONG).unwrap();
+    assert_eq!(test().code, 1);
+}
+
+#[test]
+fn run_hook_prints_verdict_and_effects() {
+    let module = module("every-hook");
+    let call = |hook: &str, input: &str| {
+        let grants = r##"{"publish": ["#"]}"##;
+        run(&["plugin", "run-hook", &module, hook, "--input", input, "--grants", grants])
+    };
+    let outcome = call("intercepting-publish", r#"{"topic": "ask/k", "payload": ""}"#);
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    let found: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!(found["verdict"], "swallow");
+    assert_eq!(found["published"][0]["topic"], "answer/k");
+
+    let trap = r#"{"authentication-method": "every-hook", "authentication-data": "panic"}"#;
+    let outcome = call("validating-connection", trap);
+    assert_eq!(outcome.code, 1);
+    assert_eq!(serde_json::from_str::<Value>(&outcome.out).unwrap()["verdict"], "trap");
+
+    let outcome = call("intercepting-publish", "[]");
+    assert_eq!((outcome.code, outcome.err.as_str()), (64, "tidegate: --input expects a JSON object\n"));
+}
+
+#[test]
+fn bench_gives_a_figure_for_what_answers_as_expected_and_none_for_what_does_not() {
+    let folder = Folder::new("bench");
+    let cases = folder.write("cases.toml", ONE_WRONG);
+    let module = module("every-hook");
+    let arguments = ["plugin", "bench", &module, "--cases", &cases, "--for", "30ms"];
+    let outcome = run(&arguments);
+    assert_eq!(outcome.code, 1, "{}", outcome.out);
+    assert!(outcome.out.contains("instance and init in "), "{}", outcome.out);
+    assert!(outcome.out.contains("  right ") && outcome.out.contains(" ns "), "{}", outcome.out);
+    assert!(!outcome.out.contains("  wrong "), "{}", outcome.out);
+    assert!(outcome.err.contains("no figure for `wrong`"), "{}", outcome.err);
+    assert_eq!(run(&[&arguments[..], &["--hook", "events"]].concat()).code, 64);
+}
