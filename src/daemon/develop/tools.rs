@@ -4,6 +4,7 @@
 //! system folder is touched.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -134,27 +135,40 @@ impl Tool {
         )
     }
 
+    /// Into a folder aside that is then renamed: nobody finds half a tool, and two that install at once do not
+    /// meet.
     fn install(&self) -> Result<(), Failure> {
         let Some(folder) = self.folder() else {
             return Err(Failure::usage("there is no cache folder: set HOME or XDG_CACHE_HOME"));
         };
-        let package = self.package;
-        eprintln!("getting {package} {}, about {} MB", self.version, self.size);
-        let mut command = match self.registry {
+        eprintln!("getting {} {}, about {} MB", self.package, self.version, self.size);
+        let aside = folder.with_added_extension(std::process::id().to_string());
+        let installed = run(&mut self.installer(&aside)).and_then(|()| match fs::rename(&aside, &folder) {
+            Err(error) if !folder.exists() => Err(Failure::internal("keep what was installed", &error)),
+            _ => Ok(()),
+        });
+        // It is gone where all went well.
+        let _ = fs::remove_dir_all(&aside);
+        installed.map_err(|failure| Failure::new(Exit::Unavailable, failure.message))
+    }
+
+    fn installer(&self, folder: &Path) -> Command {
+        let (package, version) = (self.package, self.version);
+        match self.registry {
             Registry::Pypi => {
                 let mut command = Command::new("python3");
+                command.env("PIP_ROOT_USER_ACTION", "ignore");
                 command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]);
-                command.arg(&folder).arg(format!("{package}=={}", self.version));
+                command.arg(folder).arg(format!("{package}=={version}"));
                 command
             }
             Registry::Npm => {
                 let mut command = Command::new("npm");
                 command.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
-                command.arg(&folder).arg(format!("{package}@{}", self.version));
+                command.arg(folder).arg(format!("{package}@{version}"));
                 command
             }
-        };
-        run(&mut command)
+        }
     }
 }
 

@@ -179,7 +179,7 @@ impl HostData {
     /// To be called by each service that costs the broker something. A call that asks too often ends: the time
     /// that the broker spends for it is not the plugin's own, so that its deadline comes late.
     #[inline]
-    fn count_host_call(&mut self) -> wasmtime::Result<()> {
+    pub(super) fn count_host_call(&mut self) -> wasmtime::Result<()> {
         self.call.host_calls += 1;
         let most = self.services.host_calls_per_call;
         if self.call.host_calls > most {

@@ -37,8 +37,12 @@ pub(super) fn add_to_linker(linker: &mut Linker<HostData>) -> wasmtime::Result<(
         Ok((u64::try_from(store.data().services.now().as_nanos()).unwrap_or(u64::MAX),))
     })?;
     interface.func_wrap("monotonic", |store, (): ()| Ok((store.data().services.monotonic_ns(),)))?;
-    interface.func_wrap("random", |store, (): ()| Ok((store.data().random_word()?,)))?;
+    interface.func_wrap("random", |mut store, (): ()| {
+        store.data_mut().count_host_call()?;
+        Ok((store.data().random_word()?,))
+    })?;
     interface.func_wrap("write", |mut store, (descriptor, bytes): (u32, Vec<u8>)| {
+        store.data_mut().count_host_call()?;
         let stream = if descriptor == 1 { Stream::Stdout } else { Stream::Stderr };
         store.data_mut().print(stream, &bytes)
     })?;

@@ -92,6 +92,7 @@ fn define(
         }
         ComponentItem::ComponentFunc(_) => match find(interface, item) {
             Some(function) => instance.func_new(item, move |mut store, _, params, results| {
+                store.data_mut().count_host_call()?;
                 let params = values::release(&mut store, params)?;
                 let answer = function(&mut store, &params)?;
                 if let Some(result) = results.first_mut() {
@@ -102,6 +103,7 @@ fn define(
             None => {
                 let name = format!("{interface}#{item}");
                 instance.func_new(item, move |mut store, ty, params, results| {
+                    store.data_mut().count_host_call()?;
                     values::release(&mut store, params)?;
                     match (ty.results().next(), results.first_mut()) {
                         (Some(ty), Some(result)) => *result = refuse::answer(&mut store, &ty, &name)?,
