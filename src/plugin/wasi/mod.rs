@@ -83,8 +83,8 @@ fn define(
     ty: ComponentItem,
 ) -> wasmtime::Result<()> {
     match ty {
-        ComponentItem::Resource(_) => {
-            let kind = ResourceType::host_dynamic(kinds.number(item));
+        ComponentItem::Resource(ty) => {
+            let kind = ResourceType::host_dynamic(kinds.number(ty, item));
             instance.resource(item, kind, |mut store, number| {
                 store.data_mut().wasi.resources.remove(number);
                 Ok(())

@@ -99,23 +99,28 @@ fn own_of(store: &mut StoreContextMut<'_, HostData>, kind: u32, resource: Resour
 /// Kinds that one component may import.
 const KINDS: u32 = 256;
 
-/// Numbers for the kinds of resources of one component, by name: interfaces that use those of others have
-/// them under the same.
-pub(super) struct Kinds(Vec<String>);
-
-impl Default for Kinds {
-    fn default() -> Kinds {
-        Kinds(KNOWN.iter().map(|name| (*name).to_owned()).collect())
-    }
+/// Numbers for the kinds of resources of one component. An interface that uses a resource of another exports it
+/// too, and an alias of it under another name (`headers` are `fields` in `wasi:http`): the type tells what is the
+/// same. Those of several versions of an interface have their name in common.
+#[derive(Default)]
+pub(super) struct Kinds {
+    types: Vec<(ResourceType, u32)>,
+    /// After those of [`KNOWN`].
+    names: Vec<String>,
 }
 
 impl Kinds {
-    pub(super) fn number(&mut self, name: &str) -> u32 {
-        let found = self.0.iter().position(|known| known == name);
-        found.unwrap_or_else(|| {
-            self.0.push(name.to_owned());
-            self.0.len() - 1
-        }) as u32
+    pub(super) fn number(&mut self, ty: ResourceType, name: &str) -> u32 {
+        if let Some((_, number)) = self.types.iter().find(|(known, _)| *known == ty) {
+            return *number;
+        }
+        let mut names = KNOWN.iter().copied().chain(self.names.iter().map(String::as_str));
+        let number = names.position(|known| known == name).unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            KNOWN.len() + self.names.len() - 1
+        }) as u32;
+        self.types.push((ty, number));
+        number
     }
 }
 
