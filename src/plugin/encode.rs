@@ -127,7 +127,7 @@ impl Outside {
 }
 
 /// The packages of `wit/`.
-fn contract() -> Result<Resolve, String> {
+pub(super) fn contract() -> Result<Resolve, String> {
     let mut sources = SourceMap::default();
     for (name, text) in WIT {
         sources.push_str(name, *text);

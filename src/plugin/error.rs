@@ -68,6 +68,11 @@ pub enum Problem {
     UnknownHook(String),
     #[error("the certificates to trust in its HTTP requests cannot be read ({0}); correct `http-ca`")]
     Roots(String),
+    #[error(
+        "it calls `{function}` of `{interface}`, and this broker, which has {newest}, does not know it; use a newer \
+         broker, or do without it"
+    )]
+    UnknownFunction { function: String, interface: String, newest: &'static str },
     #[error("its imports do not fit ({0}); build it with the WIT of this broker's version")]
     WrongImport(String),
     #[error("its `{hook}` has other types than the hook ({reason}); build it with unchanged WIT files")]

@@ -4,10 +4,11 @@
 use std::panic::catch_unwind;
 
 use wit_component::DecodedWasm;
+use wit_parser::{Resolve, WorldItem};
 
 use super::error::Problem;
 use super::options::Hook;
-use super::{preview1, wasi};
+use super::{contract, preview1, wasi};
 
 /// The package whose interfaces are hooks and host services.
 const PACKAGE: &str = "tidegate:plugin";
@@ -49,6 +50,17 @@ pub struct Interface {
     pub version: Option<String>,
     /// Whether this host calls it, or has it.
     pub known: bool,
+    pub functions: Vec<String>,
+}
+
+/// The full name of an interface, and its functions.
+type Named = (String, Vec<String>);
+
+fn functions(resolve: &Resolve, item: &WorldItem) -> Vec<String> {
+    match item {
+        WorldItem::Interface { id, .. } => resolve.interfaces[*id].functions.keys().cloned().collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The outside of a component.
@@ -67,8 +79,9 @@ impl Surface {
         match decoded {
             Ok(DecodedWasm::Component(resolve, world)) => {
                 let world = &resolve.worlds[world];
-                let name = |key: &_| resolve.name_world_key(key);
-                Surface::new(world.exports.keys().map(name), world.imports.keys().map(name))
+                let outside =
+                    |(key, item): (&_, &_)| (resolve.name_world_key(key), functions(&resolve, item));
+                Surface::new(world.exports.iter().map(outside), world.imports.iter().map(outside))
             }
             Ok(DecodedWasm::WitPackage(..)) => Surface::broken("it is a WIT package".into()),
             Err(error) => Surface::broken(format!("{error:#}")),
@@ -79,11 +92,12 @@ impl Surface {
         Surface { problems: vec![Problem::Invalid(why)], ..Surface::default() }
     }
 
-    fn new(exports: impl Iterator<Item = String>, imports: impl Iterator<Item = String>) -> Surface {
-        let exports: Vec<Interface> = exports.map(|name| Interface::new(name, is_called)).collect();
-        let imports: Vec<Interface> =
-            imports.map(|name| Interface::new(name, |name| SERVICES.contains(&name))).collect();
+    fn new(exports: impl Iterator<Item = Named>, imports: impl Iterator<Item = Named>) -> Surface {
+        let exports: Vec<Interface> = exports.map(|named| Interface::new(named, is_called)).collect();
+        let is_service = |name: &str| SERVICES.contains(&name);
+        let imports: Vec<Interface> = imports.map(|named| Interface::new(named, is_service)).collect();
         let mut problems: Vec<Problem> = imports.iter().filter_map(import_problem).collect();
+        problems.extend(imports.iter().flat_map(function_problems));
         problems.extend(exports.iter().filter_map(export_problem));
         let mut surface = Surface { exports, imports, problems };
         if surface.hooks().next().is_none() && surface.problems.is_empty() {
@@ -117,7 +131,7 @@ impl Surface {
 }
 
 impl Interface {
-    fn new(full_name: String, is_known: impl Fn(&str) -> bool) -> Interface {
+    fn new((full_name, functions): Named, is_known: impl Fn(&str) -> bool) -> Interface {
         let (path, version) = match full_name.split_once('@') {
             Some((path, version)) => (path, Some(version.to_owned())),
             None => (full_name.as_str(), None),
@@ -127,7 +141,7 @@ impl Interface {
         let name = ours.unwrap_or(&full_name).to_owned();
         let served = version.as_deref().is_some_and(is_served);
         let known = is_wasi || ours.is_some() && served && is_known(&name);
-        Interface { known, name, version, full_name }
+        Interface { known, name, version, full_name, functions }
     }
 
     fn is_ours(&self) -> bool {
@@ -158,6 +172,21 @@ fn import_problem(import: &Interface) -> Option<Problem> {
     }
 }
 
+/// Functions of a service that a newer version of the contract has, and this host has not.
+fn function_problems(import: &Interface) -> Vec<Problem> {
+    if !import.known || !import.is_ours() {
+        return Vec::new();
+    }
+    let missing = import.functions.iter().filter(|function| !contract::has_function(&import.name, function));
+    missing
+        .map(|function| Problem::UnknownFunction {
+            function: function.clone(),
+            interface: import.full_name.clone(),
+            newest: contract::VERSION,
+        })
+        .collect()
+}
+
 /// Exports that are not ours are nobody's business.
 fn export_problem(export: &Interface) -> Option<Problem> {
     let name = export.full_name.clone();
@@ -175,7 +204,8 @@ mod tests {
     use super::*;
 
     fn surface(exports: &[&str], imports: &[&str]) -> Surface {
-        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let named = |name: &&str| ((*name).to_owned(), Vec::new());
+        let owned = |names: &[&str]| names.iter().map(named).collect::<Vec<_>>();
         Surface::new(owned(exports).into_iter(), owned(imports).into_iter())
     }
 
@@ -184,6 +214,19 @@ mod tests {
         let surface = surface(&["tidegate:plugin/events@0.1.7"], &["tidegate:plugin/log@0.1.3"]);
         assert!(surface.problems.is_empty(), "{:?}", surface.problems);
         assert_eq!(surface.hooks().collect::<Vec<_>>(), [Hook::Events]);
+    }
+
+    #[test]
+    fn of_a_newer_version_what_is_known_is_taken_and_what_is_not_is_named() {
+        let with = |function: &str| {
+            let export = ("tidegate:plugin/events@0.1.9".to_owned(), vec!["handle".to_owned()]);
+            let import = ("tidegate:plugin/state@0.1.9".to_owned(), vec![function.to_owned()]);
+            Surface::new([export].into_iter(), [import].into_iter()).problems
+        };
+        assert_eq!(with("atomic-add"), []);
+        let told = with("get-many")[0].to_string();
+        assert!(told.contains("`get-many` of `tidegate:plugin/state@0.1.9`"), "{told}");
+        assert!(told.contains("has 0.1.0"), "{told}");
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod reload;
 mod scram;
 mod services;
 
+mod wit_versions;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
