@@ -159,3 +159,20 @@ fn bench_gives_a_figure_for_what_answers_as_expected_and_none_for_what_does_not(
     assert!(outcome.err.contains("no figure for `wrong`"), "{}", outcome.err);
     assert_eq!(run(&[&arguments[..], &["--hook", "events"]].concat()).code, 64);
 }
+
+#[test]
+fn inspect_says_what_has_to_be_granted_and_whether_it_runs_here() {
+    let inspect =
+        |name: &str, further: &[&str]| run(&[&["plugin", "inspect", &module(name)], further].concat());
+    let outcome = inspect("every-hook", &[]);
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    assert!(outcome.out.contains("grants    clients, publish (denied unless"), "{}", outcome.out);
+    assert!(outcome.out.ends_with("runs here yes\n"), "{}", outcome.out);
+
+    let outcome = inspect("future-version", &["--json"]);
+    assert_eq!(outcome.code, 64);
+    let found: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!((&found["kind"], &found["runs-here"]), (&"core-module".into(), &false.into()));
+    assert_eq!(found["exports"][0]["functions"][0], "intercept");
+    assert!(found["problems"][0].as_str().unwrap().contains("knows versions 0.1"), "{found}");
+}

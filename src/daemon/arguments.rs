@@ -88,14 +88,17 @@ pub(super) enum PluginCommand {
         #[arg(short, long, value_name = "FILE", default_value = "tidegate.toml")]
         config: PathBuf,
     },
-    /// Show what a plugin file is: its hooks, what it wants from the broker, versions, size
+    /// Show what a plugin file is: its hooks, what it wants and has to be granted, whether this broker can run it
     ///
-    /// Nothing in the file is run.
+    /// Nothing in the file is run. Ends with 64 where this broker cannot run it, and says what to do.
     #[command(after_help = INSPECT_EXAMPLES, after_long_help = long(INSPECT_EXAMPLES))]
     Inspect {
         /// A component or a core module
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
     #[cfg(feature = "wasm")]
     New(super::develop::NewArguments),
@@ -114,8 +117,9 @@ Example:
   tidegate plugin list --config tidegate.toml";
 
 const INSPECT_EXAMPLES: &str = "\
-Example:
-  tidegate plugin inspect payload-filter.wasm";
+Examples:
+  tidegate plugin inspect payload-filter.wasm
+  tidegate plugin inspect payload-filter.wasm --json";
 
 /// Examples and exit codes.
 pub(super) fn long(examples: &str) -> String {

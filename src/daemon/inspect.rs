@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::exit::{Exit, Failure, print};
 use crate::config::{Config, PluginSpec};
 use crate::plugin::{self, Inspection, Interface, Kind};
@@ -29,7 +31,7 @@ pub(super) fn list(file: &Path) -> Result<(), Failure> {
 }
 
 /// One plugin file.
-pub(super) fn inspect(file: &Path) -> Result<(), Failure> {
+pub(super) fn inspect(file: &Path, json: bool) -> Result<(), Failure> {
     let inspection = plugin::inspect(file).map_err(|error| {
         let exit = match error.kind() {
             io::ErrorKind::PermissionDenied => Exit::NoPermission,
@@ -38,7 +40,11 @@ pub(super) fn inspect(file: &Path) -> Result<(), Failure> {
         Failure::new(exit, format!("failed to read {}: {error}", file.display()))
     })?;
     let mut text = String::new();
-    describe(&inspection, &mut text);
+    if json {
+        let _ = writeln!(text, "{:#}", object(&inspection));
+    } else {
+        describe(&inspection, &mut text);
+    }
     print(&text)?;
     match inspection.problems.len() {
         0 => Ok(()),
@@ -77,12 +83,47 @@ fn describe(inspection: &Inspection, text: &mut String) {
     row(text, "version", &format!("sha256 {}", inspection.sha256));
     row(text, "exports", &interfaces(&inspection.exports));
     row(text, "wants", &interfaces(&inspection.imports));
+    if !inspection.grants.is_empty() {
+        row(
+            text,
+            "grants",
+            &format!("{} (denied unless the configuration has them)", inspection.grants.join(", ")),
+        );
+    }
     for note in &inspection.notes {
         row(text, "note", note);
     }
     for problem in &inspection.problems {
         row(text, "problem", &problem.to_string());
     }
+    row(text, "runs here", if inspection.problems.is_empty() { "yes" } else { "no" });
+}
+
+/// The same for scripts.
+fn object(inspection: &Inspection) -> Value {
+    let kind = match inspection.kind {
+        Some(Kind::Component) => Value::from("component"),
+        Some(Kind::CoreModule) => "core-module".into(),
+        None => Value::Null,
+    };
+    let interface = |it: &Interface| {
+        let (name, version) = (&it.name, &it.version);
+        json!({ "name": name, "version": version, "known": it.known, "functions": it.functions })
+    };
+    let interfaces = |list: &[Interface]| list.iter().map(interface).collect::<Vec<Value>>();
+    json!({
+        "file": inspection.path.display().to_string(),
+        "kind": kind,
+        "size": inspection.size,
+        "sha256": inspection.sha256,
+        "exports": interfaces(&inspection.exports),
+        "imports": interfaces(&inspection.imports),
+        "grants": inspection.grants,
+        "waits": inspection.waits,
+        "notes": inspection.notes,
+        "problems": inspection.problems.iter().map(ToString::to_string).collect::<Vec<String>>(),
+        "runs-here": inspection.problems.is_empty(),
+    })
 }
 
 fn row(text: &mut String, name: &str, value: &str) {

@@ -61,7 +61,7 @@ pub fn main() -> ExitCode {
 fn look_at_plugins(command: &PluginCommand) -> Result<(), Failure> {
     match command {
         PluginCommand::List { config } => inspect::list(config),
-        PluginCommand::Inspect { file } => inspect::inspect(file),
+        PluginCommand::Inspect { file, json } => inspect::inspect(file, *json),
         PluginCommand::New(arguments) => develop::new(arguments),
         PluginCommand::Build(arguments) => develop::build(arguments),
         PluginCommand::Test(arguments) => plugin_test::run(arguments),

@@ -1,5 +1,6 @@
 //! What a plugin file is and wants, without running it: for `tidegate plugin inspect`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::digest::sha256_hex;
@@ -20,6 +21,10 @@ pub struct Inspection {
     /// Hooks and `lifecycle`, and what else the file exports.
     pub exports: Vec<Interface>,
     pub imports: Vec<Interface>,
+    /// Keys of `[plugin.grants]` without which what it imports is denied.
+    pub grants: Vec<&'static str>,
+    /// It may wait, and is called on threads of its own.
+    pub waits: bool,
     /// What an operator is to know before it is used.
     pub notes: Vec<&'static str>,
     /// Why this host would not load it; what only shows when it runs is not among them.
@@ -39,6 +44,8 @@ pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
         sha256: sha256_hex(&bytes),
         exports: Vec::new(),
         imports: Vec::new(),
+        grants: Vec::new(),
+        waits: false,
         notes: Vec::new(),
         problems: Vec::new(),
     };
@@ -46,6 +53,8 @@ pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
         Ok((_, component)) => {
             let surface = Surface::of(&component);
             inspection.notes = notes(&surface);
+            inspection.grants = grants(&surface.imports);
+            inspection.waits = surface.waits();
             inspection.exports = surface.exports;
             inspection.imports = surface.imports;
             inspection.problems = surface.problems;
@@ -63,4 +72,27 @@ fn notes(surface: &Surface) -> Vec<&'static str> {
         (http && !cfg!(feature = "http"), "this broker is built without http: its HTTP requests fail"),
     ];
     all.into_iter().filter(|(applies, _)| *applies).map(|(_, note)| note).collect()
+}
+
+/// By the functions that it imports: what a toolchain adds and nothing calls is not among them.
+fn grants(imports: &[Interface]) -> Vec<&'static str> {
+    let mut grants = BTreeSet::new();
+    for import in imports {
+        for function in &import.functions {
+            grants.extend(grant(&import.name, function));
+        }
+    }
+    grants.into_iter().collect()
+}
+
+fn grant(interface: &str, function: &str) -> Option<&'static str> {
+    match (interface, function) {
+        ("broker", "publish" | "publish-later") => Some("publish"),
+        ("broker", "get-retained" | "match-retained") => Some("retained"),
+        ("broker", _) => Some("clients"),
+        ("session-items", _) => Some("session-items"),
+        ("http", _) => Some("hosts"),
+        (name, "get-directories") if name.starts_with("wasi:filesystem/preopens@") => Some("files"),
+        _ => None,
+    }
 }

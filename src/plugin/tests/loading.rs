@@ -60,6 +60,9 @@ fn inspect_tells_hooks_and_imports_with_versions() {
     let log = inspection.imports.iter().find(|import| import.name == "log").unwrap();
     assert_eq!((log.version.as_deref(), log.known), (Some("0.1.0"), true));
 
+    assert_eq!(inspection.grants, ["clients", "publish"]);
+    assert!(!inspection.waits);
+
     let inspection = inspect(&module("unknown-import")).unwrap();
     assert!(inspection.imports.iter().any(|import| !import.known));
     assert!(!inspection.problems.is_empty());
