@@ -10,7 +10,6 @@ mod payload_filter;
 mod reload;
 mod scram;
 mod services;
-
 mod wit_versions;
 
 use std::path::{Path, PathBuf};
