@@ -14,7 +14,7 @@ const WORDS: u8 = 7;
 /// A word that names no text.
 const NO_TEXT: u64 = u64::MAX;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct EventBatch {
     pub(super) words: Vec<u64>,
     pub(super) texts: String,

@@ -1,4 +1,7 @@
-//! `events`: a bounded queue, and one thread that passes on what is in it, in batches.
+//! `events`: a bounded queue, and one thread that passes on what is in it, in batches. Observers that may wait
+//! have threads of their own, see `aside`.
+
+mod aside;
 
 use std::collections::HashMap;
 use std::io;
@@ -7,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 
+use self::aside::ObserverAside;
 use super::core::Core;
 use super::error::CallError;
 use super::event_batch::EventBatch;
@@ -87,18 +91,25 @@ fn fill(batch: &mut EventBatch, events: &Receiver<Item>) -> bool {
 
 /// An instance for each plugin that observes.
 #[derive(Default)]
-struct Observers(HashMap<String, (Arc<Version>, Instance)>);
+struct Observers {
+    here: HashMap<String, (Arc<Version>, Instance)>,
+    aside: HashMap<String, ObserverAside>,
+}
 
 impl Observers {
     fn pass_on(&mut self, core: &Core, batch: &EventBatch) {
         let chain = core.chain();
         for plugin in chain.of(Hook::Events) {
+            if plugin.waiting().is_some() {
+                self.pass_aside(plugin, batch);
+                continue;
+            }
             if plugin.health.admission() == Admission::Refuse {
                 count_dropped(plugin, batch);
                 continue;
             }
             if let Err(error) = self.call(plugin, batch) {
-                self.0.remove(plugin.name());
+                self.here.remove(plugin.name());
                 count_dropped(plugin, batch);
                 plugin.failed(Hook::Events, &error);
             }
@@ -106,14 +117,30 @@ impl Observers {
         self.forget_replaced(chain.of(Hook::Events));
     }
 
+    fn pass_aside(&mut self, plugin: &Arc<Version>, batch: &EventBatch) {
+        let is_current = |observer: &ObserverAside| Arc::ptr_eq(&observer.version, plugin);
+        if !self.aside.get(plugin.name()).is_some_and(is_current) {
+            match ObserverAside::start(plugin) {
+                Ok(observer) => drop(self.aside.insert(plugin.name().to_owned(), observer)),
+                Err(error) => {
+                    tracing::error!(plugin = plugin.name(), %error, "no thread for events");
+                    return count_dropped(plugin, batch);
+                }
+            }
+        }
+        if let Some(observer) = self.aside.get(plugin.name()) {
+            observer.pass_on(batch);
+        }
+    }
+
     fn call(&mut self, plugin: &Arc<Version>, batch: &EventBatch) -> Result<(), CallError> {
         let is_old = |(version, _): &(Arc<Version>, Instance)| !Arc::ptr_eq(version, plugin);
-        if self.0.get(plugin.name()).is_some_and(is_old)
-            && let Some((old, instance)) = self.0.remove(plugin.name())
+        if self.here.get(plugin.name()).is_some_and(is_old)
+            && let Some((old, instance)) = self.here.remove(plugin.name())
         {
             old.drain_one(instance, None);
         }
-        let (_, instance) = match self.0.entry(plugin.name().to_owned()) {
+        let (_, instance) = match self.here.entry(plugin.name().to_owned()) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert((Arc::clone(plugin), plugin.own_instance()?))
@@ -124,13 +151,14 @@ impl Observers {
 
     fn forget_replaced(&mut self, observing: &[Arc<Version>]) {
         let is_current = |old: &Arc<Version>| observing.iter().any(|plugin| Arc::ptr_eq(plugin, old));
-        for (_, (version, instance)) in self.0.extract_if(|_, (version, _)| !is_current(version)) {
+        for (_, (version, instance)) in self.here.extract_if(|_, (version, _)| !is_current(version)) {
             version.drain_one(instance, None);
         }
+        self.aside.retain(|_, observer| is_current(&observer.version));
     }
 
     fn end(self) {
-        for (version, instance) in self.0.into_values() {
+        for (version, instance) in self.here.into_values() {
             version.drain_one(instance, None);
         }
     }

@@ -1,6 +1,6 @@
 //! Logins that an HTTP server decides, over the wire, and what becomes of them where the server fails.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::client::{Client, ConnectError, End, Messages};
@@ -126,18 +126,15 @@ async fn while_twenty_logins_wait_a_client_that_is_in_goes_on_as_ever() {
     // As many as there are threads for.
     until("the server is asked about eight", || web.asked().len() == 1 + 8).await;
     // Both of the broker's threads have logins that wait; no answer comes before this is over.
-    let begun = Instant::now();
     for n in 0..100 {
         bystander.publish(message("x", n.to_string())).await.expect("connected");
         assert_eq!(text(&messages.next().await.expect("connected")), n.to_string());
     }
-    let took = begun.elapsed();
     assert_eq!(web.asked().len(), 1 + 8, "the others wait for a thread");
     web.release(20);
     for login in logins {
         login.await.unwrap().expect("let in");
     }
-    assert!(took < Duration::from_secs(10), "{took:?}");
     broker.server.shutdown().await;
 }
 

@@ -49,7 +49,7 @@ impl ValidatingConnection for Waits {
         let (wish, rest) = wish.split_once(':').unwrap_or((wish, ""));
         let (good, what) = match wish {
             "hash" => verified(password, rest),
-            "hashes" => (0..1000).map(|_| verified(password, "$6$x$x")).last().unwrap_or_default(),
+            "hashes" => (0..1000).fold(Default::default(), |_, _| verified(password, "$6$x$x")),
             "get" => got(http::Request::get(rest)),
             "get-shortly" => got(http::Request::get(rest).timeout(Duration::from_millis(50))),
             "get-often" => often(rest),
@@ -108,4 +108,15 @@ fn spin() -> ! {
     }
 }
 
-tidegate_plugin::export!(Waits: lifecycle, validating_connection, intercepting_publish);
+/// A filter that is a URL is asked for.
+impl Events for Waits {
+    fn handle(&mut self, events: &[Event<'_>]) {
+        for event in events {
+            if let What::ClientSubscribedTopic(subscribed) = event.what {
+                got(http::Request::get(subscribed.filter));
+            }
+        }
+    }
+}
+
+tidegate_plugin::export!(Waits: lifecycle, validating_connection, intercepting_publish, events);
