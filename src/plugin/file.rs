@@ -1,6 +1,6 @@
 //! Reads plugin files, whatever somebody put in their place.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -10,15 +10,33 @@ const LARGEST: u64 = 256 << 20;
 /// All of a plugin file.
 ///
 /// # Errors
-/// Where it cannot be read, is no regular file (reading from a pipe would wait for ever), or is larger than
-/// any plugin.
+/// Where it cannot be read, is no regular file (reading from a pipe would wait for ever), is larger than
+/// any plugin, or was written to meanwhile.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_at_most(path, LARGEST)
 }
 
 /// The same of a file that is no plugin.
 pub(super) fn read_at_most(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
-    let metadata = fs::metadata(path)?;
+    // Before it is opened: to open a pipe waits.
+    check(&fs::metadata(path)?, largest)?;
+    let file = File::open(path)?;
+    // Again: the path may be that of another file by now.
+    let before = file.metadata()?;
+    check(&before, largest)?;
+    let mut bytes = Vec::new();
+    (&file).take(largest + 1).read_to_end(&mut bytes)?;
+    let after = file.metadata()?;
+    let is_another = after.len() != before.len() || after.modified().ok() != before.modified().ok();
+    if is_another || bytes.len() as u64 != before.len() {
+        return Err(io::Error::other(
+            "it was written to while it was read; put new files in its place by `mv`",
+        ));
+    }
+    Ok(bytes)
+}
+
+fn check(metadata: &Metadata, largest: u64) -> io::Result<()> {
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -26,9 +44,7 @@ pub(super) fn read_at_most(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
         let why = format!("it has {} bytes, and such a file {largest} at most", metadata.len());
         return Err(io::Error::other(why));
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(largest).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok(())
 }
 
 #[cfg(all(test, unix))]
