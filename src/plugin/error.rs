@@ -112,6 +112,13 @@ impl CallError {
     }
 }
 
+impl CallError {
+    /// Whether it may have taken longer than a decision may: `init` of a new instance does.
+    pub(super) fn may_have_taken_long(&self) -> bool {
+        self.is_overrun() || matches!(self, CallError::NoInstance(_))
+    }
+}
+
 impl From<wasmtime::Error> for CallError {
     fn from(error: wasmtime::Error) -> CallError {
         CallError::Wasm(error)

@@ -322,7 +322,7 @@ impl Version {
         }
         tracing::error!(plugin = self.name(), %hook, error = text, "plugin failed");
         *lock(&counters.last_error) = Some(format!("{hook}: {text}"));
-        if let Some(back_off) = self.health.failed(error.is_overrun(), Instant::now()) {
+        if let Some(back_off) = self.health.failed(error.may_have_taken_long(), Instant::now()) {
             counters.quarantines.fetch_add(1, Ordering::Relaxed);
             tracing::error!(plugin = self.name(), ?back_off, "plugin is in quarantine");
         }
