@@ -1,0 +1,3 @@
+;; Says that its answer lies outside its memory.
+;; exports: intercepting-publish
+(func (export "tidegate:plugin/intercepting-publish@0.1.0#intercept") (type $publish) (i32.const 0x7ffffff0))

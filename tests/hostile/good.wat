@@ -1,0 +1,3 @@
+;; Does nothing wrong.
+;; exports: intercepting-publish
+(func (export "tidegate:plugin/intercepting-publish@0.1.0#intercept") (type $publish) (i32.const 0))

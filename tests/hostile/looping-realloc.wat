@@ -1,0 +1,4 @@
+;; Its allocator never comes back.
+;; exports: intercepting-publish
+;; realloc: loop
+(func (export "tidegate:plugin/intercepting-publish@0.1.0#intercept") (type $publish) (i32.const 0))
