@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::{count_dropped, handle};
+use super::{count_dropped, hand_over};
 use crate::plugin::error::CallError;
 use crate::plugin::event_batch::EventBatch;
 use crate::plugin::instance::Instance;
@@ -60,5 +60,5 @@ fn call(version: &Version, place: &mut Option<Instance>, batch: &EventBatch) -> 
         Some(instance) => instance,
         empty => empty.insert(version.own_instance()?),
     };
-    handle(version, instance, batch)
+    hand_over(version, instance, batch)
 }

@@ -1,9 +1,13 @@
 //! The broker with real plugins, compiled from `plugins/`, and real traffic.
 
+mod assemble;
 mod base64;
 mod hostile;
+#[cfg(feature = "daemon")]
+mod hostile_components;
 mod http_auth;
 mod jwt_auth;
+mod latency;
 mod onenet;
 mod password_file;
 mod payload_filter;
@@ -11,6 +15,7 @@ mod reload;
 mod scram;
 mod services;
 mod wit_versions;
+mod verdicts;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
