@@ -56,6 +56,52 @@ pub fn is_filter(filter: &str) -> bool {
         })
 }
 
+/// Whether every topic that `narrow` matches is matched by `wide`, both without `$share/{ShareName}/`.
+///
+/// ```
+/// use tidegate_plugin::topic;
+/// assert!(topic::covers("a/#", "a/+/b") && topic::covers("a/#", "a"));
+/// assert!(!topic::covers("a/+", "a/#") && !topic::covers("#", "$SYS/#"));
+/// ```
+pub fn covers(wide: &str, narrow: &str) -> bool {
+    if wide.starts_with(['+', '#']) && narrow.starts_with('$') {
+        return false;
+    }
+    let mut narrow_levels = narrow.split('/');
+    for wide_level in wide.split('/') {
+        match (wide_level, narrow_levels.next()) {
+            ("#", _) => return true,
+            // `a/#` matches `a`, which `a/+` does not.
+            ("+", Some(level)) if level != "#" => {}
+            (wide, Some(narrow)) if wide == narrow => {}
+            _ => return false,
+        }
+    }
+    narrow_levels.next().is_none()
+}
+
+/// Whether there is a topic that both match, both without `$share/{ShareName}/`.
+///
+/// ```
+/// use tidegate_plugin::topic;
+/// assert!(topic::overlap("a/+/c", "a/b/+") && topic::overlap("a/#", "a"));
+/// assert!(!topic::overlap("a/+", "a/b/c") && !topic::overlap("#", "$SYS/#"));
+/// ```
+pub fn overlap(a: &str, b: &str) -> bool {
+    let from_the_first = |filter: &str| filter.starts_with(['+', '#']);
+    if from_the_first(a) && b.starts_with('$') || from_the_first(b) && a.starts_with('$') {
+        return false;
+    }
+    let (mut a_levels, mut b_levels) = (a.split('/'), b.split('/'));
+    loop {
+        match (a_levels.next(), b_levels.next()) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some(a), Some(b)) if a == b || a == "+" || b == "+" => {}
+            _ => return false,
+        }
+    }
+}
+
 /// The filter behind `$share/{ShareName}/`, or the filter itself.
 pub fn without_share(filter: &str) -> &str {
     filter.strip_prefix("$share/").and_then(|shared| shared.split_once('/')).map_or(filter, |(_, rest)| rest)
@@ -63,7 +109,7 @@ pub fn without_share(filter: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{matches, without_share};
+    use super::{covers, matches, overlap, without_share};
 
     #[test]
     fn a_number_sign_matches_the_parent_too() {
@@ -84,5 +130,40 @@ mod tests {
         assert_eq!(without_share("$share/group/a/b"), "a/b");
         assert_eq!(without_share("$share/group"), "$share/group");
         assert_eq!(without_share("a/b"), "a/b");
+    }
+
+    #[test]
+    fn a_filter_covers_another_where_it_matches_all_of_its_topics() {
+        for (wide, narrow, expected) in [
+            ("a/#", "a", true),
+            ("a/#", "a/+/b", true),
+            ("a/+", "a/#", false),
+            ("a/+", "a/+", true),
+            ("a/b", "a/+", false),
+            ("+/b", "$a/b", false),
+            ("#", "$a/b", false),
+            ("$a/#", "$a/b", true),
+            ("a", "a/b", false),
+            ("a/b", "a", false),
+        ] {
+            assert_eq!(covers(wide, narrow), expected, "{wide} {narrow}");
+        }
+    }
+
+    #[test]
+    fn filters_overlap_where_one_topic_matches_both() {
+        for (a, b, expected) in [
+            ("a/#", "a", true),
+            ("a/+/c", "a/b/+", true),
+            ("a/+/c", "a/b/d", false),
+            ("a/+", "a/b/c", false),
+            ("#", "$a", false),
+            ("+", "$a", false),
+            ("$a/+", "$a/b", true),
+            ("a/b/#", "a", false),
+        ] {
+            assert_eq!(overlap(a, b), expected, "{a} {b}");
+            assert_eq!(overlap(b, a), expected, "{b} {a}");
+        }
     }
 }

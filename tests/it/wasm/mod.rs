@@ -16,6 +16,7 @@ mod scram;
 mod services;
 mod wit_versions;
 mod verdicts;
+mod topic_acl;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
