@@ -11,6 +11,7 @@ mod latency;
 mod onenet;
 mod password_file;
 mod payload_filter;
+mod rate_limit;
 mod reload;
 mod scram;
 mod services;
