@@ -19,6 +19,7 @@ mod services;
 mod wit_versions;
 mod verdicts;
 mod topic_acl;
+mod topic_rewrite;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
