@@ -2,6 +2,7 @@
 
 mod assemble;
 mod base64;
+mod delayed_publish;
 mod device_pack;
 mod hostile;
 #[cfg(feature = "daemon")]
