@@ -17,10 +17,10 @@ mod rate_limit;
 mod reload;
 mod scram;
 mod services;
-mod wit_versions;
-mod verdicts;
 mod topic_acl;
 mod topic_rewrite;
+mod verdicts;
+mod wit_versions;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
