@@ -10,6 +10,7 @@ mod hostile_components;
 mod http_auth;
 mod jwt_auth;
 mod latency;
+mod languages;
 mod onenet;
 mod password_file;
 mod payload_filter;
