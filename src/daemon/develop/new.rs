@@ -18,7 +18,7 @@ pub(super) fn run(name: &str, language: Language) -> Result<(), Failure> {
     })?;
     print(&format!(
         "{name} is a plugin now. Its code is in {name}/{}. Next:\n  \
-         tidegate plugin build {name}\n  tidegate plugin test {name}/build/{name}.wasm {name}/tests/cases.toml\n",
+         tidegate plugin build {name}\n  tidegate plugin test {name}/build/{name}.wasm\n",
         language.source()
     ))
 }
