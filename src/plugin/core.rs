@@ -218,7 +218,12 @@ impl Core {
     fn put_in_force(&self, plugins: Vec<Arc<Version>>) {
         let chain = Arc::new(Chain::new(plugins));
         for plugin in &chain.plugins {
-            remember(plugin, self.chain.load().find(plugin.name()));
+            let before = self.chain.load();
+            let before = before.find(plugin.name());
+            if before.is_none_or(|before| !Arc::ptr_eq(before, plugin)) {
+                plugin.begins();
+            }
+            remember(plugin, before);
             plugin.take_over();
         }
         let before = self.chain.swap(Arc::clone(&chain));

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::status::FailureKind;
+
 /// A plugin that cannot be used, with everything that is wrong with it.
 #[derive(Clone, Debug, Error)]
 #[error("load plugin `{plugin}` from {path}: {problems}", path = path.display(), problems = Listed(problems))]
@@ -106,17 +108,23 @@ pub(super) enum CallError {
 }
 
 impl CallError {
-    pub(super) fn is_overrun(&self) -> bool {
-        matches!(self, CallError::Wasm(error)
-            if matches!(error.downcast_ref::<wasmtime::Trap>(), Some(wasmtime::Trap::Interrupt)))
+    pub(super) fn kind(&self) -> FailureKind {
+        match self {
+            CallError::Wasm(error) if is_interrupt(error) => FailureKind::Overrun,
+            CallError::Wasm(_) => FailureKind::Trap,
+            CallError::Rubbish(_) => FailureKind::Rubbish,
+            CallError::NoInstance(_) => FailureKind::NoInstance,
+        }
+    }
+
+    /// Whether it may have taken longer than a decision may: `init` of a new instance does.
+    pub(super) fn may_have_taken_long(&self) -> bool {
+        matches!(self.kind(), FailureKind::Overrun | FailureKind::NoInstance)
     }
 }
 
-impl CallError {
-    /// Whether it may have taken longer than a decision may: `init` of a new instance does.
-    pub(super) fn may_have_taken_long(&self) -> bool {
-        self.is_overrun() || matches!(self, CallError::NoInstance(_))
-    }
+fn is_interrupt(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref::<wasmtime::Trap>(), Some(wasmtime::Trap::Interrupt))
 }
 
 impl From<wasmtime::Error> for CallError {
@@ -128,7 +136,7 @@ impl From<wasmtime::Error> for CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CallError::Wasm(error) if self.is_overrun() => write!(f, "over its time: {error:?}"),
+            CallError::Wasm(error) if is_interrupt(error) => write!(f, "over its time: {error:?}"),
             CallError::Wasm(error) => write!(f, "{error:?}"),
             CallError::Rubbish(what) => write!(f, "illegal answer: {what}"),
             CallError::NoInstance(why) => write!(f, "no instance: {why}"),

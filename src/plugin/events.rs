@@ -105,6 +105,7 @@ impl Observers {
                 continue;
             }
             if plugin.health.admission() == Admission::Refuse {
+                plugin.lasting.counters.refused[Hook::Events.index()].fetch_add(1, Ordering::Relaxed);
                 count_dropped(plugin, batch);
                 continue;
             }
@@ -170,12 +171,10 @@ pub(super) fn hand_over(
     instance: &mut Instance,
     batch: &EventBatch,
 ) -> Result<(), CallError> {
-    plugin.begin_own(instance);
-    let Some(guest) = &instance.exports.events else { return Ok(()) };
-    let outcome = guest.call_handle(&mut instance.store, &batch.words, &batch.texts);
-    instance.end_metering();
-    instance.store.data_mut().call.end();
-    Ok(outcome?)
+    plugin.call_own(Hook::Events, instance, |instance| {
+        let Some(guest) = &instance.exports.events else { return Ok(()) };
+        Ok(guest.call_handle(&mut instance.store, &batch.words, &batch.texts)?)
+    })
 }
 
 fn count_dropped(plugin: &Version, batch: &EventBatch) {

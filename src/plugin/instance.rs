@@ -10,6 +10,7 @@ use super::bindings::exports::tidegate::plugin as exports;
 use super::engine::{Deadline, STAGES};
 use super::error::Problem;
 use super::host::{Call, HostData, Services};
+use super::memory::Limits;
 use super::options::{Budgets, Hook};
 use super::wasi::Wasi;
 use crate::hook::{ClientInfo, ConnectOverrides, Receiver};
@@ -145,7 +146,7 @@ impl Blueprint {
 
     fn store(&self) -> Store<HostData> {
         let data = HostData {
-            limits: limits(&self.budgets),
+            limits: Limits::new(limits(&self.budgets), Arc::clone(&self.services.memory)),
             services: Arc::clone(&self.services),
             call: Call::default(),
             packed: Vec::new(),

@@ -17,14 +17,14 @@ use super::engine::{self, Clock, Fuel};
 use super::error::{PluginError, Problem};
 use super::file;
 use super::harness::Given;
-use super::host::{self, HostData, LogRate, Services, State};
+use super::host::{self, HostData, Services};
 use super::http::{Http, HttpClient};
 use super::instance::Blueprint;
 use super::keeper::Jobs;
 use super::options::{Hook, HostOptions, PluginOptions};
 use super::reexport::reexport;
 use super::surface::Surface;
-use super::version::{Counters, Lasting, Parts, Version, lock};
+use super::version::{Lasting, Parts, Version, lock};
 use super::wasi;
 use crate::hook::Requester;
 
@@ -128,7 +128,8 @@ impl Loader {
             Cow::Owned(encoded) => sha256_hex(encoded),
         };
         let component = self.compile(&component, &compiled_as).map_err(|problem| vec![problem])?;
-        let lasting = former.map_or_else(|| new_lasting(options), |version| Arc::clone(&version.lasting));
+        let lasting = former.map(|version| Arc::clone(&version.lasting));
+        let lasting = lasting.unwrap_or_else(|| Arc::new(Lasting::new(options)));
         let http = self.http_client(&surface, options).map_err(|problem| vec![problem])?;
         let services = Arc::new(Services {
             plugin: options.name.as_str().into(),
@@ -136,6 +137,7 @@ impl Loader {
             state: Arc::clone(&lasting.state),
             log_rate: Arc::clone(&lasting.log_rate),
             metrics: Arc::clone(&lasting.metrics),
+            memory: Arc::clone(&lasting.memory),
             requester: self.requester.clone(),
             publishes_per_call: options.budgets.publishes_per_call,
             host_calls_per_call: options.budgets.host_calls_per_call,
@@ -165,8 +167,8 @@ impl Loader {
         let version = Version::new(parts, blueprint, self.options.workers)?;
         let hooks: Vec<&str> = version.hooks.iter().map(|hook| hook.name()).collect();
         tracing::info!(
-            plugin = version.name(), version = version.number, sha256 = version.sha256, ?hooks,
-            took = ?begun.elapsed(), "plugin loaded"
+            plugin = version.name(), version = version.number, replaces = former.map(|former| former.number),
+            sha256 = version.sha256, ?hooks, took = ?begun.elapsed(), "plugin loaded"
         );
         Ok(version)
     }
@@ -226,14 +228,4 @@ fn wanted_hooks(surface: &Surface, options: &PluginOptions) -> Result<Vec<Hook>,
         }
     };
     if problems.is_empty() { Ok(wanted) } else { Err(problems) }
-}
-
-fn new_lasting(options: &PluginOptions) -> Arc<Lasting> {
-    let budgets = &options.budgets;
-    Arc::new(Lasting {
-        state: Arc::new(State::new(budgets.state_keys, budgets.state_bytes)),
-        log_rate: Arc::new(LogRate::new(budgets.log_lines_per_second)),
-        metrics: Arc::default(),
-        counters: Counters::default(),
-    })
 }

@@ -34,6 +34,7 @@ mod inspect;
 mod instance;
 mod keeper;
 mod loader;
+mod memory;
 mod options;
 mod password_hash;
 mod policy;
@@ -42,7 +43,9 @@ mod reexport;
 pub(crate) mod stamp;
 mod status;
 mod surface;
+mod tally;
 mod trust;
+mod verdict;
 mod version;
 mod wasi;
 mod watcher;
@@ -71,7 +74,8 @@ pub use self::inspect::{Inspection, Interface, Kind, inspect};
 pub use self::options::{
     Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginOptions, QuarantineOptions,
 };
-pub use self::status::{PluginState, PluginStatus};
+pub use self::status::{FailureKind, HookStatus, LastFailure, PluginState, PluginStatus};
+pub use self::tally::{CallTimes, SAMPLED};
 pub use self::trust::Trust;
 
 /// They make the calls of all plugins on probation.

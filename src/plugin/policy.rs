@@ -20,6 +20,9 @@ use super::options::QuarantineOptions;
 
 /// How one version of a plugin has behaved.
 pub(super) struct Health {
+    /// Its name and the version's number, for the log.
+    plugin: String,
+    version: u64,
     options: QuarantineOptions,
     /// Nothing below needs to be looked at. Read before each call.
     well: AtomicBool,
@@ -48,8 +51,9 @@ pub(super) enum Admission {
 }
 
 impl Health {
-    pub(super) fn new(options: QuarantineOptions) -> Health {
-        Health { options, well: AtomicBool::new(true), record: Mutex::default() }
+    pub(super) fn new(options: QuarantineOptions, plugin: &str, version: u64) -> Health {
+        let plugin = plugin.to_owned();
+        Health { plugin, version, options, well: AtomicBool::new(true), record: Mutex::default() }
     }
 
     #[inline]
@@ -63,14 +67,18 @@ impl Health {
         if record.quarantined_until.is_some_and(|until| now < until) {
             return Admission::Refuse;
         }
+        let (plugin, version) = (&self.plugin, self.version);
         if record.quarantined_until.take().is_some() {
+            tracing::warn!(plugin, version, "plugin is back from quarantine, on probation");
             record.probation_until = Some(now + self.options.probation);
         }
         if record.probation_until.is_some_and(|until| now < until) {
             return Admission::Aside;
         }
         *record = Record::default();
-        self.well.store(true, Ordering::Relaxed);
+        if !self.well.swap(true, Ordering::Relaxed) {
+            tracing::info!(plugin, version, "plugin has passed its probation");
+        }
         Admission::Call
     }
 
@@ -129,7 +137,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn health() -> Health {
-        Health::new(QuarantineOptions { first: 5 * SECOND, ..QuarantineOptions::default() })
+        Health::new(QuarantineOptions { first: 5 * SECOND, ..QuarantineOptions::default() }, "p", 1)
     }
 
     #[test]

@@ -4,22 +4,27 @@
 //! the spare, or a new one. An instance that failed is thrown away; a thread in the background makes new
 //! spares. A plugin that imports a service that waits is called in another way, see `waiting`.
 
+mod counts;
 mod handover;
+mod supply;
 mod waiting;
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::engine::Clock;
 use super::error::{CallError, Problem};
-use super::host::{Call, Effects, LogRate, Metrics, State};
+use super::host::{Call, Effects};
 use super::instance::{Blueprint, Instance, Needs};
 use super::keeper::{Job, Jobs};
 use super::options::{FailurePolicy, Hook, PluginOptions, QuarantineOptions};
 use super::policy::{Admission, Health};
+use super::status::FailureKind;
+use super::tally::{Tally, Verdict};
 use crate::topic::{TopicFilter, TopicFilters, TopicName};
+pub(super) use counts::Lasting;
 use waiting::Waiting;
 
 /// The default of `registration.eager-payload`.
@@ -50,30 +55,12 @@ pub(super) struct Version {
     slots: Box<[Slot]>,
     /// Guards the spares; held to push or pop one.
     spares: Mutex<Vec<Instance>>,
-    /// Calls that no slot counts.
-    other_calls: AtomicU64,
+    /// Guards the counts of calls that are made on no slot; not held during a call.
+    other_calls: Mutex<Tally>,
+    /// When it was put in force, in milliseconds since 1970.
+    since: AtomicU64,
     clock: Arc<Clock>,
     jobs: Jobs,
-}
-
-/// What survives the versions of a plugin.
-pub(super) struct Lasting {
-    pub(super) state: Arc<State>,
-    pub(super) log_rate: Arc<LogRate>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) counters: Counters,
-}
-
-#[derive(Default)]
-pub(super) struct Counters {
-    pub(super) calls_of_former_versions: AtomicU64,
-    pub(super) failures: [AtomicU64; Hook::COUNT],
-    pub(super) overruns: AtomicU64,
-    pub(super) quarantines: AtomicU64,
-    pub(super) refused: AtomicU64,
-    pub(super) dropped_events: AtomicU64,
-    /// Guards the text of the last failure.
-    pub(super) last_error: Mutex<Option<String>>,
 }
 
 /// On a cache line of its own: each is used by about one thread.
@@ -82,7 +69,8 @@ pub(super) struct Counters {
 struct Slot {
     /// Guards the instance; held during a call, and only ever tried on packet threads.
     instance: Mutex<Option<Instance>>,
-    calls: AtomicU64,
+    /// Written by who holds the instance.
+    tally: Tally,
 }
 
 /// What a version is made of beside its blueprint.
@@ -109,7 +97,7 @@ impl Version {
         let slots = if waiting.is_some() { 0 } else { workers.max(1) };
         let also = (!configured.is_empty() && !registered.is_empty()).then(|| registered.iter().collect());
         let mut version = Version {
-            health: Health::new(parts.quarantine),
+            health: Health::new(parts.quarantine, &parts.options.name, parts.number),
             authorize_deliveries: registration.authorize_deliveries,
             eager_payload: registration.eager_payload.unwrap_or(EAGER_PAYLOAD) as usize,
             topics: if configured.is_empty() { registered } else { configured.clone() },
@@ -118,7 +106,8 @@ impl Version {
             waiting,
             slots: (0..slots).map(|_| Slot::default()).collect(),
             spares: Mutex::default(),
-            other_calls: AtomicU64::new(0),
+            other_calls: Mutex::default(),
+            since: AtomicU64::new(0),
             previous: Mutex::new(None),
             rolling_back: AtomicBool::new(false),
             options: parts.options,
@@ -196,7 +185,7 @@ impl Version {
     /// answer; where that fails, the instance is thrown away, the failure noted, and the policy that answers
     /// returned.
     #[inline]
-    pub(super) fn call<T>(
+    pub(super) fn call<T: Verdict>(
         &self,
         hook: Hook,
         place: Place,
@@ -204,7 +193,7 @@ impl Version {
         work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
     ) -> Result<(T, Option<Box<Effects>>), FailurePolicy> {
         if self.is_refused(place) {
-            self.lasting.counters.refused.fetch_add(1, Ordering::Relaxed);
+            self.lasting.counters.refused[hook.index()].fetch_add(1, Ordering::Relaxed);
             return Err(self.policy_in_force(hook, true));
         }
         match self.try_call(hook, about, work) {
@@ -226,7 +215,7 @@ impl Version {
     }
 
     #[inline]
-    fn try_call<T>(
+    fn try_call<T: Verdict>(
         &self,
         hook: Hook,
         about: impl FnOnce(&mut Call),
@@ -247,15 +236,15 @@ impl Version {
                 Some(instance) => instance,
                 empty => empty.insert(self.spare_or_new()?),
             };
-            // Nobody else writes while the slot is locked.
-            slot.calls.store(slot.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let begun = slot.tally.begin(hook);
             let outcome = run(instance, about, work);
+            slot.tally.end(hook, begun, answer_of(&outcome));
             if outcome.is_err() {
                 *guard = None;
             }
             return outcome;
         }
-        self.call_on_spare(about, work)
+        self.call_on_spare(hook, about, work)
     }
 
     /// The slot that this thread tries first.
@@ -268,63 +257,59 @@ impl Version {
 
     /// More threads call than there are slots.
     #[cold]
-    fn call_on_spare<T>(
+    fn call_on_spare<T: Verdict>(
         &self,
+        hook: Hook,
         about: impl FnOnce(&mut Call),
         work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
     ) -> Result<(T, Option<Box<Effects>>), CallError> {
         let mut instance = self.spare_or_new()?;
-        self.other_calls.fetch_add(1, Ordering::Relaxed);
-        let outcome = run(&mut instance, about, work)?;
+        let outcome = self.run_counted(hook, &mut instance, about, work)?;
         self.spares().push(instance);
         Ok(outcome)
     }
 
-    #[cold]
-    fn spare_or_new(&self) -> Result<Instance, CallError> {
-        if let Some(spare) = self.spares().pop() {
-            return Ok(spare);
-        }
-        self.new_instance()
+    /// On an instance of no slot.
+    fn run_counted<T: Verdict>(
+        &self,
+        hook: Hook,
+        instance: &mut Instance,
+        about: impl FnOnce(&mut Call),
+        work: impl FnOnce(&mut Instance) -> Result<T, CallError>,
+    ) -> Result<(T, Option<Box<Effects>>), CallError> {
+        let begun = lock(&self.other_calls).begin(hook);
+        let outcome = run(instance, about, work);
+        lock(&self.other_calls).end(hook, begun, answer_of(&outcome));
+        outcome
     }
 
-    pub(super) fn new_instance(&self) -> Result<Instance, CallError> {
-        match self.blueprint.instantiate() {
-            Ok((instance, _)) => Ok(instance),
-            Err(problems) => {
-                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                Err(CallError::NoInstance(problems.join("; ")))
-            }
-        }
-    }
-
-    /// An instance for a thread that keeps it, such as the one that passes events on.
-    pub(super) fn own_instance(&self) -> Result<Instance, CallError> {
+    /// Passes something on, on an instance of `own_instance`, in the time of a `lifecycle` call.
+    pub(super) fn call_own(
+        &self,
+        hook: Hook,
+        instance: &mut Instance,
+        work: impl FnOnce(&mut Instance) -> Result<(), CallError>,
+    ) -> Result<(), CallError> {
         self.clock.touch();
-        self.spare_or_new()
-    }
-
-    /// To be called before a call on an instance of `own_instance`.
-    pub(super) fn begin_own(&self, instance: &mut Instance) {
-        self.clock.touch();
-        self.other_calls.fetch_add(1, Ordering::Relaxed);
+        let begun = lock(&self.other_calls).begin(hook);
         instance.begin_within(self.options.budgets.lifecycle);
+        let outcome = work(instance);
+        instance.end_metering();
+        instance.store.data_mut().call.end();
+        lock(&self.other_calls).end(hook, begun, None::<&()>);
+        outcome
     }
 
     /// Counts and logs a failure, and draws the consequences for calls to come.
     #[cold]
     pub(super) fn failed(&self, hook: Hook, error: &CallError) {
         let counters = &self.lasting.counters;
-        let text = error.to_string();
-        counters.failures[hook.index()].fetch_add(1, Ordering::Relaxed);
-        if error.is_overrun() {
-            counters.overruns.fetch_add(1, Ordering::Relaxed);
-        }
-        tracing::error!(plugin = self.name(), %hook, error = text, "plugin failed");
-        *lock(&counters.last_error) = Some(format!("{hook}: {text}"));
+        let (plugin, version) = (self.name(), self.number);
+        let text = counters.failed(version, hook, error);
+        tracing::error!(plugin, %hook, version, kind = error.kind().name(), error = text, "plugin failed");
         if let Some(back_off) = self.health.failed(error.may_have_taken_long(), Instant::now()) {
             counters.quarantines.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(plugin = self.name(), ?back_off, "plugin is in quarantine");
+            tracing::error!(plugin, %hook, version, ?back_off, "plugin is in quarantine");
         }
         self.jobs.send(Job::Refill(self.key()));
     }
@@ -349,71 +334,23 @@ impl Version {
         (self.options.name.clone(), self.number)
     }
 
-    /// Makes a spare where there is none; not for packet threads.
-    pub(super) fn refill(&self) {
-        for slot in &self.slots {
-            if let Ok(mut guard) = slot.instance.try_lock()
-                && guard.is_none()
-            {
-                self.clock.touch();
-                match self.spare_or_new() {
-                    Ok(instance) => *guard = Some(instance),
-                    Err(error) => return tracing::error!(plugin = self.name(), %error, "no new instance"),
-                }
-            }
-        }
-        while self.spares().is_empty() {
-            self.clock.touch();
-            match self.blueprint.instantiate() {
-                Ok((instance, _)) => self.spares().push(instance),
-                Err(problems) => {
-                    return tracing::error!(plugin = self.name(), ?problems, "no spare instance");
-                }
-            }
-        }
-    }
-
-    /// Calls of this version, and of those before it.
-    pub(super) fn calls(&self) -> u64 {
-        self.own_calls() + self.lasting.counters.calls_of_former_versions.load(Ordering::Relaxed)
-    }
-
-    fn own_calls(&self) -> u64 {
-        let slots: u64 = self.slots.iter().map(|slot| slot.calls.load(Ordering::Relaxed)).sum();
-        slots + self.other_calls.load(Ordering::Relaxed)
-    }
-
-    /// Hands its calls over to the versions that follow, once it is out of force.
-    pub(super) fn retire(&self) {
-        let slots: u64 = self.slots.iter().map(|slot| slot.calls.swap(0, Ordering::Relaxed)).sum();
-        let calls = slots + self.other_calls.swap(0, Ordering::Relaxed);
-        self.lasting.counters.calls_of_former_versions.fetch_add(calls, Ordering::Relaxed);
-        *lock(&self.previous) = None;
-    }
-
-    /// Sees to it that the next call finds an instance.
-    pub(super) fn make_ready(&self) {
-        let mut slot = lock(&self.slots[0].instance);
-        if slot.is_none() {
-            // Who calls it is told why there is none.
-            *slot = self.new_instance().ok();
-        }
-    }
-
-    /// Lets go of every instance without a word: the next call begins with a new one.
-    pub(super) fn forget_instances(&self) {
-        for slot in &self.slots {
-            *lock(&slot.instance) = None;
-        }
-        self.spares().clear();
-    }
-
     /// Makes its budgets those of what outlasts versions.
     pub(super) fn take_over(&self) {
         self.keep_instances(true);
         let budgets = &self.options.budgets;
         self.lasting.state.set_quota(budgets.state_keys, budgets.state_bytes);
         self.lasting.log_rate.set(budgets.log_lines_per_second);
+    }
+
+    /// It is in force from now on.
+    pub(super) fn begins(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.since.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Since when it is in force.
+    pub(super) fn since(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.since.load(Ordering::Relaxed))
     }
 
     fn spares(&self) -> MutexGuard<'_, Vec<Instance>> {
@@ -444,6 +381,11 @@ fn run<T>(
     let answer = work(instance);
     instance.end_metering();
     Ok((answer?, instance.store.data_mut().call.end()))
+}
+
+#[inline]
+fn answer_of<T>(outcome: &Result<(T, Option<Box<Effects>>), CallError>) -> Option<&T> {
+    outcome.as_ref().ok().map(|(answer, _)| answer)
 }
 
 /// A panic during a call leaves an instance that nobody may call.

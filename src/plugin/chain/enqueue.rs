@@ -9,6 +9,7 @@ use super::super::convert;
 use super::super::error::CallError;
 use super::super::host::{Call, Choices, PropertyChanges};
 use super::super::options::{FailurePolicy, Hook};
+use super::super::tally;
 use super::super::version::{Place, Version};
 use crate::hook::{Choice, EnqueueContext, EnqueueOutcome, Receiver};
 use crate::message::ApplicationMessage;
@@ -132,6 +133,17 @@ enum Answer {
     Deliver,
     Skip,
     Choose(Vec<Choice>, Vec<ApplicationMessage>),
+}
+
+impl tally::Verdict for Answer {
+    #[inline]
+    fn count(&self, verdicts: &tally::Verdicts) {
+        verdicts.add(match self {
+            Answer::Deliver => 0,
+            Answer::Skip => 1,
+            Answer::Choose(..) => 2,
+        });
+    }
 }
 
 fn ask<'a>(

@@ -210,7 +210,7 @@ impl Harness {
             return Outcome::Failed(format!("the plugin does not export the hook `{hook}`"));
         }
         let outcome = self.call_hook(&question.asked);
-        match lock(&self.version.lasting.counters.last_error).take() {
+        match lock(&self.version.lasting.counters.last_failure).take().map(|(_, text)| text) {
             Some(error) => Outcome::Failed(error),
             None => outcome,
         }

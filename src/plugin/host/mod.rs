@@ -26,13 +26,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime::{Engine, StoreLimits};
 
 use super::bindings::{Plugin, tidegate};
 use super::engine::Clock;
 use super::harness::Given;
 use super::http::HttpClient;
+use super::memory::{Limits, MemoryUse};
 use super::options::Grants;
 use super::preview1;
 use super::wasi::Wasi;
@@ -47,7 +48,7 @@ pub(super) use state::State;
 
 /// What lies in the Store of each instance.
 pub(super) struct HostData {
-    pub(super) limits: StoreLimits,
+    pub(super) limits: Limits,
     pub(super) services: Arc<Services>,
     pub(super) call: Call,
     /// Where receivers are packed for a call; kept, so that packing allocates nothing.
@@ -68,6 +69,7 @@ pub(super) struct Services {
     pub(super) state: Arc<State>,
     pub(super) log_rate: Arc<LogRate>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) memory: Arc<MemoryUse>,
     pub(super) requester: Requester,
     pub(super) publishes_per_call: u32,
     pub(super) host_calls_per_call: u32,

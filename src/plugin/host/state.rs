@@ -90,6 +90,12 @@ impl State {
         self.quota_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// Keys, and bytes of keys and values; what has expired counts until its room is needed.
+    pub(in crate::plugin) fn size(&self) -> (usize, usize) {
+        let entries = self.lock();
+        (entries.by_key.len(), entries.bytes)
+    }
+
     pub(in crate::plugin) fn get(&self, key: &str, now: Instant) -> Option<Vec<u8>> {
         self.lock().live(key, now).cloned()
     }

@@ -8,12 +8,13 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::{Version, lock, run};
+use super::{Version, lock};
 use crate::plugin::aside::Aside;
 use crate::plugin::error::CallError;
 use crate::plugin::host::{Call, Effects};
 use crate::plugin::instance::{Handover, Instance};
 use crate::plugin::options::Hook;
+use crate::plugin::tally::Verdict;
 
 pub(in crate::plugin) struct Waiting {
     logins: Lane,
@@ -76,7 +77,7 @@ impl Drop for Turn<'_> {
 
 impl Version {
     #[cold]
-    pub(super) fn call_waiting<T>(
+    pub(super) fn call_waiting<T: Verdict>(
         &self,
         hook: Hook,
         waiting: &Waiting,
@@ -86,8 +87,7 @@ impl Version {
         let _turn = waiting.lane(hook).turn();
         self.clock.touch();
         let mut instance = self.spare_or_new()?;
-        self.other_calls.fetch_add(1, Ordering::Relaxed);
-        let outcome = run(&mut instance, about, work)?;
+        let outcome = self.run_counted(hook, &mut instance, about, work)?;
         self.give_back(waiting, instance);
         Ok(outcome)
     }
