@@ -45,8 +45,8 @@ pub use options::Options;
 pub use publish::{Published, Publishing, Step};
 pub use registry::{DueWill, OpenError, OpenRequest, Opened};
 pub use shared::SharedStrategy;
-pub use statistics::Statistics;
 pub(crate) use statistics::{Count, Counters};
+pub use statistics::{Statistic, StatisticKind, Statistics};
 pub use subscribe::{Subscribed, Unsubscribed};
 pub(crate) use system::is_system_topic;
 

@@ -12,14 +12,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Broker, Options};
 use shards::Sharded;
 
+/// One number of [`Statistics`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistic {
+    /// That of the field.
+    pub name: &'static str,
+    pub help: &'static str,
+    pub kind: StatisticKind,
+    pub value: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatisticKind {
+    /// Since the start; it only rises.
+    Count,
+    /// As it is now.
+    Gauge,
+}
+
 macro_rules! statistics {
     (
-        counts { $($(#[$count_doc:meta])* $count:ident $counted:ident,)* }
-        gauges { $($(#[$gauge_doc:meta])* $gauge:ident,)* }
+        counts { $($(#[doc = $count_doc:literal])* $count:ident $counted:ident,)* }
+        gauges { $($(#[doc = $gauge_doc:literal])* $gauge:ident,)* }
     ) => {
         /// What is counted.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Count { $($(#[$count_doc])* $count,)* }
+        pub(crate) enum Count { $($(#[doc = $count_doc])* $count,)* }
 
         const COUNTS: usize = [$(Count::$count,)*].len();
 
@@ -30,8 +49,28 @@ macro_rules! statistics {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Statistics {
-            $($(#[$count_doc])* pub $counted: u64,)*
-            $($(#[$gauge_doc])* pub $gauge: u64,)*
+            $($(#[doc = $count_doc])* pub $counted: u64,)*
+            $($(#[doc = $gauge_doc])* pub $gauge: u64,)*
+        }
+
+        impl Statistics {
+            /// Every number with its name and its meaning, for whoever shows them all.
+            pub fn all(&self) -> Vec<Statistic> {
+                vec![
+                    $(Statistic {
+                        name: stringify!($counted),
+                        help: concat!($($count_doc),*).trim_ascii(),
+                        kind: StatisticKind::Count,
+                        value: self.$counted,
+                    },)*
+                    $(Statistic {
+                        name: stringify!($gauge),
+                        help: concat!($($gauge_doc),*).trim_ascii(),
+                        kind: StatisticKind::Gauge,
+                        value: self.$gauge,
+                    },)*
+                ]
+            }
         }
 
         impl Counters {
@@ -186,7 +225,7 @@ statistics! {
     gauges {
         /// Sessions that a connection holds now.
         connected,
-        /// The most that [`connected`](Statistics::connected) has been.
+        /// The most that `connected` has been.
         connected_maximum,
         /// Sessions now, with a connection or without.
         sessions,
