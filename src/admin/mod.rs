@@ -1,0 +1,126 @@
+//! The admin port: what the broker and its plugins did, over HTTP, for monitoring and for `tidegate plugin list`.
+//!
+//! | path | |
+//! |---|---|
+//! | `GET /metrics` | all figures, in Prometheus' text format |
+//! | `GET /plugins` | plugins with their hooks, as JSON |
+//! | `GET /healthz` | whether the broker answers; needs no token |
+//!
+//! It only reads, takes one request per connection, and runs on a thread of its own with a limit for everything: whoever
+//! asks too much or too slowly holds up others who ask, and no client of the broker. It has no TLS: beyond one's own
+//! machine it belongs behind something that has.
+
+mod address;
+mod broker_metrics;
+mod exposition;
+pub mod fetch;
+mod http;
+#[cfg(feature = "wasm")]
+mod plugin_json;
+#[cfg(feature = "wasm")]
+mod plugin_metrics;
+mod port;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::oneshot;
+
+pub use self::address::{AdminAddress, InvalidAddress};
+use self::exposition::Exposition;
+use self::port::Listener;
+use crate::broker::Broker;
+#[cfg(feature = "wasm")]
+use crate::plugin::PluginHost;
+
+/// Where the port is, and who may ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminOptions {
+    pub listen: AdminAddress,
+    /// Whoever asks has to send it, as `Authorization: Bearer …`. Without one, everybody who reaches the port may ask.
+    pub token: Option<String>,
+}
+
+/// Where the figures come from.
+#[derive(Clone)]
+pub struct Figures {
+    pub broker: Arc<Broker>,
+    #[cfg(feature = "wasm")]
+    pub plugins: Option<Arc<PluginHost>>,
+}
+
+impl Figures {
+    fn metrics(&self) -> String {
+        let mut exposition = Exposition::default();
+        broker_metrics::write(&self.broker.statistics(), &mut exposition);
+        #[cfg(feature = "wasm")]
+        if let Some(host) = &self.plugins {
+            plugin_metrics::write(&host.status(), host.dropped_events(), &mut exposition);
+        }
+        exposition.finish()
+    }
+
+    fn plugins(&self) -> String {
+        #[cfg(feature = "wasm")]
+        if let Some(host) = &self.plugins {
+            return plugin_json::render(&host.status(), host.dropped_events());
+        }
+        serde_json::json!({ "plugins": [], "dropped_events": 0 }).to_string()
+    }
+}
+
+#[cfg(feature = "wasm")]
+fn seconds_since_1970(time: std::time::SystemTime) -> f64 {
+    time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// The port, open until this is dropped.
+pub struct Admin {
+    address: AdminAddress,
+    /// Dropped to end the thread.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Admin {
+    /// Listens, and answers from a thread of its own.
+    ///
+    /// # Errors
+    /// The operating system's: the address is in use, there is no permission for it, no thread can be had.
+    pub fn start(options: AdminOptions, figures: Figures) -> io::Result<Admin> {
+        let (listener, address) = Listener::bind(&options.listen)?;
+        let (stop, stopped) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = thread::Builder::new().name("admin".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = port::serve(listener, figures, options.token) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Admin { address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens; port 0 has become the one that it got.
+    pub fn address(&self) -> &AdminAddress {
+        &self.address
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of it was logged when it happened.
+            let _ = thread.join();
+        }
+        #[cfg(unix)]
+        if let AdminAddress::Unix(path) = &self.address {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
