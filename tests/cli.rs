@@ -197,6 +197,76 @@ fn a_changed_configuration_is_read_and_a_wrong_one_leaves_all_as_it_was() {
     daemon.wait_for("is taken over");
 }
 
+#[cfg(feature = "wasm")]
+#[test]
+fn plugin_list_shows_what_the_plugins_of_a_running_broker_did_and_the_files_where_none_runs() {
+    let folder = Folder::new("list");
+    let socket = folder.path("admin.sock");
+    let module = cli_support::module("hostile");
+    let text = format!(
+        "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\nanonymous = true\ndefault-authorization = \"allow\"\n\
+         [admin]\nlisten = \"unix:{socket}\"\ntoken = \"0123456789abcdef\"\n\
+         [[plugin]]\nname = \"villain\"\npath = \"{}\"\nhooks = [\"intercepting-publish\"]\n",
+        module.display()
+    );
+    let file = folder.write("t.toml", &text);
+    let files = run(&["plugin", "list", "--config", &file]);
+    assert_eq!(files.code, 0, "{}", files.err);
+    assert!(
+        files.out.starts_with("no broker answers at unix:") && files.out.contains("exports"),
+        "{}",
+        files.out
+    );
+    assert_eq!(run(&["plugin", "list", "--config", &file, "--json"]).code, 69);
+
+    let mut daemon = Daemon::start(&["--config", &file]);
+    daemon.wait_for("admin port open");
+    for wish in ["ok", "ok", "trap"] {
+        daemon.client("pub", &["-V", "5", "-q", "1", "-t", wish, "-m", "x"]);
+    }
+    let list = run(&["plugin", "list", "--config", &file]);
+    assert_eq!(list.code, 0, "{}", list.err);
+    for words in
+        ["1. villain", "running, version since 20", "intercepting-publish", "continue 2", "wasm backtrace"]
+    {
+        assert!(list.out.contains(words), "no `{words}` in\n{}", list.out);
+    }
+    let json = run(&["plugin", "list", "--config", &file, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["plugins"][0]["hooks"][0]["failures"]["trap"], 1);
+
+    let stranger = run(&["plugin", "list", "--admin", &format!("unix:{socket}")]);
+    assert_eq!(stranger.code, 69);
+    assert!(stranger.err.contains("TIDEGATE_ADMIN_TOKEN"), "{}", stranger.err);
+    daemon.terminate();
+    assert!(!std::path::Path::new(&socket).exists());
+}
+
+#[test]
+fn an_admin_port_that_other_machines_reach_needs_their_word_and_a_token() {
+    let folder = Folder::new("admin");
+    let check = |keys: &str| {
+        let file = folder.write("t.toml", &format!("[admin]\n{keys}\n"));
+        run(&["check", "--config", &file])
+    };
+    assert_eq!(check("listen = \"127.0.0.1:9883\"").code, 0);
+    assert_eq!(check("listen = \"unix:a.sock\"").code, 0);
+    let token = "token = \"0123456789abcdef\"";
+    assert_eq!(check(&format!("listen = \"0.0.0.0:9883\"\nallow-remote = true\n{token}")).code, 0);
+    for (keys, problem) in [
+        ("", "t.toml:1: admin.listen: is missing"),
+        ("listen = \"localhost:1\"", "t.toml:2: admin.listen: is no address; write an IP address"),
+        ("listen = \"0.0.0.0:9883\"", "t.toml:2: admin.listen: other machines reach that address"),
+        ("listen = \"0.0.0.0:9883\"\nallow-remote = true", "t.toml:2: admin.token: is missing"),
+        ("listen = \"127.0.0.1:1\"\ntoken = \"short\"", "t.toml:3: admin.token: a token has 16 to 256"),
+        ("listen = \"127.0.0.1:1\"\nport = 1", "t.toml:3: admin.port: unknown key"),
+    ] {
+        let outcome = check(keys);
+        assert_eq!(outcome.code, 64, "{keys}");
+        assert!(outcome.err.contains(problem), "{keys}: {}", outcome.err);
+    }
+}
+
 #[test]
 fn the_version_is_printed() {
     let output = tidegate().arg("--version").output().unwrap();

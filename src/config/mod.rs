@@ -5,6 +5,7 @@
 //! things: a [`Config`] in hand is legal. Whether a plugin's file holds a plugin is not looked at here.
 //! The parts below never see this module.
 
+mod admin;
 mod broker;
 mod grants;
 mod listener;
@@ -30,6 +31,7 @@ pub use plugin::{FailurePolicy, HookName, PluginSpec, PluginsOptions};
 pub use report::{Problem, Report};
 pub use units::parse_time;
 
+use crate::admin::AdminOptions;
 use crate::broker::Options;
 use report::Problems;
 use section::Section;
@@ -48,6 +50,8 @@ pub struct Config {
     /// In the order of the chain, without those that are not enabled.
     pub plugins: Vec<PluginSpec>,
     pub log: LogOptions,
+    /// None: there is no admin port.
+    pub admin: Option<AdminOptions>,
 }
 
 impl Config {
@@ -87,6 +91,7 @@ impl Config {
             plugins_options: PluginsOptions::default(),
             plugins: Vec::new(),
             log: LogOptions::default(),
+            admin: None,
         }
     }
 
@@ -119,6 +124,7 @@ fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) ->
     let plugins = root.get("plugin").map(|v| v.sections("plugin")).unwrap_or_default();
     let common = root.get("plugins").and_then(|v| v.section("plugins"));
     let log = root.get("log").and_then(|v| v.section("log")).map(log::read);
+    let admin = root.get("admin").and_then(|v| v.section("admin"));
     root.finish();
     let common = common.map(|section| plugin::read_common(section, folder)).unwrap_or_default();
     let mut plugins = plugin::read(plugins, folder, &common, problems);
@@ -130,6 +136,7 @@ fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) ->
         plugins_options: common,
         plugins,
         log: log.unwrap_or_default(),
+        admin: admin.and_then(|section| admin::read(section, folder, problems)),
     }
 }
 

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::exit::EXIT_CODES;
 use super::publish::PublishArguments;
 use super::subscribe::SubscribeArguments;
+use crate::admin::AdminAddress;
 use crate::config::{self, Level};
 
 /// An MQTT 3.1.1 and 5.0 broker whose behaviour is written as WebAssembly plugins.
@@ -81,13 +82,12 @@ Example:
 /// Make plugins, test them, measure them, look at them
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
-    /// List the plugins of a configuration in the order in which they are asked
+    /// List the plugins of a broker or of a configuration in the order in which they are asked
+    ///
+    /// Where the configuration has an [admin] section and the broker runs, it says what each plugin did: calls,
+    /// verdicts, failures, times, memory, the last error. Else it shows what the files are.
     #[command(after_help = LIST_EXAMPLES, after_long_help = long(LIST_EXAMPLES))]
-    List {
-        /// The configuration, a TOML file
-        #[arg(short, long, value_name = "FILE", default_value = "tidegate.toml")]
-        config: PathBuf,
-    },
+    List(ListArguments),
     /// Show what a plugin file is: its hooks, what it wants and has to be granted, whether this broker can run it
     ///
     /// Nothing in the file is run. Ends with 64 where this broker cannot run it, and says what to do.
@@ -112,9 +112,26 @@ pub(super) enum PluginCommand {
     RunHook(super::harness_arguments::RunHookArguments),
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ListArguments {
+    /// The configuration, a TOML file
+    #[arg(short, long, value_name = "FILE", default_value = "tidegate.toml")]
+    pub(super) config: PathBuf,
+    /// The admin port of a running broker, instead of the one that the configuration names
+    ///
+    /// Its token, where it wants one, is taken from the environment variable TIDEGATE_ADMIN_TOKEN.
+    #[arg(long, value_name = "ADDR:PORT|unix:PATH")]
+    pub(super) admin: Option<AdminAddress>,
+    /// Print what the broker says as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 const LIST_EXAMPLES: &str = "\
-Example:
-  tidegate plugin list --config tidegate.toml";
+Examples:
+  tidegate plugin list --config tidegate.toml
+  tidegate plugin list --admin 127.0.0.1:9883
+  tidegate plugin list --admin unix:/run/tidegate/admin.sock --json";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:

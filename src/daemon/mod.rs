@@ -29,6 +29,8 @@ mod publish;
 mod run;
 #[cfg(feature = "wasm")]
 mod run_hook;
+#[cfg(feature = "wasm")]
+mod running;
 mod signals;
 mod subscribe;
 #[cfg(feature = "wasm")]
@@ -60,7 +62,7 @@ pub fn main() -> ExitCode {
 #[cfg(feature = "wasm")]
 fn look_at_plugins(command: &PluginCommand) -> Result<(), Failure> {
     match command {
-        PluginCommand::List { config } => inspect::list(config),
+        PluginCommand::List(arguments) => running::list(arguments),
         PluginCommand::Inspect { file, json } => inspect::inspect(file, *json),
         PluginCommand::New(arguments) => develop::new(arguments),
         PluginCommand::Build(arguments) => develop::build(arguments),

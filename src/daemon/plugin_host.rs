@@ -7,12 +7,14 @@ use std::sync::Arc;
 use super::exit::Failure;
 use super::plugins::{Loaded, Trouble};
 use super::run::SharedHooks;
+use crate::admin::Figures;
 use crate::config::{self, Config, HookName, PluginSpec, PluginsOptions};
 use crate::hook::{self, RequestLimits, Requester};
 use crate::plugin::{
     Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginError, PluginHost,
     PluginOptions, PluginStatus, Trust,
 };
+use crate::server::Server;
 
 /// Plugins that run.
 pub(super) struct Plugins(Arc<PluginHost>);
@@ -28,6 +30,10 @@ impl Plugins {
 
     pub(super) fn hooks(&self) -> SharedHooks {
         self.0.clone()
+    }
+
+    pub(super) fn figures(&self, server: &Server) -> Figures {
+        Figures { broker: server.broker().clone(), plugins: Some(self.0.clone()) }
     }
 
     pub(super) fn loaded(&self) -> Vec<Loaded> {

@@ -46,8 +46,10 @@ mod without_host {
     use super::super::exit::{Failure, NO_WASM};
     use super::super::run::SharedHooks;
     use super::{Loaded, Trouble};
+    use crate::admin::Figures;
     use crate::config::Config;
     use crate::hook::{NoHooks, Requester};
+    use crate::server::Server;
 
     pub(crate) struct Plugins;
 
@@ -58,6 +60,10 @@ mod without_host {
 
         pub(crate) fn hooks(&self) -> SharedHooks {
             Arc::new(NoHooks)
+        }
+
+        pub(crate) fn figures(&self, server: &Server) -> Figures {
+            Figures { broker: server.broker().clone() }
         }
 
         pub(crate) fn loaded(&self) -> Vec<Loaded> {

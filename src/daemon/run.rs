@@ -13,6 +13,7 @@ use super::signals::{Signal, Signals};
 #[cfg(feature = "wasm")]
 use super::watch::Watch;
 use super::{announce, log};
+use crate::admin::{Admin, AdminOptions};
 use crate::config::{Config, Listener, PluginSpec};
 use crate::hook::{self, RequestLimits};
 #[cfg(feature = "wasm")]
@@ -53,7 +54,9 @@ async fn serve(config: Config, seen: Option<Stamp>) -> Result<(), Failure> {
     let plugins = Plugins::load(&config, requester).await?;
     let server = start(&config, &plugins, requests).await?;
     announce::started(&config, server.addresses(), &plugins.loaded());
+    let admin = config.admin.as_ref().map(|options| open_admin(options, &server, &plugins)).transpose()?;
     until_stopped(&config, seen, &plugins, &mut signals).await;
+    drop(admin);
     info!("stopping: telling the clients; a second signal stops at once");
     tokio::select! {
         () = stop(server, plugins) => info!("stopped"),
@@ -69,6 +72,21 @@ async fn start(config: &Config, plugins: &Plugins, requests: hook::Requests) -> 
         server = server.listener(listener_options(listener));
     }
     server.start().await.map_err(|error| not_started(&error))
+}
+
+fn open_admin(options: &AdminOptions, server: &Server, plugins: &Plugins) -> Result<Admin, Failure> {
+    let figures = plugins.figures(server);
+    let admin = Admin::start(options.clone(), figures).map_err(|error| {
+        Failure::new(
+            exit_of(error.kind()),
+            format!("failed to open the admin port {}: {error}", options.listen),
+        )
+    })?;
+    info!(address = %admin.address(), "admin port open: /metrics, /plugins, /healthz");
+    if !options.listen.is_local() {
+        warn!(address = %admin.address(), "the admin port has no TLS: other machines can read along, also the token");
+    }
+    Ok(admin)
 }
 
 fn listener_options(listener: &Listener) -> ListenerOptions {
@@ -211,8 +229,8 @@ impl Watch {
 /// Whether something changed that is not taken over while running.
 fn differs(running: &Config, config: &Config) -> bool {
     let fixed = |config: &Config| {
-        let Config { broker, log, listeners, plugins_options, .. } = config;
-        format!("{broker:?}{log:?}{listeners:?}{plugins_options:?}")
+        let Config { broker, log, listeners, plugins_options, admin, .. } = config;
+        format!("{broker:?}{log:?}{listeners:?}{plugins_options:?}{admin:?}")
     };
     fixed(running) != fixed(config)
 }
@@ -231,13 +249,16 @@ fn not_started(error: &StartError) -> Failure {
         StartError::Listen { source, .. } => source.kind(),
         _ => ErrorKind::Other,
     };
-    let exit = match kind {
+    Failure::new(exit_of(kind), format!("failed to {error}"))
+}
+
+fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
         ErrorKind::AddrInUse => Exit::Unavailable,
         ErrorKind::PermissionDenied => Exit::NoPermission,
-        ErrorKind::AddrNotAvailable => Exit::Usage,
+        ErrorKind::AddrNotAvailable | ErrorKind::AlreadyExists | ErrorKind::NotFound => Exit::Usage,
         _ => Exit::Internal,
-    };
-    Failure::new(exit, format!("failed to {error}"))
+    }
 }
 
 /// Shared by the parts that need the hooks.

@@ -46,6 +46,11 @@ impl Folder {
         Folder(path)
     }
 
+    #[cfg(feature = "wasm")]
+    pub fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
     /// Puts the file in place in one go, and says where it is.
     pub fn write(&self, name: &str, text: &str) -> String {
         let (file, new) = (self.0.join(name), self.0.join("new"));
@@ -53,6 +58,17 @@ impl Folder {
         fs::rename(new, &file).unwrap();
         file.to_str().unwrap().to_owned()
     }
+}
+
+/// The module of a plugin of `plugins/`, built where it is missing.
+#[cfg(feature = "wasm")]
+pub fn module(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("plugins");
+    let path = folder.join(format!("target/tidegate/{name}.wasm"));
+    if !path.exists() {
+        assert!(Command::new(folder.join("build")).arg(name).status().unwrap().success());
+    }
+    path
 }
 
 impl Drop for Folder {
