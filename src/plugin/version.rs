@@ -21,7 +21,6 @@ use super::instance::{Blueprint, Instance, Needs};
 use super::keeper::{Job, Jobs};
 use super::options::{FailurePolicy, Hook, PluginOptions, QuarantineOptions};
 use super::policy::{Admission, Health};
-use super::status::FailureKind;
 use super::tally::{Tally, Verdict};
 use crate::topic::{TopicFilter, TopicFilters, TopicName};
 pub(super) use counts::Lasting;

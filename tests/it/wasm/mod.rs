@@ -21,6 +21,8 @@ mod services;
 mod topic_acl;
 mod topic_rewrite;
 mod verdicts;
+#[cfg(feature = "admin")]
+mod visible;
 mod wit_versions;
 
 use std::path::{Path, PathBuf};
