@@ -36,8 +36,8 @@ pub(super) fn write(statistics: &Statistics, exposition: &mut Exposition) {
 }
 
 fn member(statistic: &Statistic) -> Option<&'static str> {
-    let begins = FAMILIES.iter().map(|(begin, ..)| *begin);
-    begins.filter(|begin| statistic.name.starts_with(begin)).last()
+    let mut begins = FAMILIES.iter().map(|(begin, ..)| *begin);
+    begins.find(|begin| statistic.name.starts_with(begin))
 }
 
 /// The unit stands at the end of a metric's name.
