@@ -69,7 +69,9 @@ type Refusal = Option<ReasonCode>;
 
 /// Hook, verdict, first level of the filter, refusal, the highest QoS that is granted, and the first level of the
 /// topic from which something comes then.
-pub(super) const SUBSCRIBE: [(Hook, &str, &str, Refusal, QoS, Option<&str>); 8] = [
+type Row = (Hook, &'static str, &'static str, Refusal, QoS, Option<&'static str>);
+
+pub(super) const SUBSCRIBE: [Row; 8] = [
     (Hook::InterceptingSubscription, "next", "any", None, QOS2, Some("any")),
     (Hook::InterceptingSubscription, "grant", "cap0", None, QOS0, Some("cap0")),
     (Hook::InterceptingSubscription, "grant", "cap1", None, QOS1, Some("cap1")),
