@@ -85,9 +85,13 @@ fn node(store: Store<'_, '_>, params: &[Val]) -> wasmtime::Result<Node> {
 /// What the path in the parameter with this number leads to.
 fn at(store: Store<'_, '_>, params: &[Val], index: usize) -> wasmtime::Result<Result<Node, Code>> {
     let path = text(params, index)?;
+    let follows = flag(params, index - 1, "symlink-follow")?;
     Ok(match node(store, params)? {
-        Node::Folder(folder) => folder.open(path),
-        Node::File { .. } => Err("not-directory"),
+        Node::Folder(folder) => match folder.link(path) {
+            Some(link) if !follows => Ok(link),
+            _ => folder.open(path),
+        },
+        Node::File { .. } | Node::Link(_) => Err("not-directory"),
     })
 }
 
@@ -102,6 +106,7 @@ fn kind(node: &Node) -> &'static str {
     match node {
         Node::Folder(_) => "directory",
         Node::File { .. } => "regular-file",
+        Node::Link(_) => "symbolic-link",
     }
 }
 
@@ -143,6 +148,7 @@ fn open_at(store: Store<'_, '_>, params: &[Val]) -> wasmtime::Result<Val> {
         return Ok(error_code("read-only"));
     }
     let node = match at(store, params, 2)? {
+        Ok(Node::Link(_)) => return Ok(error_code("loop")),
         Ok(Node::File { .. }) if flag(params, 3, "directory")? => return Ok(error_code("not-directory")),
         Ok(node) => node,
         Err(code) => return Ok(error_code(code)),
@@ -153,7 +159,7 @@ fn open_at(store: Store<'_, '_>, params: &[Val]) -> wasmtime::Result<Val> {
 fn read(store: Store<'_, '_>, params: &[Val]) -> wasmtime::Result<Val> {
     let (most, offset) = (u64(params, 1)?, u64(params, 2)?);
     Ok(answer(match node(store, params)? {
-        Node::Folder(_) => Err("is-directory"),
+        Node::Folder(_) | Node::Link(_) => Err("is-directory"),
         Node::File { file, .. } => match read_at(&file, offset, most) {
             Ok(read) => {
                 let at_end = read.is_empty() && most > 0;
@@ -167,7 +173,7 @@ fn read(store: Store<'_, '_>, params: &[Val]) -> wasmtime::Result<Val> {
 fn read_via_stream(store: Store<'_, '_>, params: &[Val]) -> wasmtime::Result<Val> {
     let offset = u64(params, 1)?;
     match node(store, params)? {
-        Node::Folder(_) => Ok(error_code("is-directory")),
+        Node::Folder(_) | Node::Link(_) => Ok(error_code("is-directory")),
         Node::File { file, .. } => {
             let input = Input::File { file: Arc::clone(&file), offset };
             Ok(ok(own(store, "input-stream", Resource::Input(input))?))
@@ -178,7 +184,7 @@ fn read_via_stream(store: Store<'_, '_>, params: &[Val]) -> wasmtime::Result<Val
 fn read_directory(store: Store<'_, '_>, params: &[Val]) -> wasmtime::Result<Val> {
     let entries = match node(store, params)? {
         Node::Folder(folder) => folder.entries(),
-        Node::File { .. } => Err("not-directory"),
+        Node::File { .. } | Node::Link(_) => Err("not-directory"),
     };
     match entries {
         Ok(entries) => Ok(ok(own(store, "directory-entry-stream", Resource::Entries(entries.into_iter()))?)),

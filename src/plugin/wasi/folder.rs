@@ -14,7 +14,12 @@ const MOST_ENTRIES: usize = 10_000;
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     Folder(Folder),
-    File { file: Arc<File>, path: PathBuf },
+    File {
+        file: Arc<File>,
+        path: PathBuf,
+    },
+    /// Itself, wherever it leads to; it can be looked at and not opened.
+    Link(PathBuf),
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +72,16 @@ impl Folder {
         }
     }
 
+    /// The link that the path leads to, where it is one: for who does not want it followed.
+    pub(super) fn link(&self, path: &str) -> Option<Node> {
+        let Folder::Real { root, at } = self else { return None };
+        let name = Path::new(path).file_name()?;
+        let parent = Path::new(path).parent()?.to_str()?;
+        let parent = inside(root, at, if parent.is_empty() { "." } else { parent }).ok()?;
+        let link = parent.join(name);
+        fs::symlink_metadata(&link).is_ok_and(|metadata| metadata.is_symlink()).then_some(Node::Link(link))
+    }
+
     pub(super) fn entries(&self) -> Result<Vec<Entry>, Code> {
         match self {
             Folder::Listed(files) => {
@@ -86,6 +101,7 @@ impl Node {
             Node::Folder(Folder::Real { at, .. }) => fs::metadata(at).map(Some),
             Node::Folder(Folder::Listed(_)) => Ok(None),
             Node::File { file, .. } => file.metadata().map(Some),
+            Node::Link(path) => fs::symlink_metadata(path).map(Some),
         }
     }
 
@@ -94,7 +110,7 @@ impl Node {
         match self {
             Node::Folder(Folder::Real { at, .. }) => Some(at),
             Node::Folder(Folder::Listed(_)) => None,
-            Node::File { path, .. } => Some(path),
+            Node::File { path, .. } | Node::Link(path) => Some(path),
         }
     }
 }
@@ -231,6 +247,15 @@ mod tests {
         assert_eq!(folder.open("../nowhere").unwrap_err(), "not-permitted", "nor is told what is there");
         assert_eq!(folder.open("nowhere").unwrap_err(), "no-entry");
         assert_eq!(folder.open("a\0b").unwrap_err(), "invalid");
+    }
+
+    /// C libraries look at each entry of a folder that they list.
+    #[test]
+    fn a_link_that_leads_out_can_be_looked_at_and_not_followed() {
+        let (_outer, folder) = folder();
+        let Some(Node::Link(path)) = folder.link("outward") else { panic!() };
+        assert!(path.ends_with("granted/outward"));
+        assert!(folder.link("deep").is_none() && folder.link("../secret").is_none());
     }
 
     #[test]
