@@ -120,6 +120,7 @@ impl State {
         was_live
     }
 
+    /// A key that was there keeps its time to live.
     fn compare_and_set(
         &self,
         key: String,
@@ -132,7 +133,10 @@ impl State {
             return Ok(false);
         }
         match new {
-            Some(value) => self.put(&mut entries, key, Entry { value, expires: None }, now)?,
+            Some(value) => {
+                let expires = entries.expires(&key, now);
+                self.put(&mut entries, key, Entry { value, expires }, now)?;
+            }
             None => entries.remove(&key),
         }
         Ok(true)
@@ -146,7 +150,7 @@ impl State {
             Some(value) => decimal(value).ok_or(Error::NotANumber)?,
         };
         let sum = value.wrapping_add(delta);
-        let expires = entries.by_key.get(&key).and_then(|entry| entry.expires).filter(|&at| at > now);
+        let expires = entries.expires(&key, now);
         self.put(&mut entries, key, Entry { value: sum.to_string().into_bytes(), expires }, now)?;
         Ok(sum)
     }
@@ -196,6 +200,11 @@ impl State {
 impl Entries {
     fn live(&self, key: &str, now: Instant) -> Option<&Vec<u8>> {
         self.by_key.get(key).filter(|entry| entry.is_live(now)).map(|entry| &entry.value)
+    }
+
+    /// When the value ends that is there now, where it does.
+    fn expires(&self, key: &str, now: Instant) -> Option<Instant> {
+        self.by_key.get(key).filter(|entry| entry.is_live(now))?.expires
     }
 
     fn remove(&mut self, key: &str) {
@@ -266,6 +275,18 @@ mod tests {
         assert!(!cas(None, Some("b")));
         assert!(cas(Some("a"), None));
         assert_eq!(state.get("k", now), None);
+    }
+
+    #[test]
+    fn compare_and_set_and_atomic_add_leave_the_time_to_live_as_it_was() {
+        let (state, now) = (State::new(10, 1000), Instant::now());
+        let (brief, after) = (Duration::from_millis(5), now + Duration::from_millis(5));
+        state.set("k".into(), b"1".to_vec(), Some(brief), now).unwrap();
+        assert_eq!(state.compare_and_set("k".into(), Some(b"1"), Some(b"2".to_vec()), now), Ok(true));
+        assert_eq!(state.atomic_add("k".into(), 1, now), Ok(3));
+        assert_eq!((state.get("k", now), state.get("k", after)), (Some(b"3".to_vec()), None));
+        assert_eq!(state.compare_and_set("k".into(), None, Some(b"4".to_vec()), after), Ok(true));
+        assert_eq!(state.get("k", after + brief), Some(b"4".to_vec()), "a new one lives until it is deleted");
     }
 
     #[test]
