@@ -159,8 +159,9 @@ impl Core {
         }
         match self.loader.load_bytes(&bytes, &running.options, Some(running)) {
             Ok(version) => {
-                self.exchange(running, Arc::new(version));
+                // Before it answers: who sees it do so finds nothing of the failure before.
                 self.note_load(name, None, None);
+                self.exchange(running, Arc::new(version));
             }
             Err(error) => {
                 tracing::error!(
