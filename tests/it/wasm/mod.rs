@@ -12,6 +12,7 @@ mod jwt_auth;
 mod languages;
 mod latency;
 mod onenet;
+mod onenet_script;
 mod password_file;
 mod payload_filter;
 mod rate_limit;
