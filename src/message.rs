@@ -94,10 +94,14 @@ impl ApplicationMessage {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// Seconds left, rounded up, so that a message is not sent with 0 before it expires.
+    /// Seconds left, rounded up, so that a message is not sent with 0 before it expires. Never more than it was
+    /// published with [MQTT-3.3.2-6], though `now` may be a moment before that: it is the time at which a turn of
+    /// the receiver's connection began.
     pub fn expiry_interval(&self, now: Timestamp) -> Option<u32> {
         let left = now.until(self.expires_at?);
-        Some(u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX))
+        let left = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        let published = self.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
+        Some(published.map_or(left, |published| left.min(published)))
     }
 
     /// What a queue counts for it, in bytes.
@@ -156,6 +160,16 @@ mod tests {
         assert_eq!(message.expiry_interval(Timestamp(9_000)), Some(0));
         assert!(!message.is_expired(Timestamp(2_999)));
         assert!(message.is_expired(Timestamp(3_000)));
+    }
+
+    #[test]
+    fn expiry_interval_is_never_more_than_the_message_was_published_with() {
+        // [MQTT-3.3.2-6]
+        let mut message = ApplicationMessage::new(TopicName::try_from("a").unwrap(), "x");
+        message.properties.get_or_insert_default().message_expiry_interval = Some(100);
+        message.expires_at = Some(Timestamp(5).after_secs(100));
+        assert_eq!(message.expiry_interval(Timestamp(4)), Some(100), "by a clock that was read before");
+        assert_eq!(message.expiry_interval(Timestamp(1_005)), Some(99));
     }
 
     #[test]

@@ -120,6 +120,9 @@ impl PropertyChanges {
             message.expires_at = seconds.map(|seconds| now.after_secs(seconds));
         }
         let properties = message.properties.get_or_insert_default();
+        if let Some(seconds) = self.expiry_interval {
+            properties.message_expiry_interval = seconds;
+        }
         if let Some(user_properties) = &self.user_properties {
             properties.user_properties.clone_from(user_properties);
         }
