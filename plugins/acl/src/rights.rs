@@ -1,7 +1,9 @@
 //! What a client may do, kept with its session for the authorizer, which may be another instance.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-use tidegate_plugin::{Access, ClientKey, client, session_items};
+use tidegate_plugin::{Access, AuthorizerVerdict, ClientKey, client, reason, session_items};
 
 use crate::{Names, Permission, Rule, decide};
 
@@ -25,6 +27,18 @@ impl Rights {
         session_items::set(item, &serde_json::to_vec(self).unwrap_or_default())
     }
 
+    /// What an authorizer answers by what was kept in this item; it has no opinion about clients for whom nothing was.
+    /// `cache`: how long the broker may repeat it.
+    pub fn authorize(item: &str, access: &Access, cache: Duration) -> AuthorizerVerdict {
+        let Some(rights) = Self::kept(item, access.client()) else { return AuthorizerVerdict::Next };
+        let verdict = if rights.allow(access) {
+            AuthorizerVerdict::allow()
+        } else {
+            AuthorizerVerdict::deny(reason::NOT_AUTHORIZED)
+        };
+        verdict.cached_for(cache)
+    }
+
     /// Those that were kept for this connection.
     pub fn kept(item: &str, connection: ClientKey) -> Option<Self> {
         let rights: Self = serde_json::from_slice(&session_items::get(item)?).ok()?;
@@ -32,7 +46,7 @@ impl Rights {
     }
 
     /// What no rule is about is not allowed.
-    pub fn allow(&self, access: &Access) -> bool {
+    fn allow(&self, access: &Access) -> bool {
         let (client, user) = (client::identifier(), client::user_name().unwrap_or_default());
         let names = Names { client: &client, user: &user };
         self.is_superuser

@@ -138,13 +138,7 @@ fn keep(connect: &Connect, answer: &Answer) -> Result<(), ConnectVerdict> {
 
 impl Authorizer for HttpAuth {
     fn authorize(&mut self, access: Access) -> AuthorizerVerdict {
-        let Some(rights) = Rights::kept(RIGHTS, access.client()) else { return AuthorizerVerdict::Next };
-        let verdict = if rights.allow(&access) {
-            AuthorizerVerdict::allow()
-        } else {
-            AuthorizerVerdict::deny(reason::NOT_AUTHORIZED)
-        };
-        verdict.cached_for(self.settings.authorization_cache())
+        Rights::authorize(RIGHTS, &access, self.settings.authorization_cache())
     }
 }
 

@@ -135,13 +135,11 @@ fn refuse(connect: &Connect, refusal: &Refusal) -> ConnectVerdict {
 
 impl Authorizer for JwtAuth {
     fn authorize(&mut self, access: Access) -> AuthorizerVerdict {
-        let Some(rights) = Rights::kept(RIGHTS, access.client()) else { return AuthorizerVerdict::Next };
-        let verdict = if rights.allow(&access) {
-            AuthorizerVerdict::allow()
-        } else {
-            AuthorizerVerdict::deny(reason::NOT_AUTHORIZED)
-        };
-        verdict.cached_for(Duration::from_secs(self.settings.authorization_cache_seconds.into()))
+        Rights::authorize(
+            RIGHTS,
+            &access,
+            Duration::from_secs(self.settings.authorization_cache_seconds.into()),
+        )
     }
 }
 
