@@ -62,11 +62,17 @@ impl Default for RequestLimits {
     }
 }
 
-/// A message that is to be published later. It counts as waiting until it is dropped.
+/// A message that is to be published later.
 #[derive(Debug)]
 pub struct Delayed {
     pub delay: Duration,
     pub message: Box<ApplicationMessage>,
+    _counted: Counted,
+}
+
+/// A message counts as waiting until this is dropped.
+#[derive(Debug)]
+struct Counted {
     waiting: Arc<Waiting>,
     bytes: usize,
 }
@@ -162,11 +168,12 @@ impl Delayed {
         let bytes = message.size();
         waiting.messages.fetch_add(1, Ordering::Relaxed);
         waiting.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Delayed { delay, message: Box::new(message), waiting: waiting.clone(), bytes }
+        let counted = Counted { waiting: waiting.clone(), bytes };
+        Delayed { delay, message: Box::new(message), _counted: counted }
     }
 }
 
-impl Drop for Delayed {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.waiting.messages.fetch_sub(1, Ordering::Relaxed);
         self.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);

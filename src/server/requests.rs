@@ -15,19 +15,18 @@ pub(super) async fn carry_out(mut requests: Requests, broker: Arc<Broker>) {
     loop {
         tokio::select! {
             request = requests.recv() => match request {
-                Some(Request::PublishLater(delayed)) => later.add(delayed),
-                Some(request) => carry_out_one(request, &broker).await,
+                Some(request) => carry_out_one(request, &broker, &mut later).await,
                 None => return,
             },
-            delayed = later.next() => publish(&broker, (*delayed.message).clone()).await,
+            delayed = later.next() => publish(&broker, *delayed.message).await,
         }
     }
 }
 
-async fn carry_out_one(request: Request, broker: &Arc<Broker>) {
+async fn carry_out_one(request: Request, broker: &Arc<Broker>, later: &mut Later) {
     match request {
         Request::Publish(message) => publish(broker, *message).await,
-        Request::PublishLater(delayed) => publish(broker, (*delayed.message).clone()).await,
+        Request::PublishLater(delayed) => later.add(delayed),
         Request::Disconnect { client_identifier, reason } => {
             if !broker.disconnect(&client_identifier, reason) {
                 tracing::debug!(client = %client_identifier, "a hook asked to disconnect a client that is not connected");
