@@ -1,79 +1,132 @@
 //! Keeps state for as long as the process lives.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 
-use super::{Op, Storage, StorageError};
-use crate::message::ApplicationMessage;
-use crate::topic::TopicName;
+use super::{Change, DeliveryRecord, SessionRecord, Storage, StorageError, WillRecord};
+use crate::message::{ApplicationMessage, Timestamp};
+use crate::packet::PacketIdentifier;
+use crate::session::Subscription;
+use crate::topic::{TopicFilter, TopicName};
 
 /// Shared by the brokers that get a clone of the same `Arc`.
 #[derive(Debug, Default)]
 pub struct MemoryStorage {
-    retained: Mutex<HashMap<TopicName, Arc<ApplicationMessage>>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    sessions: BTreeMap<u64, Session>,
+    wills: BTreeMap<u64, Box<WillRecord>>,
+    messages: BTreeMap<u64, Arc<ApplicationMessage>>,
+    deliveries: BTreeMap<u64, Box<DeliveryRecord>>,
+    retained: HashMap<TopicName, Arc<ApplicationMessage>>,
+    state: BTreeMap<(String, String), (Bytes, Option<Timestamp>)>,
+    alive: Option<Timestamp>,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    record: Option<Box<SessionRecord>>,
+    subscriptions: HashMap<TopicFilter, (Option<TopicFilter>, Subscription)>,
+    received: Vec<PacketIdentifier>,
+    items: BTreeMap<String, Bytes>,
 }
 
 impl Storage for MemoryStorage {
-    fn commit(&self, ops: &[Op]) -> Result<(), StorageError> {
-        let mut retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
-        for op in ops {
-            match op {
-                Op::SetRetained(message) => {
-                    retained.insert(message.topic.clone(), message.clone());
-                }
-                Op::DeleteRetained(topic) => {
-                    retained.remove(topic);
-                }
-            }
-        }
+    fn commit(&self, changes: &[Change]) -> Result<(), StorageError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.iter().for_each(|change| kept.apply(change.clone()));
         Ok(())
     }
 
-    fn load_retained(&self, each: &mut dyn FnMut(Arc<ApplicationMessage>)) -> Result<(), StorageError> {
-        let retained = self.retained.lock().unwrap_or_else(PoisonError::into_inner);
-        retained.values().cloned().for_each(each);
+    fn load(&self, each: &mut dyn FnMut(Change)) -> Result<(), StorageError> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).each(each);
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_keeps_the_storage_contract() {
-        contract(&MemoryStorage::default());
+impl Kept {
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::PutSession(record) => self.session(record.number).record = Some(record),
+            Change::DeleteSession(number) => drop(self.sessions.remove(&number)),
+            Change::PutSubscription { session, filter, routed, subscription } => {
+                self.session(session).subscriptions.insert(filter, (routed, subscription));
+            }
+            Change::DeleteSubscription { session, filter } => {
+                self.session(session).subscriptions.remove(&filter);
+            }
+            Change::PutReceived { session, packet_identifier } => {
+                let received = &mut self.session(session).received;
+                received.retain(|id| *id != packet_identifier);
+                received.push(packet_identifier);
+            }
+            Change::DeleteReceived { session, packet_identifier } => {
+                self.session(session).received.retain(|id| *id != packet_identifier);
+            }
+            Change::PutItem { session, key, value } => drop(self.session(session).items.insert(key, value)),
+            Change::DeleteItem { session, key } => drop(self.session(session).items.remove(&key)),
+            Change::PutWill(record) => drop(self.wills.insert(record.number, record)),
+            Change::DeleteWill(number) => drop(self.wills.remove(&number)),
+            Change::PutMessage { number, message } => drop(self.messages.insert(number, message)),
+            Change::DeleteMessages(numbers) => remove_range(&mut self.messages, numbers),
+            Change::PutDelivery(record) => drop(self.deliveries.insert(record.number, record)),
+            Change::SetDeliveryState { number, state } => {
+                if let Some(record) = self.deliveries.get_mut(&number) {
+                    record.state = state;
+                }
+            }
+            Change::DeleteDeliveries(numbers) => remove_range(&mut self.deliveries, numbers),
+            Change::PutRetained(message) => drop(self.retained.insert(message.topic.clone(), message)),
+            Change::DeleteRetained(topic) => drop(self.retained.remove(&topic)),
+            Change::PutState { plugin, key, value, expires_at } => {
+                self.state.insert((plugin, key), (value, expires_at));
+            }
+            Change::DeleteState { plugin, key } => drop(self.state.remove(&(plugin, key))),
+            Change::SetAlive(at) => self.alive = Some(at),
+        }
     }
 
-    /// What every storage must do.
-    fn contract(storage: &dyn Storage) {
-        assert!(loaded(storage).is_empty());
-        storage.commit(&[Op::SetRetained(message("a", "1")), Op::SetRetained(message("b", "2"))]).unwrap();
-        assert_eq!(loaded(storage), ["a=1", "b=2"]);
-        storage.commit(&[Op::SetRetained(message("a", "3"))]).unwrap();
-        assert_eq!(loaded(storage), ["a=3", "b=2"]);
-        let again = Op::SetRetained(message("b", "4"));
-        storage.commit(&[Op::DeleteRetained(topic("b")), again, Op::DeleteRetained(topic("a"))]).unwrap();
-        assert_eq!(loaded(storage), ["b=4"]);
-        storage.commit(&[Op::DeleteRetained(topic("never"))]).unwrap();
-        assert_eq!(loaded(storage), ["b=4"]);
+    fn session(&mut self, number: u64) -> &mut Session {
+        self.sessions.entry(number).or_default()
     }
 
-    fn topic(name: &str) -> TopicName {
-        TopicName::try_from(name).unwrap()
+    fn each(&self, each: &mut dyn FnMut(Change)) {
+        self.alive.map(Change::SetAlive).into_iter().for_each(&mut *each);
+        let known = || self.sessions.iter().filter(|(_, session)| session.record.is_some());
+        known().filter_map(|(_, session)| session.record.clone()).map(Change::PutSession).for_each(&mut *each);
+        for (&session, kept) in known() {
+            for (filter, (routed, subscription)) in &kept.subscriptions {
+                let (filter, routed, subscription) = (filter.clone(), routed.clone(), *subscription);
+                each(Change::PutSubscription { session, filter, routed, subscription });
+            }
+            for &packet_identifier in &kept.received {
+                each(Change::PutReceived { session, packet_identifier });
+            }
+            for (key, value) in &kept.items {
+                each(Change::PutItem { session, key: key.clone(), value: value.clone() });
+            }
+        }
+        self.wills.values().cloned().map(Change::PutWill).for_each(&mut *each);
+        for (&number, message) in &self.messages {
+            each(Change::PutMessage { number, message: message.clone() });
+        }
+        self.deliveries.values().cloned().map(Change::PutDelivery).for_each(&mut *each);
+        self.retained.values().cloned().map(Change::PutRetained).for_each(&mut *each);
+        for ((plugin, key), (value, expires_at)) in &self.state {
+            let (plugin, key, value) = (plugin.clone(), key.clone(), value.clone());
+            each(Change::PutState { plugin, key, value, expires_at: *expires_at });
+        }
     }
+}
 
-    fn message(name: &str, payload: &str) -> Arc<ApplicationMessage> {
-        Arc::new(ApplicationMessage::new(topic(name), payload.to_string()))
-    }
-
-    fn loaded(storage: &dyn Storage) -> Vec<String> {
-        let mut all = Vec::new();
-        storage
-            .load_retained(&mut |m| all.push(format!("{}={}", m.topic, String::from_utf8_lossy(&m.payload))))
-            .unwrap();
-        all.sort();
-        all
-    }
+fn remove_range<T>(kept: &mut BTreeMap<u64, T>, numbers: RangeInclusive<u64>) {
+    let gone: Vec<_> = kept.range(numbers).map(|(number, _)| *number).collect();
+    gone.iter().for_each(|number| drop(kept.remove(number)));
 }

@@ -1,43 +1,37 @@
-//! The port through which state survives: the trait [`Storage`].
+//! The port through which state survives: the trait [`Storage`], and the [`Committer`] in front of it.
 //!
-//! A storage takes batches of operations, each batch whole or not at all, and gives back what it holds
-//! when a broker starts. It does not decide what is kept. [`memory`] keeps it for as long as the process
-//! lives, so that a broker that is stopped and started again in the same process finds it.
+//! A storage takes batches of [changes](Change), each batch whole or not at all, and gives back what it holds
+//! as the changes that would bring it about. It does not decide what is kept, nor when: that is the broker's and the
+//! committer's business. [`memory`] keeps it for as long as the process lives, so that a broker that is stopped
+//! and started again in the same process finds it.
 
+mod change;
+mod committer;
+mod error;
 pub mod memory;
+mod pending;
 
-use std::sync::Arc;
+pub use change::{Change, ClientRecord, DeliveryRecord, DeliveryState, SessionRecord, WillRecord};
+pub use committer::{Committer, Durability, Group, Promise};
+pub use error::{StorageError, StorageFault};
+pub use pending::Op;
 
-use crate::message::ApplicationMessage;
-use crate::topic::TopicName;
-
-/// One change of what is kept.
-#[derive(Clone, Debug)]
-pub enum Op {
-    /// Replaces what is retained for the message's topic.
-    SetRetained(Arc<ApplicationMessage>),
-    DeleteRetained(TopicName),
-}
-
-/// The environment's fault: the storage could not do what was asked.
-#[derive(Debug, thiserror::Error)]
-#[error("{doing}: {why}")]
-pub struct StorageError {
-    /// What it was asked for: `read retained messages`.
-    pub doing: &'static str,
-    pub why: String,
-}
-
+/// Where state is kept. Called by one thread at a time: the one that starts the broker, then the committer's.
 pub trait Storage: Send + Sync + 'static {
-    /// Carries out all of `ops`, in their order, or none of them.
+    /// Carries out all of `changes` or none of them. When it returns, they outlive the process and, where the storage
+    /// was opened so, a power cut.
+    ///
+    /// Each change is about something of its own, but for [`Change::DeleteSession`], which comes last. A batch that failed
+    /// may be given again, and may have been carried out nevertheless: to put or delete twice is no fault.
     ///
     /// # Errors
-    /// Where it could not; then nothing of the batch is kept.
-    fn commit(&self, ops: &[Op]) -> Result<(), StorageError>;
+    /// Where it could not. Then nothing of the batch is kept, unless the connection to the storage broke meanwhile.
+    fn commit(&self, changes: &[Change]) -> Result<(), StorageError>;
 
-    /// Hands over every retained message, in no order.
+    /// Hands over all that is held, as what puts it there: when it was alive, sessions, what belongs to
+    /// them, Wills, then messages and deliveries, each in the order of their numbers.
     ///
     /// # Errors
     /// Where it cannot be read.
-    fn load_retained(&self, each: &mut dyn FnMut(Arc<ApplicationMessage>)) -> Result<(), StorageError>;
+    fn load(&self, each: &mut dyn FnMut(Change)) -> Result<(), StorageError>;
 }
