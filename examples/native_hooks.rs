@@ -28,7 +28,8 @@ impl Hooks for Rules {
     fn intercepting_publish(&self, context: PublishContext<'_>) -> Answer<PublishOutcome> {
         let upper = context.message.payload.to_ascii_uppercase();
         let louder = ApplicationMessage { payload: upper.into(), ..context.message.clone() };
-        PublishOutcome { verdict: PublishVerdict::Modify(Box::new(louder)), reply: None }.into()
+        PublishOutcome { verdict: PublishVerdict::Modify(Box::new(louder)), ..PublishOutcome::default() }
+            .into()
     }
 }
 

@@ -19,7 +19,6 @@ use tidegate::packet::{
     Subscribe, SubscribeFilter, encode,
 };
 use tidegate::session::Overflow;
-use tidegate::storage::memory::MemoryStorage;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -41,9 +40,8 @@ pub fn run(input: &[u8]) {
 }
 
 async fn play(mut choices: Choices<'_>) {
-    let storage = Arc::new(MemoryStorage::default());
-    let broker = Broker::new(options(&mut choices), Arc::new(NoHooks), storage, Arc::new(Standalone));
-    let broker = broker.expect("an empty storage can be read");
+    let broker = Broker::new(options(&mut choices), Arc::new(NoHooks), None, Arc::new(Standalone));
+    let broker = broker.expect("there is no storage to read");
     let house = broker.clone();
     let house = tokio::spawn(async move { house.keep_house().await });
     let mut clients: [Option<Client>; CLIENTS] = Default::default();

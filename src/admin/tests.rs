@@ -11,14 +11,13 @@ use super::{Admin, AdminAddress, AdminOptions, Figures};
 use crate::broker::{Broker, Options};
 use crate::cluster::standalone::Standalone;
 use crate::hook::NoHooks;
-use crate::storage::memory::MemoryStorage;
 
 const TOKEN: &str = "0123456789abcdef";
 
 fn figures() -> Figures {
-    let (hooks, storage) = (Arc::new(NoHooks), Arc::new(MemoryStorage::default()));
+    let hooks = Arc::new(NoHooks);
     Figures {
-        broker: Broker::new(Options::default(), hooks, storage, Arc::new(Standalone)).unwrap(),
+        broker: Broker::new(Options::default(), hooks, None, Arc::new(Standalone)).unwrap(),
         #[cfg(feature = "wasm")]
         plugins: None,
     }

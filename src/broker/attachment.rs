@@ -18,6 +18,7 @@ use crate::hook::{ClientInfo, Directory, DisconnectCause, DropCause, SessionItem
 use crate::message::Timestamp;
 use crate::packet::{PacketIdentifier, ReasonCode};
 use crate::session::{Acknowledged, Delivery, Dropped, Outgoing, Received, Session};
+use crate::storage::{Change, Committer, Op};
 
 /// Why the broker wants a connection to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct Attachment {
     client: Arc<ClientInfo>,
     closed: bool,
     has_former: bool,
+    /// Whether the storage knows the session.
+    kept: bool,
 }
 
 /// A connection that lost its session: resolves once it publishes nothing more.
@@ -73,7 +76,18 @@ impl Attachment {
         client: Arc<ClientInfo>,
         has_former: bool,
     ) -> Attachment {
-        Attachment { broker, entry, client, closed: false, has_former }
+        let kept = entry.lock().kept;
+        Attachment { broker, entry, client, closed: false, has_former, kept }
+    }
+
+    /// The storage's committer, where the session is kept.
+    pub fn committer(&self) -> Option<&Committer> {
+        self.broker.committer().filter(|_| self.kept)
+    }
+
+    /// A QoS 2 message with this identifier was routed.
+    pub fn keep_received(&self, packet_identifier: PacketIdentifier) {
+        self.entry.keep_received(packet_identifier);
     }
 
     /// Whether the session was taken from another connection that may still be at what it has read.
@@ -151,6 +165,9 @@ impl Attachment {
             while let Some(outgoing) =
                 state.session.next_outgoing(now, &fits, |delivery, why| dropped.push((delivery, why)))
             {
+                if let Outgoing::Acknowledged { delivery, packet_identifier, dup: false } = &outgoing {
+                    self.entry.keep_sent(delivery.number, delivery.qos, *packet_identifier);
+                }
                 if !send(outgoing) {
                     break;
                 }
@@ -179,22 +196,29 @@ impl Attachment {
     /// PUBREL came, or the message was refused. Says whether the identifier was known; None as for
     /// [`receive`](Attachment::receive).
     pub fn release(&self, packet_identifier: PacketIdentifier) -> Option<bool> {
-        self.with_session(|session| session.inbound.release(packet_identifier))
+        self.with_session(|session| {
+            let known = session.inbound.release(packet_identifier);
+            if let Some(committer) = self.committer().filter(|_| known) {
+                let session = self.entry.number;
+                committer.promise(Op::Change(Change::DeleteReceived { session, packet_identifier }));
+            }
+            known
+        })
     }
 
     pub fn puback(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {
         let done = self.with_session(|session| session.puback(packet_identifier));
-        self.acknowledged(done, reason)
+        self.acknowledged(done, packet_identifier, reason)
     }
 
     pub fn pubrec(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {
         let done = self.with_session(|session| session.pubrec(packet_identifier, reason.is_error()));
-        self.acknowledged(done, reason)
+        self.acknowledged(done, packet_identifier, reason)
     }
 
     pub fn pubcomp(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {
         let done = self.with_session(|session| session.pubcomp(packet_identifier));
-        self.acknowledged(done, reason)
+        self.acknowledged(done, packet_identifier, reason)
     }
 
     /// Gives the session back. What is returned is to be published now.
@@ -225,9 +249,21 @@ impl Attachment {
         self.with_state(|state| act(&mut state.session))
     }
 
-    fn acknowledged(&self, done: Option<Acknowledged>, reason: ReasonCode) -> Acknowledged {
-        let done = done.unwrap_or(Acknowledged::Complete(None));
-        if let Acknowledged::Complete(Some(delivery)) | Acknowledged::Release(Some(delivery)) = &done {
+    fn acknowledged(
+        &self,
+        done: Option<Acknowledged>,
+        packet_identifier: PacketIdentifier,
+        reason: ReasonCode,
+    ) -> Acknowledged {
+        let done = done.unwrap_or(Acknowledged::Complete(0, None));
+        match &done {
+            Acknowledged::Complete(number, _) => self.broker.keep_dequeued(*number),
+            Acknowledged::Release(number, delivery) => {
+                self.entry.keep_released(*number, packet_identifier, delivery.is_some());
+            }
+            Acknowledged::Unknown => {}
+        }
+        if let Acknowledged::Complete(_, Some(delivery)) | Acknowledged::Release(_, Some(delivery)) = &done {
             self.broker.event(|| What::ClientAcknowledgedPublishPacket {
                 client: self.client.clone(),
                 topic: delivery.message.topic.clone(),
@@ -270,6 +306,7 @@ impl Broker {
             Dropped::Offline => (Count::DroppedOffline, DropCause::SessionGone),
         };
         self.counters.count(counter);
+        self.keep_dequeued(delivery.number);
         if why == Dropped::QueueFull {
             self.warn_of_full_queue(client_identifier);
         }

@@ -100,9 +100,11 @@ impl Broker {
     pub fn deliver_gathered(&self) {
         let Some((mut messages, mut wakes)) = GATHERED.with_borrow_mut(Gathered::take) else { return };
         let mut refused = Vec::new();
+        let group = self.group_of(messages.len());
         for run in messages.chunk_by_mut(|one, next| Rc::ptr_eq(&one.matched, &next.matched)) {
             deliver_run(run, &mut wakes, &mut refused);
         }
+        drop(group);
         wakes.wake();
         messages.clear();
         GATHERED.with_borrow_mut(|gathered| (gathered.messages, gathered.wakes) = (messages, wakes));

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::Broker;
 use crate::hook::{ClientInfo, ClientStatus, Directory, SessionItemError, Sessions};
 use crate::message::{ApplicationMessage, ClientKey};
+use crate::storage::{Change, Op};
 use crate::topic::{TopicFilter, TopicName};
 
 impl Directory for Broker {
@@ -55,7 +56,8 @@ impl Directory for Broker {
         value: Bytes,
     ) -> Result<(), SessionItemError> {
         let session = self.session_number(client).ok_or(SessionItemError::NoSession)?;
-        self.session_items.set(session, key, value)?;
+        self.session_items.set(session, key.clone(), value.clone())?;
+        self.keep_item(client, |session| Change::PutItem { session, key, value });
         // Whoever ended the session meanwhile may have come before the item.
         if self.session_number(client) != Some(session) {
             self.session_items.forget(session);
@@ -65,11 +67,26 @@ impl Directory for Broker {
     }
 
     fn delete_session_item(&self, client: &ClientInfo, key: &str) -> bool {
-        self.session_number(client).is_some_and(|session| self.session_items.delete(session, key))
+        let deleted =
+            self.session_number(client).is_some_and(|session| self.session_items.delete(session, key));
+        if deleted {
+            let key = key.to_string();
+            self.keep_item(client, |session| Change::DeleteItem { session, key });
+        }
+        deleted
     }
 }
 
 impl Broker {
+    fn keep_item(&self, client: &ClientInfo, change: impl FnOnce(u64) -> Change) {
+        if let Some(committer) = self.committer()
+            && let Some(entry) = self.registry.find(&client.client_identifier)
+            && entry.lock().kept
+        {
+            committer.promise(Op::Change(change(entry.number)));
+        }
+    }
+
     fn session_number(&self, client: &ClientInfo) -> Option<u64> {
         self.registry.find(&client.client_identifier).map(|entry| entry.number)
     }

@@ -115,6 +115,7 @@ impl Broker {
         let mut matches = self.find_matches(sender, &message, remembers);
         let fanned_out = FannedOut::to_any(!matches.is_empty());
         let mut detached = Detached::default();
+        let _group = self.group_of(matches.len());
         for (entry, delivery) in merge(&mut matches, &message) {
             self.deliver(&entry, delivery, &mut detached, None);
         }
@@ -145,6 +146,21 @@ impl Broker {
             Recalled::Again => Err((message, Some(version))),
             Recalled::Unknown => Err((message, None)),
         }
+    }
+
+    /// Whether the storage would have to know of the message. It takes the lock of each receiver.
+    pub(super) fn has_kept_receiver(
+        &self,
+        sender: Option<&Arc<ClientInfo>>,
+        message: &ApplicationMessage,
+    ) -> bool {
+        let mut matches = self.find_matches(sender, message, None);
+        let is_kept =
+            |found: &Match| found.subscription.maximum_qos > QoS::AtMostOnce && found.entry.lock().kept;
+        let any = matches.iter().any(is_kept);
+        matches.clear();
+        MATCHES.set(matches);
+        any
     }
 
     /// A retained message for one new subscription; the same hooks are asked.
@@ -211,7 +227,7 @@ impl Broker {
     fn find_matches(
         &self,
         sender: Option<&Arc<ClientInfo>>,
-        message: &Arc<ApplicationMessage>,
+        message: &ApplicationMessage,
         remembers: Option<Version>,
     ) -> Vec<Match> {
         let mut matches = MATCHES.take();
@@ -290,6 +306,7 @@ impl Broker {
         };
         let copies: Vec<_> = copies.into_iter().map(Arc::new).collect();
         let mut detached = Detached::default();
+        let _group = self.group_of(deliveries.len());
         let mut delivered = false;
         for ((entry, mut delivery), choice) in deliveries.into_iter().zip(choices) {
             match choice {

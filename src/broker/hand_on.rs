@@ -91,6 +91,18 @@ impl Broker {
         self.schedule.wake();
     }
 
+    /// Lines up what was on its way when the broker ended.
+    pub(super) fn hand_on_found(&self, delivery: Delivery) {
+        let given_up = GivenUp { delivery, client_identifier: Arc::from("") };
+        if let Err((GivenUp { delivery, client_identifier }, limit)) =
+            self.handed_on.push(given_up, &self.options)
+        {
+            self.counters.count(limit);
+            self.dropped(&client_identifier, &delivery, Dropped::QueueFull);
+        }
+        self.schedule.wake();
+    }
+
     /// Finds a member for a message that one had no room for. The room is known only when the message is there:
     /// its size counts too.
     pub(super) fn deliver_to_others(
@@ -188,6 +200,8 @@ impl Broker {
         next.shared = Some(shared(group).clone());
         next.detached |= is_same && delivery.detached;
         next.refusals = delivery.refusals;
+        // The storage forgets it there when it is here.
+        next.number = delivery.number;
         Some((member.0.0.clone(), next))
     }
 

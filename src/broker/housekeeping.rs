@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::kept::ALIVE_EVERY;
 use super::session_entry::{EntryState, SessionEntry};
 use super::{Broker, DueWill, lock};
 use crate::hook::SessionEnd;
@@ -92,7 +93,11 @@ impl Broker {
             }
             let now = self.now();
             let next = if self.handed_on.is_empty() { self.schedule.next() } else { Some(now) };
-            let longest = if self.is_waited_for_growth() { LOOK_AGAIN } else { LONGEST_SLEEP };
+            let longest = match self.committer() {
+                _ if self.is_waited_for_growth() => LOOK_AGAIN,
+                Some(_) => ALIVE_EVERY,
+                None => LONGEST_SLEEP,
+            };
             let sleep = next.map_or(longest, |at| now.until(at).min(longest));
             tokio::select! {
                 () = tokio::time::sleep(sleep), if !sleep.is_zero() => {}
@@ -112,17 +117,22 @@ impl Broker {
         while let Some(entry) = self.schedule.pop(now) {
             self.look_after(&entry, now).await;
         }
+        self.note_alive(now);
         self.wake_where_free();
         self.deliver_handed_on().await;
     }
 
-    /// Publishes the Wills that wait for their delay, because nobody will be there when it is over.
+    /// Publishes the Wills that wait for their delay, because nobody will be there when it is over. Those that are
+    /// kept are published by who finds them.
     pub async fn publish_waiting_wills(&self) {
         for entry in self.all_sessions() {
             let will = {
                 let mut state = entry.lock();
+                if state.kept {
+                    continue;
+                }
                 let will = state.change_due(|due| due.will.take()).and_then(|_| state.session.will.take());
-                will.map(|will| DueWill { client: state.last_client.clone(), message: will.message })
+                will.map(|will| DueWill::new(state.last_client.clone(), *will))
             };
             if let Some(will) = will {
                 self.publish_will(will).await;
@@ -145,7 +155,7 @@ impl Broker {
             if !expired {
                 self.schedule.set(entry, &mut state);
             }
-            (will.map(|will| DueWill { client, message: will.message }), expired)
+            (will.map(|will| DueWill::new(client, *will)), expired)
         };
         // In this order, so that a hook that fails cannot keep a session.
         if expired {

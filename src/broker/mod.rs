@@ -16,11 +16,13 @@ mod fan_out;
 mod hand_on;
 mod housekeeping;
 mod index;
+mod kept;
 mod mailbox;
 mod matches;
 mod options;
 mod publish;
 mod registry;
+mod restore;
 mod retained;
 mod session_entry;
 mod session_items;
@@ -40,6 +42,7 @@ pub use authorize::AuthorizationCache;
 pub use batch::Batch;
 pub use clock::Clock;
 pub use detached::note_many_buffers;
+pub use kept::reason_of;
 pub use mailbox::Mailbox;
 pub use options::Options;
 pub use publish::{Published, Publishing, Step};
@@ -55,11 +58,12 @@ pub use crate::hook::ClientStatus;
 use crate::hook::{Event, HookSet, Hooks, What};
 use crate::message::{ClientKey, Timestamp};
 use crate::session::QueueLimits;
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Committer, Storage, StorageError};
 use hand_on::HandedOn;
 use housekeeping::Schedule;
 use index::Index;
 use registry::Registry;
+use restore::Found;
 use retained::Retained;
 use session_entry::SessionEntry;
 use session_items::SessionItems;
@@ -70,7 +74,8 @@ pub struct Broker {
     /// Those of the options, which all sessions share.
     queue_limits: Arc<QueueLimits>,
     hooks: Arc<dyn Hooks>,
-    storage: Arc<dyn Storage>,
+    /// Where there is a storage.
+    committer: Option<Arc<Committer>>,
     cluster: Arc<dyn Cluster>,
     clock: Clock,
     /// Who subscribed what, over all sessions.
@@ -88,26 +93,30 @@ pub struct Broker {
     shutdown: watch::Sender<bool>,
     /// When the log was last told of a full queue, in milliseconds as a [`Timestamp`].
     warned_at: AtomicU64,
+    /// When the storage was last told that the broker runs, as the same.
+    alive_told_at: AtomicU64,
 }
 
 impl Broker {
-    /// A broker with what `storage` holds.
+    /// A broker with what `storage` holds. Without one all ends with the broker.
     ///
     /// # Errors
     /// Where the storage cannot be read.
     pub fn new(
         options: Options,
         hooks: Arc<dyn Hooks>,
-        storage: Arc<dyn Storage>,
+        storage: Option<Arc<dyn Storage>>,
         cluster: Arc<dyn Cluster>,
     ) -> Result<Arc<Broker>, StorageError> {
+        let mut found = Found::default();
+        let start = |storage| Committer::start(storage, options.durability, |change| found.note(change));
+        let committer = storage.map(start).transpose()?.map(Arc::new);
         let seed = fastrand::u64(..);
-        let retained = Retained::load(storage.as_ref())?;
-        Ok(Arc::new(Broker {
+        let broker = Arc::new(Broker {
             index: Index::new(seed),
             registry: Registry::default(),
             session_items: SessionItems::default(),
-            retained,
+            retained: Retained::new(found.take_retained()),
             schedule: Schedule::default(),
             handed_on: HandedOn::default(),
             waiting_for_growth: Mutex::default(),
@@ -115,12 +124,15 @@ impl Broker {
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),
             warned_at: AtomicU64::new(0),
+            alive_told_at: AtomicU64::new(0),
             queue_limits: Arc::new(options.queue_limits()),
             options,
             hooks,
-            storage,
+            committer,
             cluster,
-        }))
+        });
+        broker.restore(found);
+        Ok(broker)
     }
 
     pub fn options(&self) -> &Options {

@@ -28,8 +28,9 @@ impl Published {
         Published { reason, reply: None, failed: false }
     }
 
-    fn failed() -> Published {
-        Published { failed: true, ..Published::told(NotRetained::Failed.reason()) }
+    /// What would have to be kept cannot be.
+    fn failed(reason: ReasonCode) -> Published {
+        Published { failed: true, ..Published::told(reason) }
     }
 
     /// A message that could not be retained was routed all the same.
@@ -182,7 +183,7 @@ impl Broker {
         message: ApplicationMessage,
         outcome: PublishOutcome,
     ) -> Step {
-        let PublishOutcome { verdict, reply } = outcome;
+        let PublishOutcome { verdict, reply, .. } = outcome;
         let reason = match verdict {
             PublishVerdict::Continue => return self.authorize_publish(context, message, reply),
             PublishVerdict::Modify(changed) => {
@@ -247,11 +248,13 @@ impl Broker {
         message: ApplicationMessage,
         reply: Option<Box<Reply>>,
     ) -> Step {
+        if let Some(reason) = self.storage_fails()
+            && self.is_to_be_kept(context.client, &message)
+        {
+            return Step::Done(Published { reply, ..Published::failed(reason) });
+        }
         let retained =
             if message.retain && self.options.retain_available { self.retain(&message) } else { Ok(()) };
-        if retained == Err(NotRetained::Failed) {
-            return Step::Done(Published { reply, ..Published::failed() });
-        }
         // Those who subscribe now get it also where no more can be retained.
         if self.asks_before_delivery() {
             return context.waits(reply, WaitsFor::Receivers(message, retained));
@@ -297,6 +300,7 @@ impl Broker {
             let client = &will.client.client_identifier;
             tracing::debug!(%client, %reason, "a Will Message was not published");
         }
+        self.keep_will_no_longer(will.number);
     }
 
     async fn route(

@@ -22,6 +22,7 @@ use crate::hook::{ClientInfo, ClientStatus, DisconnectCause, SessionEnd, What};
 use crate::message::{ApplicationMessage, ClientKey, Timestamp};
 use crate::packet::ReasonCode;
 use crate::session::{Delivery, Dropped, NEVER_EXPIRES, Session, Will};
+use crate::storage::Committer;
 
 /// Subscriptions that are taken out of the index at a time.
 const SLICE: usize = 64;
@@ -95,11 +96,23 @@ struct TakenOver {
 pub struct DueWill {
     pub client: Arc<ClientInfo>,
     pub message: ApplicationMessage,
+    /// By which the storage knows it; 0 where it does not.
+    pub number: u64,
+}
+
+impl DueWill {
+    pub(super) fn new(client: Arc<ClientInfo>, will: Will) -> DueWill {
+        DueWill { client, message: will.message, number: will.number }
+    }
 }
 
 impl Registry {
     pub(super) fn next_client_key(&self) -> ClientKey {
         ClientKey(self.last_client.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn next_session(&self) -> u64 {
+        self.last_session.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn find(&self, client_identifier: &str) -> Option<Arc<SessionEntry>> {
@@ -235,8 +248,8 @@ impl Broker {
             dropped = state.session.detach();
             entry.note_load(&state);
             ends = state.gone || state.session.expiry_interval == 0;
-            // Sessions do not outlive this process, nor does a Will that would wait.
-            let last_chance = ends || cause == DisconnectCause::Shutdown;
+            // A session that is not kept does not outlive this process, nor does a Will that would wait.
+            let last_chance = ends || cause == DisconnectCause::Shutdown && !state.kept;
             due = self.settle_will(&mut state, closing, last_chance, now);
             if !ends && state.session.expiry_interval != NEVER_EXPIRES {
                 let expiry = now.after_secs(state.session.expiry_interval);
@@ -244,6 +257,8 @@ impl Broker {
             }
             if !ends {
                 self.schedule.set(entry, &mut state);
+                entry.keep_detached(&state);
+                entry.keep_will(&mut state);
                 given_up = self.give_up_to_the_connected(entry, &mut state);
             }
         }
@@ -288,8 +303,7 @@ impl Broker {
             if due.will.is_some()
                 && let Some(will) = state.session.will.take()
             {
-                let client = state.last_client.clone();
-                self.schedule_will(DueWill { client, message: will.message });
+                self.schedule_will(DueWill::new(state.last_client.clone(), *will));
             }
             state.change_due(|due| (due.will, due.expiry) = (None, None));
             state.replays.clear();
@@ -304,7 +318,10 @@ impl Broker {
                     self.cluster.unsubscribed(filter);
                 }
             }
-            state.session.give_up_shared()
+            let given_up = state.session.give_up_shared();
+            // What was given up is kept until another member has it.
+            entry.keep_no_longer(&mut state);
+            given_up
         };
         self.session_items.forget(entry.number);
         self.hand_on(entry, given_up);
@@ -332,16 +349,34 @@ impl Broker {
     }
 
     fn new_entry(&self, request: OpenRequest) -> Arc<SessionEntry> {
-        let number = self.registry.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-        let session = Session::new(self.queue_limits.clone(), fastrand::u64(..));
-        let entry = SessionEntry::new(number, session, request.client.clone(), self.counters.clone());
-        attach(&entry, &mut entry.lock(), &request);
+        let number = self.committer().map_or_else(|| self.registry.next_session(), Committer::next_number);
+        let entry = self.entry_of(number, request.client.clone());
+        {
+            let mut state = entry.lock();
+            state.kept = self.committer.is_some() && request.expiry_interval > 0;
+            attach(&entry, &mut state, &request);
+        }
         Arc::new(entry)
+    }
+
+    /// A session of which nothing is known but its number.
+    pub(super) fn entry_of(&self, number: u64, client: Arc<ClientInfo>) -> SessionEntry {
+        let session = Session::new(self.queue_limits.clone(), fastrand::u64(..));
+        SessionEntry::new(number, session, client, self.counters.clone(), self.committer.clone())
+    }
+
+    /// Puts a session in that was kept.
+    pub(super) fn register(&self, entry: Arc<SessionEntry>) {
+        write(&self.registry.sessions).replace(ByName(entry));
     }
 
     fn resume(&self, entry: &Arc<SessionEntry>, state: &mut EntryState, request: &OpenRequest) {
         state.change_due(|due| (due.will, due.expiry) = (None, None));
         self.schedule.set(entry, state);
+        if request.expiry_interval == 0 {
+            // It ends with this connection.
+            entry.keep_no_longer(state);
+        }
         attach(entry, state, request);
     }
 
@@ -352,8 +387,15 @@ impl Broker {
         let waits = state.change_due(|due| due.will.take()).is_some();
         let will = state.session.will.take().filter(|_| link.is_some() || waits);
         // Where the session goes on before the delay has passed, the Will is not sent [MQTT-3.1.3-9].
-        let due = will.filter(|will| session_ends || link.is_some() && will.delay_interval == 0);
-        let due_will = due.map(|will| DueWill { client, message: will.message });
+        let is_due =
+            session_ends || link.is_some() && will.as_ref().is_some_and(|will| will.delay_interval == 0);
+        let due_will = match will {
+            Some(will) if is_due => Some(DueWill::new(client, *will)),
+            other => {
+                other.into_iter().for_each(|will| self.keep_will_no_longer(will.number));
+                None
+            }
+        };
         let mut taken = TakenOver { due_will, dropped: Vec::new(), formers: state.take_formers() };
         if let Some(link) = link {
             self.counters.count(Count::Takeovers);
@@ -376,12 +418,13 @@ impl Broker {
         now: Timestamp,
     ) -> Option<DueWill> {
         if closing == Closing::Normal {
-            state.session.will = None;
+            let will = state.session.will.take();
+            will.into_iter().for_each(|will| self.keep_will_no_longer(will.number));
         }
         let delay = state.session.will.as_ref()?.delay_interval;
         if delay == 0 || session_ends {
             let will = state.session.will.take()?;
-            return Some(DueWill { client: state.last_client.clone(), message: will.message });
+            return Some(DueWill::new(state.last_client.clone(), *will));
         }
         state.change_due(|due| due.will = Some(now.after_secs(delay)));
         None
@@ -397,6 +440,8 @@ fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
     state.session.will = request.will.clone();
     state.session.expiry_interval = request.expiry_interval;
     state.session.resume(request.receive_maximum);
+    entry.keep_will(state);
+    entry.keep(state);
     entry.note_load(state);
 }
 

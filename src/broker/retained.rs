@@ -15,7 +15,7 @@ use crate::hook::{RetainedChange, What};
 use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::ReasonCode;
 use crate::session::{Queue, QueueRoom, Subscription};
-use crate::storage::{Op, Storage, StorageError};
+use crate::storage::{Change, Op};
 use crate::topic::{Cursor, RetainedTree, TopicFilter, TopicName};
 
 /// Messages of a replay that are taken at a time at most, and the queue length below which they are.
@@ -29,8 +29,8 @@ pub(super) struct Retained {
     messages: Tree,
     /// What the broker says about itself, apart from what is published: no limit and no storage knows of it.
     pub(super) system: Tree,
-    /// When which message expires. Held while a change is committed and applied, so that storage and tree
-    /// see the changes of a topic in one order.
+    /// When which message expires. Held while a change is told to the storage and applied, so that storage and
+    /// tree see the changes of a topic in one order.
     expiring: Mutex<BTreeSet<(Timestamp, TopicName)>>,
     /// Of topics, payloads and properties; changed only while `expiring` is locked.
     bytes: AtomicUsize,
@@ -53,15 +53,12 @@ pub(super) struct Replay {
 pub(super) enum NotRetained {
     /// Too many, or too many bytes.
     TooMany,
-    /// The storage did not take it.
-    Failed,
 }
 
 impl NotRetained {
     pub(super) fn reason(self) -> ReasonCode {
         match self {
             NotRetained::TooMany => ReasonCode::QUOTA_EXCEEDED,
-            NotRetained::Failed => ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
         }
     }
 }
@@ -73,20 +70,21 @@ impl Replay {
 }
 
 impl Retained {
-    pub(super) fn load(storage: &dyn Storage) -> Result<Retained, StorageError> {
+    /// With what was retained before.
+    pub(super) fn new(kept: Vec<Arc<ApplicationMessage>>) -> Retained {
         let (mut messages, mut expiring) = (RetainedTree::new(fastrand::u64(..)), BTreeSet::new());
         let mut bytes = 0;
-        storage.load_retained(&mut |message: Arc<ApplicationMessage>| {
+        for message in kept {
             expiring.extend(message.expires_at.map(|at| (at, message.topic.clone())));
             bytes += message.size();
             messages.insert(message.topic.clone(), message);
-        })?;
-        Ok(Retained {
+        }
+        Retained {
             messages: RwLock::new(messages),
             system: RwLock::new(RetainedTree::new(fastrand::u64(..))),
             expiring: Mutex::new(expiring),
             bytes: AtomicUsize::new(bytes),
-        })
+        }
     }
 
     /// Where a message of this topic is, or those are that this filter selects: no filter selects of both.
@@ -146,7 +144,8 @@ impl Broker {
     pub(super) fn retain(&self, message: &ApplicationMessage) -> Result<(), NotRetained> {
         let topic = &message.topic;
         if message.payload.is_empty() {
-            return self.clear_retained(topic, lock(&self.retained.expiring));
+            self.clear_retained(topic, lock(&self.retained.expiring));
+            return Ok(());
         }
         let mut expiring = lock(&self.retained.expiring);
         if self.has_no_room_for(message).is_some() {
@@ -158,11 +157,11 @@ impl Broker {
         if let Some(limit) = self.has_no_room_for(message) {
             self.counters.count(Count::RetainedRefused);
             self.counters.count(limit);
-            self.clear_retained(topic, expiring)?;
+            self.clear_retained(topic, expiring);
             return Err(NotRetained::TooMany);
         }
         let kept = ApplicationMessage { origin: Origin::Retained, ..message.to_detached() };
-        self.change_retained(Op::SetRetained(Arc::new(kept)), &mut expiring)?;
+        self.change_retained(Change::PutRetained(Arc::new(kept)), &mut expiring);
         drop(expiring);
         self.retained_changed(topic, RetainedChange::Set, message.payload.len());
         Ok(())
@@ -174,13 +173,12 @@ impl Broker {
         read(tree).get(&message.topic).is_some_and(|found| Arc::ptr_eq(found, message))
     }
 
-    fn clear_retained(&self, topic: &TopicName, mut expiring: Expiring<'_>) -> Result<(), NotRetained> {
-        let changed = self.change_retained(Op::DeleteRetained(topic.clone()), &mut expiring)?;
+    fn clear_retained(&self, topic: &TopicName, mut expiring: Expiring<'_>) {
+        let changed = self.change_retained(Change::DeleteRetained(topic.clone()), &mut expiring);
         drop(expiring);
         if changed {
             self.retained_changed(topic, RetainedChange::Cleared, 0);
         }
-        Ok(())
     }
 
     /// Which limit does not let a message in.
@@ -197,23 +195,19 @@ impl Broker {
         }
     }
 
-    /// Puts a change into the storage, then into the tree. Says whether there was something to change.
-    fn change_retained(&self, op: Op, expiring: &mut Expiring<'_>) -> Result<bool, NotRetained> {
-        if let Err(error) = self.storage.commit(std::slice::from_ref(&op)) {
-            tracing::error!(%error, "could not change a retained message");
-            return Err(NotRetained::Failed);
-        }
-        Ok(self.apply(op, expiring))
-    }
-
-    fn apply(&self, op: Op, expiring: &mut Expiring<'_>) -> bool {
+    /// Tells the storage of a change, and puts it into the tree. Says whether there was something to change.
+    fn change_retained(&self, change: Change, expiring: &mut Expiring<'_>) -> bool {
         let mut messages = write(&self.retained.messages);
-        let (kept, former) = match op {
-            Op::SetRetained(message) => {
-                (Some(message.clone()), messages.insert(message.topic.clone(), message))
+        let (kept, former) = match &change {
+            Change::PutRetained(message) => {
+                (Some(message.clone()), messages.insert(message.topic.clone(), message.clone()))
             }
-            Op::DeleteRetained(topic) => (None, messages.remove(&topic)),
+            Change::DeleteRetained(topic) => (None, messages.remove(topic)),
+            _ => return false,
         };
+        if let Some(committer) = self.committer() {
+            committer.promise(Op::Change(change));
+        }
         drop(messages);
         let changed = kept.is_some() || former.is_some();
         let mut bytes = self.retained.bytes();
@@ -237,9 +231,7 @@ impl Broker {
             else {
                 return false;
             };
-            if self.change_retained(Op::DeleteRetained(topic.clone()), &mut expiring).is_err() {
-                return false;
-            }
+            self.change_retained(Change::DeleteRetained(topic.clone()), &mut expiring);
             drop(expiring);
             self.retained_changed(&topic, RetainedChange::Expired, 0);
         }
@@ -358,7 +350,10 @@ impl Attachment {
         let growth = self.broker.counters.growth();
         let next = |state: &mut EntryState| {
             let replay = if state.wants_replay(growth) { state.replays.pop_front() } else { None };
-            replay.map(|replay| (replay, state.room(growth)))
+            let room = state.room(growth);
+            // Of what all sessions may hold together, too: a message that is replayed is dropped where it is too much.
+            let bytes = room.bytes.min(self.broker.counters.bytes_left());
+            replay.map(|replay| (replay, QueueRoom { bytes, ..room }))
         };
         if let Some((mut replay, room)) = self.with_state(next).flatten() {
             let (messages, more) = self.broker.next_retained(&mut replay, room, now);

@@ -20,6 +20,7 @@ use crate::hook::ClientInfo;
 use crate::message::{ClientKey, Timestamp};
 use crate::packet::QoS;
 use crate::session::{Delivery, Dropped, FullBy, LazyDeque, Session};
+use crate::storage::Committer;
 
 pub(super) struct SessionEntry {
     pub number: u64,
@@ -30,6 +31,8 @@ pub(super) struct SessionEntry {
     load: AtomicLoad,
     state: Mutex<EntryState>,
     counters: Arc<Counters>,
+    /// Where there is a storage.
+    committer: Option<Arc<Committer>>,
 }
 
 /// Guarded by the entry's lock, which is held for a few lines and never across an await or a hook.
@@ -52,6 +55,8 @@ pub(super) struct EntryState {
     pub delivery_verdicts: AuthorizationCache,
     /// Messages wait because as many are in flight as may be.
     held_back: bool,
+    /// Whether the storage knows it.
+    pub kept: bool,
 }
 
 /// What happens to a session because time passes.
@@ -122,6 +127,7 @@ impl SessionEntry {
         session: Session,
         client: Arc<ClientInfo>,
         counters: Arc<Counters>,
+        committer: Option<Arc<Committer>>,
     ) -> SessionEntry {
         SessionEntry {
             number,
@@ -139,8 +145,10 @@ impl SessionEntry {
                 handover: None,
                 delivery_verdicts: AuthorizationCache::default(),
                 held_back: false,
+                kept: false,
             }),
             counters,
+            committer,
         }
     }
 
@@ -215,8 +223,7 @@ impl SessionEntry {
                 return Ok(Vec::new());
             }
             let growth = self.counters.growth();
-            let enqueued = state.enqueue(delivery, detached, growth);
-            self.count_full(&state, &enqueued, growth);
+            let enqueued = self.enqueue_one(&mut state, delivery, detached, growth);
             self.note_load(&state);
             (enqueued?, state.call_for_work())
         };
@@ -237,9 +244,7 @@ impl SessionEntry {
         let mut state = self.lock();
         let growth = self.counters.growth();
         for (delivery, detached) in deliveries {
-            let enqueued = state.enqueue(delivery, detached, growth);
-            self.count_full(&state, &enqueued, growth);
-            match enqueued {
+            match self.enqueue_one(&mut state, delivery, detached, growth) {
                 Ok(displaced) => {
                     refused.extend(displaced.into_iter().map(|older| (older, Dropped::QueueFull)))
                 }
@@ -249,6 +254,26 @@ impl SessionEntry {
         self.note_load(&state);
         state.wake_for_work(wakes);
         refused
+    }
+
+    fn enqueue_one(
+        &self,
+        state: &mut EntryState,
+        delivery: Delivery,
+        detached: &mut Detached,
+        growth: Growth,
+    ) -> Result<Vec<Delivery>, (Delivery, Dropped)> {
+        let committer = self.committer().filter(|_| delivery.qos > QoS::AtMostOnce);
+        let enqueued = match committer {
+            None => state.enqueue(delivery, detached, growth),
+            Some(committer) => self.enqueue_and_keep(committer, state, delivery, detached, growth),
+        };
+        self.count_full(state, &enqueued, growth);
+        enqueued
+    }
+
+    pub fn committer(&self) -> Option<&Committer> {
+        self.committer.as_deref()
     }
 
     /// Counts what gave way under the limit that was reached.
@@ -306,7 +331,7 @@ impl Drop for Locked<'_> {
 }
 
 impl EntryState {
-    fn enqueue(
+    pub fn enqueue(
         &mut self,
         mut delivery: Delivery,
         detached: &mut Detached,

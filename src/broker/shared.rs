@@ -274,6 +274,7 @@ pub(super) mod tests {
             session,
             Arc::new(client),
             Arc::new(Counters::new(&Options::default())),
+            None,
         ))
     }
 

@@ -267,6 +267,7 @@ impl Broker {
             self.counters.count(Count::LimitSubscriptions);
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
+        entry.keep_subscription(state, &asked, filter, subscription);
         let replaced = state.session.subscriptions.insert(asked, filter.clone(), subscription);
         let given_up =
             replaced.as_ref().map(|replaced| self.unroute(entry, state, replaced)).unwrap_or_default();
@@ -299,6 +300,7 @@ impl Broker {
         asked: &TopicFilter,
     ) -> Option<Removed> {
         let unrouted = state.session.subscriptions.remove(asked)?;
+        entry.keep_unsubscribed(state, asked);
         let given_up = self.unroute(entry, state, &unrouted);
         Some(Removed { unrouted, given_up })
     }

@@ -11,9 +11,10 @@ use super::Connection;
 use super::authenticate::Failure;
 use super::output::{legal, texts};
 use super::timers::Timer;
-use crate::broker::{Closing, Count, End};
+use crate::broker::{Closing, Count, End, reason_of};
 use crate::hook::{DisconnectCause, Reply};
 use crate::packet::{DecodeError, Disconnect, Packet, PacketType, ProtocolVersion, ReasonCode};
+use crate::storage::StorageError;
 
 /// How long a client may take to read a farewell, or why it is refused. Nobody else waits for it.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
@@ -31,6 +32,8 @@ pub(super) struct Ended {
     expiry_interval: Option<u32>,
     /// The limit that was reached, where one was.
     limit: Option<Count>,
+    /// What waits for the storage is not written any more.
+    gives_up: bool,
     why: ByteString,
 }
 
@@ -51,6 +54,7 @@ impl Ended {
             reply: None,
             expiry_interval: None,
             limit: None,
+            gives_up: false,
             why: why.into(),
         }
     }
@@ -117,6 +121,17 @@ impl Ended {
         )
     }
 
+    /// What was answered is not kept: it must not be said.
+    pub(super) fn by_storage(error: &StorageError) -> Ended {
+        let reason = reason_of(error);
+        let why = "the storage fails: nothing can be acknowledged";
+        Ended {
+            limit: Some(Count::EndedByStorage),
+            gives_up: true,
+            ..Ended::new(DisconnectCause::Kicked, Some(reason), why)
+        }
+    }
+
     pub(super) fn by_hook(reason: ReasonCode, reply: Option<Box<Reply>>) -> Ended {
         Ended { reply, ..Ended::new(DisconnectCause::Hook, Some(reason), "a hook closed the connection") }
     }
@@ -170,9 +185,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Gives the session back, publishes the Will where it is due, and says farewell.
     pub(super) async fn end(mut self, ended: Ended) {
         self.count(&ended);
-        if matches!(ended.cause, DisconnectCause::Shutdown | DisconnectCause::Kicked) {
+        if !ended.gives_up && matches!(ended.cause, DisconnectCause::Shutdown | DisconnectCause::Kicked) {
             // What has been queued goes out before the farewell, as far as one write takes it.
             self.io.collect(&self.attachment);
+        }
+        if ended.gives_up {
+            self.io.output.give_up_held_back();
         }
         let client = self.attachment.client_identifier().clone();
         tracing::debug!(%client, cause = ?ended.cause, reason = ?ended.reason, why = %ended.why, "client disconnected");

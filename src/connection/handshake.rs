@@ -336,7 +336,7 @@ fn session_will(will: &WillPacket, terms: &Terms) -> Result<Box<Will>, InvalidTo
         expires_at: None,
         depth: 0,
     };
-    Ok(Box::new(Will { message: message.to_detached(), delay_interval: will.delay_interval }))
+    Ok(Box::new(Will { message: message.to_detached(), delay_interval: will.delay_interval, number: 0 }))
 }
 
 /// Topic and properties as they are beyond the client's mount prefix.

@@ -137,7 +137,6 @@ mod tests {
     use crate::cluster::standalone::Standalone;
     use crate::hook::NoHooks;
     use crate::packet::{ProtocolVersion, Publish, encode};
-    use crate::storage::memory::MemoryStorage;
 
     fn publish(payload_len: usize) -> Vec<u8> {
         let mut bytes = BytesMut::new();
@@ -147,8 +146,8 @@ mod tests {
     }
 
     fn counters() -> Arc<Counters> {
-        let (hooks, storage) = (Arc::new(NoHooks), Arc::new(MemoryStorage::default()));
-        let broker = Broker::new(Options::default(), hooks, storage, Arc::new(Standalone)).unwrap();
+        let hooks = Arc::new(NoHooks);
+        let broker = Broker::new(Options::default(), hooks, None, Arc::new(Standalone)).unwrap();
         broker.counters().clone()
     }
 

@@ -49,12 +49,18 @@ pub(super) enum Together {
     Waits(Awaited, Option<Box<Rest>>),
 }
 
+/// Whether somebody was asked: where plugins want other topics than the last message's, going together costs 115
+/// instructions for nothing.
+pub(super) fn asks(answer: &Answer<PublishOutcome>) -> bool {
+    !matches!(answer, Answer::Ready(PublishOutcome { unasked: true, .. }))
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Whether messages are to be published together in this turn.
     pub(super) fn publishes_together(&self) -> bool {
         let broker = self.attachment.broker();
         // What is answered where it is admitted must not overtake the answers of those before it.
-        broker.intercepts_publishes() && !broker.options().validate_payload_format
+        self.was_asked && broker.intercepts_publishes() && !broker.options().validate_payload_format
     }
 
     /// Whether the next packet is a message that can be published together with others: what becomes of one of QoS 2
@@ -98,11 +104,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Asks about each message until one has to wait or ends the connection. Those before a hook that panics are routed
     /// all the same.
-    fn ask_about(&self, messages: &mut [Admitted]) -> Result<(), Box<dyn Any + Send>> {
+    fn ask_about(&mut self, messages: &mut [Admitted]) -> Result<(), Box<dyn Any + Send>> {
         let (broker, client) = (self.attachment.broker(), Some(self.attachment.client()));
+        let mut was_asked = false;
         let asking = || {
             for one in messages {
                 let answer = broker.intercept(client, &one.message, self.io.now);
+                was_asked |= asks(&answer);
                 let is_last = match &answer {
                     Answer::Ready(outcome) => {
                         outcome.reply.as_ref().is_some_and(|reply| reply.close.is_some())
@@ -115,7 +123,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
             }
         };
-        catch_unwind(AssertUnwindSafe(asking))
+        let asked = catch_unwind(AssertUnwindSafe(asking));
+        self.was_asked = was_asked;
+        asked
     }
 
     /// Routes messages until one has to wait, and leaves those behind it.

@@ -8,6 +8,7 @@ mod alarm;
 mod authenticate;
 mod disconnect;
 mod handshake;
+mod held_back;
 mod input;
 mod intercept;
 mod mount;
@@ -84,6 +85,8 @@ struct Connection<S> {
     thread: Seen,
     /// Before anything is waited for, there is to be acted on what was read.
     acts_next: bool,
+    /// A hook was asked about the last message: the next ones are asked about together.
+    was_asked: bool,
 }
 
 /// What comes after some turns.
@@ -321,8 +324,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn pubrec(&mut self, ack: &Ack) {
         let id = ack.packet_identifier;
         match self.attachment.pubrec(id, ack.reason_code) {
-            Acknowledged::Release(_) => self.io.output.pubrel(id, ReasonCode::SUCCESS),
-            Acknowledged::Complete(_) => {}
+            Acknowledged::Release(..) => self.io.output.pubrel(id, ReasonCode::SUCCESS),
+            Acknowledged::Complete(..) => {}
             Acknowledged::Unknown if ack.reason_code.is_error() => {}
             Acknowledged::Unknown => self.io.output.pubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND),
         }
@@ -373,8 +376,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     /// Writes until everything is written or the socket takes no more.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
         while !self.output.is_empty() {
+            // The socket is not to blame for what waits for the storage.
+            let Poll::Ready(writable) = self.output.poll_writable(cx) else { break };
+            let writable = writable.map_err(|error| Ended::by_storage(&error))?;
             let was_blocked = self.is_blocked();
-            match self.output.poll_write(cx, &mut self.stream) {
+            match self.output.poll_write(cx, &mut self.stream, writable) {
                 Poll::Ready(Ok(())) => self.timers.written(was_blocked),
                 Poll::Ready(Err(_)) => return Err(Ended::network("the connection broke")),
                 Poll::Pending => {

@@ -15,6 +15,7 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 use tokio::io::AsyncWrite;
 
+use super::held_back::HeldBack;
 use super::mount::Mount;
 use super::outgoing_alias::{Alias, OutgoingAliases};
 use super::unwritten::Unwritten;
@@ -27,6 +28,7 @@ use crate::packet::{
     encode_pubrel, encoded_len, publish_encoded_len,
 };
 use crate::session::{Delivery, Outgoing};
+use crate::storage::StorageError;
 use crate::topic::TopicName;
 
 /// Payloads from this size on are not copied.
@@ -48,6 +50,8 @@ pub(super) struct Output {
     mount: Option<Mount>,
     /// None where there is nothing.
     unwritten: Option<Box<Unwritten>>,
+    /// Where there is a storage.
+    held_back: Option<Box<HeldBack>>,
 }
 
 /// What a client can take, apart from the output itself.
@@ -60,7 +64,9 @@ pub(super) struct SizeLimit {
 
 impl Output {
     pub(super) fn new(version: ProtocolVersion, broker: Arc<Broker>) -> Output {
+        let held_back = broker.committer().map(|_| Box::default());
         Output {
+            held_back,
             broker,
             version,
             maximum_packet_size: None,
@@ -232,26 +238,52 @@ impl Output {
     /// Writes all of it.
     pub(super) async fn write_all(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         while !self.is_empty() {
-            poll_fn(|cx| self.poll_write(cx, stream)).await?;
+            let writable = poll_fn(|cx| self.poll_writable(cx)).await.map_err(io::Error::other)?;
+            poll_fn(|cx| self.poll_write(cx, stream, writable)).await?;
         }
         Ok(())
     }
 
-    /// Writes once.
+    /// How many bytes may be written now; waits where all of them stand for what the storage has not kept yet.
+    ///
+    /// # Errors
+    /// Where it fails.
+    pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, StorageError>> {
+        let len = self.len();
+        let (Some(held_back), Some(committer)) = (&mut self.held_back, self.broker.committer()) else {
+            return Poll::Ready(Ok(len));
+        };
+        held_back.seal(committer, len);
+        held_back.poll_writable(committer, cx)
+    }
+
+    /// Forgets what waits for the storage, and what comes now waits for nothing.
+    pub(super) fn give_up_held_back(&mut self) {
+        let len = self.len();
+        if let (Some(mut held_back), Some(committer)) = (self.held_back.take(), self.broker.committer()) {
+            held_back.seal(committer, len);
+            let left = held_back.writable_at_once();
+            self.unwritten.iter_mut().for_each(|unwritten| unwritten.truncate(left));
+        }
+    }
+
+    /// Writes once, and no more than is [writable](Output::poll_writable).
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncWrite + Unpin),
+        writable: usize,
     ) -> Poll<io::Result<()>> {
         let Some(unwritten) = &mut self.unwritten else { return Poll::Ready(Ok(())) };
         // Before they are written: who has received one finds it counted.
         count_messages(&self.broker, unwritten.take_messages());
-        let written = ready!(unwritten.poll_write(cx, Pin::new(stream)))?;
+        let written = ready!(unwritten.poll_write(cx, Pin::new(stream), writable))?;
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.broker.counters().add(Count::BytesSent, written);
         unwritten.advance(written);
+        self.held_back.iter_mut().for_each(|held_back| held_back.advance(written));
         if unwritten.len() == 0 {
             self.unwritten.take().into_iter().for_each(Unwritten::give_back);
         }

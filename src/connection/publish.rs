@@ -1,18 +1,21 @@
 //! A client's PUBLISH: limits, alias, duplicate, then the broker's pipeline, then the acknowledgement.
 
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::disconnect::Ended;
-use super::intercept::Admitted;
+use super::intercept::{Admitted, asks};
 use super::{Connection, wait};
-use crate::broker::{Count, End, Published, Publishing, Step};
+use crate::broker::{Attachment, Count, End, Published, Publishing, Step};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode};
 use crate::session::Received;
+use crate::storage::Committer;
 use crate::topic::TopicName;
 
 /// How long a message waits for those of the connection before. Hooks have deadlines of their own, but an
@@ -24,6 +27,26 @@ pub(super) struct Awaited {
     qos: QoS,
     id: Option<PacketIdentifier>,
     publishing: Box<Publishing>,
+}
+
+/// Publishes a message, or goes a step further with it. Where that is done, one of QoS 2 whose session is kept is known
+/// as received in the same group as what it put into queues: after a crash it is neither lost nor routed again.
+fn keeping<T>(
+    attachment: &Attachment,
+    qos: QoS,
+    id: Option<PacketIdentifier>,
+    publish: impl FnOnce() -> T,
+    is_done: impl FnOnce(&T) -> bool,
+) -> T {
+    let id = id.filter(|_| qos == QoS::ExactlyOnce);
+    let Some((committer, id)) = attachment.committer().zip(id) else { return publish() };
+    let _group = committer.group();
+    let published = publish();
+    if is_done(&published) {
+        attachment.broker().deliver_gathered();
+        attachment.keep_received(id);
+    }
+    published
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -41,9 +64,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn go_on(&mut self, awaited: Awaited) -> Result<(), Ended> {
         let Awaited { qos, id, publishing } = awaited;
         let published = {
-            let client = self.attachment.client();
-            let answer = pin!(self.attachment.broker().go_on(Some(client), publishing, &mut self.verdicts));
-            wait(&mut self.io, &self.attachment, answer).await
+            let attachment = &self.attachment;
+            let client = attachment.client();
+            let mut answer = pin!(attachment.broker().go_on(Some(client), publishing, &mut self.verdicts));
+            let poll = |cx: &mut Context<'_>| {
+                keeping(attachment, qos, id, || answer.as_mut().poll(cx), Poll::is_ready)
+            };
+            let answer = pin!(poll_fn(poll));
+            wait(&mut self.io, attachment, answer).await
         };
         self.answer(qos, id, published)
     }
@@ -53,8 +81,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) fn publish_at_once(&mut self, publish: Publish) -> Result<Option<Awaited>, Ended> {
         let (qos, id) = (publish.qos, publish.packet_identifier);
         let Some(message) = self.admit(publish)? else { return Ok(None) };
-        let (broker, client) = (self.attachment.broker(), Some(self.attachment.client()));
-        let step = broker.publish_at_once(client, message, &mut self.verdicts, self.io.now);
+        let attachment = &self.attachment;
+        let (broker, client) = (attachment.broker(), Some(attachment.client()));
+        let (verdicts, now, was_asked) = (&mut self.verdicts, self.io.now, &mut self.was_asked);
+        let publish = || {
+            if broker.intercepts_publishes() {
+                let answer = broker.intercept(client, &message, now);
+                *was_asked = asks(&answer);
+                broker.publish_intercepted(client, message, answer, verdicts, now)
+            } else {
+                broker.publish_at_once(client, message, verdicts, now)
+            }
+        };
+        let step = keeping(attachment, qos, id, publish, |step| matches!(step, Step::Done(_)));
         self.stepped(qos, id, step)
     }
 
@@ -110,10 +149,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// The connection that had the session before may still be at a message, which comes before this one
-    /// [MQTT-4.6.0-5]. One that it has received is answered without waiting.
+    /// [MQTT-4.6.0-5]. One that it has received is answered without waiting, unless that has to be kept first.
     async fn wait_for_formers(&mut self, publish: &Publish) {
-        let is_qos2 = publish.qos == QoS::ExactlyOnce;
-        if publish.packet_identifier.is_some_and(|id| is_qos2 && self.attachment.knows(id)) {
+        let is_answered = publish.qos == QoS::ExactlyOnce && self.attachment.committer().is_none();
+        if publish.packet_identifier.is_some_and(|id| is_answered && self.attachment.knows(id)) {
             return;
         }
         let formers = self.attachment.take_formers();
@@ -196,6 +235,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok(true)
             }
             Some(Received::Duplicate) => {
+                // What was received may not be kept yet.
+                self.attachment.committer().into_iter().for_each(Committer::promise_all);
                 self.io.output.pubrec(id, ReasonCode::SUCCESS, None);
                 Ok(false)
             }

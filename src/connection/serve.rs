@@ -13,6 +13,7 @@ use super::timers::Timers;
 use super::topic_alias::TopicAliases;
 use super::{Connection, Io, Next, Peer, handshake, wait};
 use crate::broker::{AuthorizationCache, Broker, Count};
+use crate::storage::Promise;
 
 /// Serves one connection until it ends.
 ///
@@ -51,6 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Serve<S> {
     type Output = Option<Moving<S>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Moving<S>>> {
+        // What others promised on this thread is not for this connection's answers to wait for.
+        Promise::take();
         let state = &mut self.get_mut().0;
         loop {
             *state = match state {
@@ -144,6 +147,7 @@ where
         asked_to_be_kept: accepted.asked_to_be_kept,
         thread: Seen::default(),
         acts_next: true,
+        was_asked: true,
     };
     if let Some(will) = accepted.due_will {
         let published = pin!(broker.publish_will(will));

@@ -82,21 +82,39 @@ impl Unwritten {
         (std::mem::take(&mut self.messages) as usize, std::mem::take(&mut self.payload_bytes) as usize)
     }
 
-    /// Writes once. What was written is to be taken off by [`advance`](Unwritten::advance).
+    /// Writes once, so many bytes at most. What was written is to be taken off by [`advance`](Unwritten::advance).
     pub fn poll_write(
         &self,
         cx: &mut Context<'_>,
         stream: Pin<&mut impl AsyncWrite>,
+        most: usize,
     ) -> Poll<io::Result<usize>> {
         if self.pieces_len == 0 {
-            return stream.poll_write(cx, &self.buffer);
+            return stream.poll_write(cx, &self.buffer[..most.min(self.buffer.len())]);
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let pieces = self.pieces.iter().map(Bytes::as_ref).chain([self.buffer.as_ref()]);
+        let mut left = most;
         for (slice, piece) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece);
+            let part = &piece[..left.min(piece.len())];
+            left -= part.len();
+            *slice = IoSlice::new(part);
         }
         stream.poll_write_vectored(cx, &slices)
+    }
+
+    /// Forgets what comes behind so many bytes.
+    pub fn truncate(&mut self, len: usize) {
+        while self.pieces_len > len {
+            let Some(last) = self.pieces.back_mut() else { break };
+            let beyond = last.len().min(self.pieces_len - len);
+            last.truncate(last.len() - beyond);
+            self.pieces_len -= beyond;
+            if last.is_empty() {
+                self.pieces.pop_back();
+            }
+        }
+        self.buffer.truncate(len - self.pieces_len);
     }
 
     /// Forgets what was written.

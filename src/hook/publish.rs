@@ -17,6 +17,9 @@ pub struct PublishContext<'a> {
 pub struct PublishOutcome {
     pub verdict: PublishVerdict,
     pub reply: Option<Box<Reply>>,
+    /// Nobody wanted to be asked. It only tells the broker that asking was cheap, so that it need not ask about
+    /// several messages before it routes the first.
+    pub unasked: bool,
 }
 
 #[derive(Debug, Default)]

@@ -90,7 +90,7 @@ impl Hooks for PluginHost {
         let chain = self.core.chain();
         let asked = chain.intercepting_publish.asked(&context.message.topic);
         if asked.is_empty() {
-            return Answer::Ready(PublishOutcome::default());
+            return Answer::Ready(PublishOutcome { unasked: true, ..PublishOutcome::default() });
         }
         let outcome = PublishOutcome::default();
         if asked.is_one_on_probation(&context.message.topic) {

@@ -31,7 +31,6 @@ use crate::cluster::standalone::Standalone;
 use crate::hook::{Directory, Hooks, NoHooks, Requests, What};
 use crate::message::ApplicationMessage;
 use crate::packet::ReasonCode;
-use crate::storage::memory::MemoryStorage;
 use crate::storage::{Storage, StorageError};
 use crate::transport::tcp::TcpListener;
 pub use listener::ListenerOptions;
@@ -66,7 +65,7 @@ pub struct Builder {
     listeners: Vec<ListenerOptions>,
     hooks: Arc<dyn Hooks>,
     requests: Option<Requests>,
-    storage: Arc<dyn Storage>,
+    storage: Option<Arc<dyn Storage>>,
     workers: usize,
     balanced: Balanced,
 }
@@ -78,7 +77,7 @@ impl Server {
             listeners: Vec::new(),
             hooks: Arc::new(NoHooks),
             requests: None,
-            storage: Arc::new(MemoryStorage::default()),
+            storage: None,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             balanced: Balanced::Yes,
         }
@@ -127,7 +126,11 @@ impl Server {
         let _ = timeout_at(deadline, self.broker.publish_waiting_wills()).await;
         self.broker.event(|| What::Stopped);
         self.workers.stop();
-        let joined = tokio::task::spawn_blocking(move || self.workers.join());
+        let broker = self.broker.clone();
+        let joined = tokio::task::spawn_blocking(move || {
+            self.workers.join();
+            broker.finish_keeping();
+        });
         let _ = timeout_at(deadline + DRAIN, joined).await;
     }
 }
@@ -155,8 +158,9 @@ impl Builder {
         self
     }
 
+    /// Where sessions, retained messages and what waits outlive the process. Default: nowhere.
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Builder {
-        self.storage = storage;
+        self.storage = Some(storage);
         self
     }
 

@@ -58,6 +58,16 @@ impl Inbound {
         known
     }
 
+    /// A session begins with an identifier that was received before.
+    pub fn restore(&mut self, packet_identifier: PacketIdentifier) {
+        self.received.get_or_insert_default().insert(packet_identifier);
+    }
+
+    /// Those received and not released.
+    pub fn iter(&self) -> impl Iterator<Item = PacketIdentifier> {
+        self.received.iter().flat_map(|received| received.iter().copied())
+    }
+
     pub fn len(&self) -> usize {
         self.received.as_ref().map_or(0, |received| received.len())
     }

@@ -41,6 +41,8 @@ pub struct Will {
     pub message: ApplicationMessage,
     /// Seconds.
     pub delay_interval: u32,
+    /// By which the storage knows it; 0 where it does not.
+    pub number: u64,
 }
 
 /// Why a message was not delivered.
@@ -65,6 +67,15 @@ pub enum Outgoing<'a> {
         dup: bool,
     },
     Pubrel(PacketIdentifier),
+}
+
+/// A delivery that is kept until it is acknowledged, and how far it is.
+#[derive(Debug)]
+pub enum Kept<'a> {
+    Queued(&'a Delivery),
+    Sent(PacketIdentifier, &'a Delivery),
+    /// The message is the client's; the number of its delivery is left.
+    Released(PacketIdentifier, u64),
 }
 
 impl Session {
@@ -216,6 +227,26 @@ impl Session {
         !self.window.has_room() && self.queue.holds_acknowledged()
     }
 
+    /// What is in flight, in the order in which it was sent, then what waits to be sent with QoS 1 and 2.
+    pub fn kept(&self) -> impl Iterator<Item = Kept<'_>> {
+        self.window.iter().chain(self.queue.iter_acknowledged().map(Kept::Queued))
+    }
+
+    /// Puts in what waited to be sent, in its order and whatever the limits are now.
+    pub fn restore_queued(&mut self, delivery: Delivery) {
+        self.queue.restore(delivery);
+    }
+
+    /// The same for what was sent with this identifier.
+    pub fn restore_sent(&mut self, packet_identifier: PacketIdentifier, delivery: Delivery) {
+        self.window.restore_sent(packet_identifier, delivery);
+    }
+
+    /// The same for a delivery whose message is the client's.
+    pub fn restore_released(&mut self, packet_identifier: PacketIdentifier, number: u64) {
+        self.window.restore_released(packet_identifier, number);
+    }
+
     /// How much more the queue takes of what can wait.
     pub fn room(&self) -> QueueRoom {
         self.queue.room()
@@ -244,7 +275,16 @@ impl Delivery {
         // Retained messages are kept as detached copies.
         let detached = message.origin == Origin::Retained;
         let subscription_identifiers = Box::default();
-        Delivery { message, qos, retain, subscription_identifiers, shared: None, detached, refusals: 0 }
+        Delivery {
+            message,
+            qos,
+            retain,
+            subscription_identifiers,
+            shared: None,
+            detached,
+            refusals: 0,
+            number: 0,
+        }
     }
 
     /// Gives the message up for a copy of its own, where it may share memory with a read buffer.

@@ -27,6 +27,8 @@ pub struct Delivery {
     pub detached: bool,
     /// How many members of the Shared Subscription had no room for it.
     pub refusals: u8,
+    /// By which the storage knows it; 0 where it does not.
+    pub number: u64,
 }
 
 /// What the messages of a Shared Subscription have in common. One serves all of them, unless a hook has
@@ -145,6 +147,16 @@ impl Queue {
         let mut taken = self.acknowledged.take_shared(&wanted);
         taken.append(&mut self.at_most_once.take_shared(&wanted));
         taken
+    }
+
+    /// What waits with QoS 1 and 2, in its order.
+    pub fn iter_acknowledged(&self) -> impl Iterator<Item = &Delivery> {
+        self.acknowledged.waiting.iter()
+    }
+
+    /// Puts a message of QoS 1 or 2 behind the others, whatever the limits are.
+    pub fn restore(&mut self, delivery: Delivery) {
+        self.acknowledged.push(delivery);
     }
 
     /// Messages that wait with QoS 1 and 2.
@@ -388,7 +400,7 @@ mod tests {
     #[test]
     fn a_delivery_is_small() {
         // Every message that waits or is in flight is one.
-        assert!(size_of::<Delivery>() <= 40);
+        assert!(size_of::<Delivery>() <= 48);
     }
 
     #[test]

@@ -95,6 +95,12 @@ impl Subscriptions {
         self.by_filter.as_slice().iter().map(|(filter, held)| (held.routing(filter), &held.subscription))
     }
 
+    /// Each as the client asked for it, with the filter that it is routed by where that is another.
+    pub fn iter_asked(&self) -> impl Iterator<Item = (&TopicFilter, Option<&TopicFilter>, &Subscription)> {
+        let held = self.by_filter.as_slice().iter();
+        held.map(|(filter, held)| (filter, held.routed_by.as_deref(), &held.subscription))
+    }
+
     /// Takes all out, and returns the filters that they are routed by.
     pub fn take_routings(&mut self) -> Vec<TopicFilter> {
         let routings = self.iter().map(|(routing, _)| routing.clone()).collect();

@@ -12,7 +12,7 @@
 //! client would take: [`LARGEST_WINDOW`].
 
 use super::lazy_deque::LazyDeque;
-use super::{Delivery, Outgoing, Queue};
+use super::{Delivery, Kept, Outgoing, Queue};
 use crate::packet::{PacketIdentifier, QoS};
 
 /// How many messages are in flight at most.
@@ -44,17 +44,17 @@ struct Entry {
 #[derive(Debug)]
 enum State {
     Publish(Delivery),
-    /// The message itself is the client's now.
-    Pubrel,
+    /// The message itself is the client's now; the number of its delivery is left.
+    Pubrel(u64),
 }
 
 /// What an acknowledgement brought.
 #[derive(Debug)]
 pub enum Acknowledged {
-    /// The flow is over; the message, where it was still held.
-    Complete(Option<Delivery>),
-    /// PUBREL is to be sent; the message, where this acknowledged it for the first time.
-    Release(Option<Delivery>),
+    /// The flow is over; the number of the delivery, and the message where it was still held.
+    Complete(u64, Option<Delivery>),
+    /// PUBREL is to be sent; the same, the message where this acknowledged it for the first time.
+    Release(u64, Option<Delivery>),
     /// The identifier is not in use, or not in this state.
     Unknown,
 }
@@ -173,6 +173,30 @@ impl Window {
         }
     }
 
+    /// All that is in flight, in its order.
+    pub fn iter(&self) -> impl Iterator<Item = Kept<'_>> {
+        self.entries.iter().map(|Entry { packet_identifier, state }| match state {
+            State::Publish(delivery) => Kept::Sent(*packet_identifier, delivery),
+            State::Pubrel(number) => Kept::Released(*packet_identifier, *number),
+        })
+    }
+
+    /// Puts in what was in flight before, behind all that is there.
+    pub fn restore_sent(&mut self, packet_identifier: PacketIdentifier, delivery: Delivery) {
+        self.bytes += Queue::cost(&delivery.message);
+        self.restore(packet_identifier, State::Publish(delivery));
+    }
+
+    /// The same for a message that is the client's.
+    pub fn restore_released(&mut self, packet_identifier: PacketIdentifier, number: u64) {
+        self.restore(packet_identifier, State::Pubrel(number));
+    }
+
+    fn restore(&mut self, packet_identifier: PacketIdentifier, state: State) {
+        self.last_identifier = packet_identifier.get();
+        self.entries.push_back(Entry { packet_identifier, state });
+    }
+
     pub fn puback(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
         self.complete(
             packet_identifier,
@@ -186,20 +210,21 @@ impl Window {
         }
         let Some(index) = self.position(packet_identifier) else { return Acknowledged::Unknown };
         let entry = &mut self.entries[index];
+        let number = entry.number();
         match &entry.state {
             State::Publish(delivery) if delivery.qos == QoS::ExactlyOnce => {
-                match std::mem::replace(&mut entry.state, State::Pubrel) {
-                    State::Publish(delivery) => Acknowledged::Release(Some(self.subtract(delivery))),
-                    State::Pubrel => Acknowledged::Release(None),
+                match std::mem::replace(&mut entry.state, State::Pubrel(number)) {
+                    State::Publish(delivery) => Acknowledged::Release(number, Some(self.subtract(delivery))),
+                    State::Pubrel(number) => Acknowledged::Release(number, None),
                 }
             }
             State::Publish(_) => Acknowledged::Unknown,
-            State::Pubrel => Acknowledged::Release(None),
+            State::Pubrel(number) => Acknowledged::Release(*number, None),
         }
     }
 
     pub fn pubcomp(&mut self, packet_identifier: PacketIdentifier) -> Acknowledged {
-        self.complete(packet_identifier, |state| matches!(state, State::Pubrel))
+        self.complete(packet_identifier, |state| matches!(state, State::Pubrel(_)))
     }
 
     fn complete(
@@ -215,8 +240,10 @@ impl Window {
             self.resent -= 1;
         }
         match entry.state {
-            State::Publish(delivery) => Acknowledged::Complete(Some(self.subtract(delivery))),
-            State::Pubrel => Acknowledged::Complete(None),
+            State::Publish(delivery) => {
+                Acknowledged::Complete(delivery.number, Some(self.subtract(delivery)))
+            }
+            State::Pubrel(number) => Acknowledged::Complete(number, None),
         }
     }
 
@@ -253,7 +280,15 @@ impl Entry {
         let packet_identifier = self.packet_identifier;
         match &self.state {
             State::Publish(delivery) => Outgoing::Acknowledged { delivery, packet_identifier, dup },
-            State::Pubrel => Outgoing::Pubrel(packet_identifier),
+            State::Pubrel(_) => Outgoing::Pubrel(packet_identifier),
+        }
+    }
+
+    /// Of its delivery.
+    fn number(&self) -> u64 {
+        match &self.state {
+            State::Publish(delivery) => delivery.number,
+            State::Pubrel(number) => *number,
         }
     }
 }
@@ -289,9 +324,9 @@ mod tests {
         let id = send(&mut window, QoS::ExactlyOnce);
         assert!(matches!(window.puback(id), Acknowledged::Unknown));
         assert!(matches!(window.pubcomp(id), Acknowledged::Unknown));
-        assert!(matches!(window.pubrec(id, false), Acknowledged::Release(Some(_))));
-        assert!(matches!(window.pubrec(id, false), Acknowledged::Release(None)));
-        assert!(matches!(window.pubcomp(id), Acknowledged::Complete(None)));
+        assert!(matches!(window.pubrec(id, false), Acknowledged::Release(0, Some(_))));
+        assert!(matches!(window.pubrec(id, false), Acknowledged::Release(0, None)));
+        assert!(matches!(window.pubcomp(id), Acknowledged::Complete(0, None)));
         assert!(window.is_empty());
     }
 
@@ -299,7 +334,7 @@ mod tests {
     fn a_refused_pubrec_ends_the_flow() {
         let mut window = Window::new(usize::MAX);
         let id = send(&mut window, QoS::ExactlyOnce);
-        assert!(matches!(window.pubrec(id, true), Acknowledged::Complete(Some(_))));
+        assert!(matches!(window.pubrec(id, true), Acknowledged::Complete(0, Some(_))));
         assert!(window.is_empty());
     }
 

@@ -26,30 +26,60 @@ pub enum Change {
         routed: Option<TopicFilter>,
         subscription: Subscription,
     },
-    DeleteSubscription { session: u64, filter: TopicFilter },
+    DeleteSubscription {
+        session: u64,
+        filter: TopicFilter,
+    },
     /// A QoS 2 message with this identifier was received and is not released.
-    PutReceived { session: u64, packet_identifier: PacketIdentifier },
-    DeleteReceived { session: u64, packet_identifier: PacketIdentifier },
+    PutReceived {
+        session: u64,
+        packet_identifier: PacketIdentifier,
+    },
+    DeleteReceived {
+        session: u64,
+        packet_identifier: PacketIdentifier,
+    },
     /// What a hook keeps with a session.
-    PutItem { session: u64, key: String, value: Bytes },
-    DeleteItem { session: u64, key: String },
+    PutItem {
+        session: u64,
+        key: String,
+        value: Bytes,
+    },
+    DeleteItem {
+        session: u64,
+        key: String,
+    },
     /// By its number.
     PutWill(Box<WillRecord>),
     DeleteWill(u64),
     /// What deliveries are about, once for all of its receivers.
-    PutMessage { number: u64, message: Arc<ApplicationMessage> },
+    PutMessage {
+        number: u64,
+        message: Arc<ApplicationMessage>,
+    },
     DeleteMessages(RangeInclusive<u64>),
     /// By its number.
     PutDelivery(Box<DeliveryRecord>),
     /// Of one that is there.
-    SetDeliveryState { number: u64, state: DeliveryState },
+    SetDeliveryState {
+        number: u64,
+        state: DeliveryState,
+    },
     DeleteDeliveries(RangeInclusive<u64>),
     /// By its topic.
     PutRetained(Arc<ApplicationMessage>),
     DeleteRetained(TopicName),
     /// A plugin's.
-    PutState { plugin: String, key: String, value: Bytes, expires_at: Option<Timestamp> },
-    DeleteState { plugin: String, key: String },
+    PutState {
+        plugin: String,
+        key: String,
+        value: Bytes,
+        expires_at: Option<Timestamp>,
+    },
+    DeleteState {
+        plugin: String,
+        key: String,
+    },
     /// When the broker was last known to run.
     SetAlive(Timestamp),
 }
@@ -76,6 +106,8 @@ pub struct ClientRecord {
     pub user_name: Option<String>,
     /// The listener by which it came.
     pub listener: String,
+    /// Whether that allows topics about which no hook says anything.
+    pub default_authorization: bool,
     pub protocol_version: ProtocolVersion,
 }
 

@@ -24,6 +24,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 thread_local! {
+    /// How many groups this thread is in: the first holds the lock.
+    static GROUPS: Cell<u32> = const { Cell::new(0) };
     static PROMISED: Cell<Promise> = const { Cell::new(Promise(0)) };
 }
 
@@ -45,7 +47,13 @@ pub struct Promise(u64);
 
 /// What is appended while it is there lies in one batch, with what others append meanwhile.
 pub struct Group<'a> {
-    _open: RwLockReadGuard<'a, ()>,
+    _open: Option<RwLockReadGuard<'a, ()>>,
+}
+
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        GROUPS.set(GROUPS.get() - 1);
+    }
 }
 
 pub struct Committer {
@@ -156,8 +164,11 @@ impl Committer {
         Promise(lock(&self.shared.queue).appended).make();
     }
 
+    /// Not to be held while anything is waited for.
     pub fn group(&self) -> Group<'_> {
-        Group { _open: self.shared.groups.read().unwrap_or_else(PoisonError::into_inner) }
+        let outer = GROUPS.replace(GROUPS.get() + 1);
+        let open = || self.shared.groups.read().unwrap_or_else(PoisonError::into_inner);
+        Group { _open: (outer == 0).then(open) }
     }
 
     /// Whether something can be said that waits for this.

@@ -54,7 +54,10 @@ impl Storage for MemoryStorage {
 impl Kept {
     fn apply(&mut self, change: Change) {
         match change {
-            Change::PutSession(record) => self.session(record.number).record = Some(record),
+            Change::PutSession(record) => {
+                let number = record.number;
+                self.session(number).record = Some(record);
+            }
             Change::DeleteSession(number) => drop(self.sessions.remove(&number)),
             Change::PutSubscription { session, filter, routed, subscription } => {
                 self.session(session).subscriptions.insert(filter, (routed, subscription));
@@ -100,7 +103,10 @@ impl Kept {
     fn each(&self, each: &mut dyn FnMut(Change)) {
         self.alive.map(Change::SetAlive).into_iter().for_each(&mut *each);
         let known = || self.sessions.iter().filter(|(_, session)| session.record.is_some());
-        known().filter_map(|(_, session)| session.record.clone()).map(Change::PutSession).for_each(&mut *each);
+        known()
+            .filter_map(|(_, session)| session.record.clone())
+            .map(Change::PutSession)
+            .for_each(&mut *each);
         for (&session, kept) in known() {
             for (filter, (routed, subscription)) in &kept.subscriptions {
                 let (filter, routed, subscription) = (filter.clone(), routed.clone(), *subscription);

@@ -96,7 +96,12 @@ fn sending_away() -> Script {
         })
         .on_publish(move |context| {
             let verdict = PublishVerdict::Continue;
-            PublishOutcome { verdict, reply: reply(code(&context.message.payload)) }.into()
+            PublishOutcome {
+                verdict,
+                reply: reply(code(&context.message.payload)),
+                ..PublishOutcome::default()
+            }
+            .into()
         })
 }
 

@@ -44,7 +44,7 @@ fn obedient() -> Script {
             b"expiry" => changed(&|message| message.expires_at = Some(Timestamp(1))),
             _ => PublishVerdict::Continue,
         };
-        PublishOutcome { verdict, reply: None }.into()
+        PublishOutcome { verdict, ..PublishOutcome::default() }.into()
     })
 }
 
@@ -175,7 +175,7 @@ async fn a_reply_reaches_the_publisher_and_may_close_the_connection() {
             ..Reply::default()
         };
         let verdict = PublishVerdict::Reject(ReasonCode::QUOTA_EXCEEDED);
-        PublishOutcome { verdict, reply: Some(Box::new(reply)) }.into()
+        PublishOutcome { verdict, reply: Some(Box::new(reply)), unasked: false }.into()
     });
     let script = script.shared();
     let server = start_hooked(Options::default(), &script).await;

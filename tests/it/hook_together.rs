@@ -35,7 +35,7 @@ fn obey(context: &PublishContext<'_>) -> Answer<PublishOutcome> {
     match &context.message.payload[..] {
         b"reject" => {
             let verdict = PublishVerdict::Reject(ReasonCode::NOT_AUTHORIZED);
-            PublishOutcome { verdict, reply: None }.into()
+            PublishOutcome { verdict, ..PublishOutcome::default() }.into()
         }
         b"close" => PublishOutcome { reply: ending(), ..PublishOutcome::default() }.into(),
         b"later" => Answer::Later(Box::pin(async {

@@ -15,6 +15,7 @@ mod connack;
 mod connect;
 mod crossing;
 mod disconnect;
+mod durability;
 mod events;
 mod examples;
 mod fairness;

@@ -42,7 +42,7 @@ fn talkative() -> Script {
         .on_publish(|context| {
             let close =
                 (&context.message.payload[..] == b"close").then_some(ReasonCode::MESSAGE_RATE_TOO_HIGH);
-            PublishOutcome { verdict: PublishVerdict::Continue, reply: reply(close) }.into()
+            PublishOutcome { reply: reply(close), ..PublishOutcome::default() }.into()
         })
         .on_subscribe(|_| {
             SubscribeOutcome { verdicts: vec![SubscribeVerdict::Next], reply: reply(None) }.into()
@@ -178,7 +178,7 @@ async fn a_text_that_no_packet_can_carry_is_left_out() {
     let script = Script::default().on_publish(|_| {
         let reply = Reply { reason_string: Some("y".repeat(70_000).into()), ..Reply::default() };
         let verdict = PublishVerdict::Reject(ReasonCode::QUOTA_EXCEEDED);
-        PublishOutcome { verdict, reply: Some(Box::new(reply)) }.into()
+        PublishOutcome { verdict, reply: Some(Box::new(reply)), unasked: false }.into()
     });
     let server = start_hooked(Options::default(), &script.shared()).await;
     let mut client = Client::connect(&server, connect(V5, "a")).await;

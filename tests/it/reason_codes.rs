@@ -2,17 +2,13 @@
 //! none to a client of MQTT 3.1.1.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidegate::broker::Options;
 use tidegate::hook::{
     PublishOutcome, PublishVerdict, Reply, SubscribeOutcome, SubscribeVerdict, UnsubscribeOutcome,
     UnsubscribeVerdict,
 };
-use tidegate::message::ApplicationMessage;
 use tidegate::packet::{Packet, Publish, ReasonCode};
-use tidegate::server::{ListenerOptions, Server};
-use tidegate::storage::{Op, Storage, StorageError};
 
 use crate::support::client::{id, to};
 use crate::support::*;
@@ -103,7 +99,7 @@ async fn a_3_1_1_publish_that_is_refused_is_acknowledged_as_if_it_were_not() {
             PublishVerdict::Continue
         };
         let reply = Reply { reason_string: Some("why".into()), ..Reply::default() };
-        PublishOutcome { verdict, reply: Some(Box::new(reply)) }.into()
+        PublishOutcome { verdict, reply: Some(Box::new(reply)), unasked: false }.into()
     });
     let server = start_hooked(Options::default(), &refuses.shared()).await;
     let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
@@ -118,50 +114,4 @@ async fn a_3_1_1_publish_that_is_refused_is_acknowledged_as_if_it_were_not() {
     }
     receiver.assert_silent().await;
     sender.assert_silent().await;
-}
-
-/// A storage that can be made to fail.
-#[derive(Default)]
-struct Broken {
-    fails: AtomicBool,
-}
-
-impl Storage for Broken {
-    fn commit(&self, _: &[Op]) -> Result<(), StorageError> {
-        let error = || StorageError { doing: "retain a message", why: "the disk is full".to_string() };
-        if self.fails.load(Ordering::Relaxed) { Err(error()) } else { Ok(()) }
-    }
-
-    fn load_retained(&self, _: &mut dyn FnMut(Arc<ApplicationMessage>)) -> Result<(), StorageError> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_message_that_could_not_be_kept_is_not_acknowledged() {
-    // A 3.1.1 client was told that a retained message had been taken when the storage had failed, and never sent it
-    // again. [MQTT-4.8.0-2] of 3.1.1; 5.0 has a Reason Code for it
-    let storage = Arc::new(Broken::default());
-    let builder = Server::builder().storage(storage.clone()).listener(ListenerOptions::loopback(0));
-    let server = builder.start().await.unwrap();
-    let mut receiver = Client::connect(&server, connect(V5, "receiver")).await;
-    receiver.subscribe("t", QOS2).await;
-    for qos in [QOS1, QOS2] {
-        storage.fails.store(true, Ordering::Relaxed);
-        let packet = Publish { qos, retain: true, packet_identifier: Some(id(7)), ..publish("t", "x") };
-        let mut new = Client::connect(&server, connect(V5, "new")).await;
-        let ack = new.publish_packet(packet.clone()).await;
-        assert_eq!(ack.reason_code, ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
-        new.assert_silent().await;
-        let mut old = Client::connect(&server, persistent(V311, "old")).await;
-        old.send(Packet::Publish(packet.clone())).await;
-        assert_eq!(old.receive_or_end().await, None);
-        receiver.assert_silent().await;
-        // It is a new message when it comes again.
-        storage.fails.store(false, Ordering::Relaxed);
-        let mut old = Client::connect(&server, persistent(V311, "old")).await;
-        old.publish_packet(Publish { dup: true, ..packet }).await;
-        assert_eq!(receiver.payloads(1).await, ["x"]);
-        old.disconnect().await;
-    }
 }

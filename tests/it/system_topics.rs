@@ -12,8 +12,8 @@ use tidegate::hook::{
 };
 use tidegate::message::ApplicationMessage;
 use tidegate::packet::{Packet, Publish, ReasonCode, RetainHandling, SubscribeFilter};
-use tidegate::storage::Storage;
 use tidegate::storage::memory::MemoryStorage;
+use tidegate::storage::{Change, Storage};
 use tidegate::topic::TopicName;
 use tokio::time::sleep;
 
@@ -299,7 +299,11 @@ async fn nor_can_hooks_or_embedders() {
             "moved" => {
                 let topic = TopicName::try_from("$SYS/x").unwrap();
                 let moved = ApplicationMessage { topic, ..context.message.clone() };
-                PublishOutcome { verdict: PublishVerdict::Modify(Box::new(moved)), reply: None }.into()
+                PublishOutcome {
+                    verdict: PublishVerdict::Modify(Box::new(moved)),
+                    ..PublishOutcome::default()
+                }
+                .into()
             }
             _ => PublishOutcome::default().into(),
         })
@@ -375,16 +379,23 @@ async fn they_are_kept_apart_from_what_clients_retain() {
     let storage = Arc::new(MemoryStorage::default());
     let options = Options { maximum_retained_messages: 1, maximum_retained_bytes: 2, ..Options::default() };
     let hooks = Arc::new(tidegate::hook::NoHooks);
-    let broker = Broker::new(options, hooks, storage.clone(), Arc::new(Standalone)).unwrap();
+    let broker = Broker::new(options, hooks, Some(storage.clone()), Arc::new(Standalone)).unwrap();
     let local = Local { broker }.with_system_topics();
     sleep(Duration::from_secs(30)).await;
     assert_eq!(system_topics(&local).await.len(), TOPICS);
+    // The storage has a thread of its own, for which no paused time waits.
+    tokio::time::resume();
     let mut sender = local.connect(connect(V5, "sender")).await;
     assert!(!sender.publish_retained("t", "x", QOS1).await.is_error());
     let s = local.broker.statistics();
     assert_eq!((s.retained_messages, s.retained_bytes, s.retained_refused), (1, 2, 0));
     let mut stored = Vec::new();
-    storage.load_retained(&mut |message| stored.push(message.topic.to_string())).unwrap();
+    let note = &mut |change| {
+        if let Change::PutRetained(message) = change {
+            stored.push(message.topic.to_string());
+        }
+    };
+    storage.load(note).unwrap();
     assert_eq!(stored, ["t"]);
 }
 

@@ -8,7 +8,6 @@ use tidegate::cluster::standalone::Standalone;
 use tidegate::connection::{Peer, serve};
 use tidegate::hook::{Hooks, ListenerPolicy, NoHooks};
 use tidegate::packet::{Connack, Connect, ProtocolVersion, ReasonCode};
-use tidegate::storage::memory::MemoryStorage;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
@@ -31,8 +30,7 @@ impl Local {
     }
 
     pub fn hooked(options: Options, hooks: Arc<dyn Hooks>) -> Local {
-        let storage = Arc::new(MemoryStorage::default());
-        let broker = Broker::new(options, hooks, storage, Arc::new(Standalone)).unwrap();
+        let broker = Broker::new(options, hooks, None, Arc::new(Standalone)).unwrap();
         let house = broker.clone();
         tokio::spawn(async move { house.keep_house().await });
         Local { broker }

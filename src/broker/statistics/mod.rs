@@ -153,6 +153,8 @@ statistics! {
         EndedByRequest ended_by_request,
         /// Connections that a hook's verdict ended.
         EndedByHook ended_by_hook,
+        /// Connections that waited for an answer which the storage could not keep.
+        EndedByStorage ended_by_storage,
         /// Connections whose credentials expired.
         EndedByExpiry ended_by_expiry,
         /// Connections that ended with the broker.
@@ -356,9 +358,14 @@ impl Counters {
 
     /// Whether all sessions together hold as much as they may.
     pub(super) fn growth(&self) -> Growth {
+        if self.bytes_left() == 0 { Growth::Stopped } else { Growth::Free }
+    }
+
+    /// How much more all sessions together may hold.
+    pub(super) fn bytes_left(&self) -> usize {
         // Below zero where the thread that took something out was faster.
         let held = self.held_bytes.load(Ordering::Relaxed).cast_signed().max(0).cast_unsigned();
-        if held >= self.maximum_held_bytes { Growth::Stopped } else { Growth::Free }
+        self.maximum_held_bytes.saturating_sub(held) as usize
     }
 }
 

@@ -224,7 +224,7 @@ impl Observer {
     pub fn puback(&mut self, id: u16, done: &Acknowledged) {
         let flight = self.flight(id, |flight| flight.kind.qos == QoS::AtLeastOnce);
         match flight {
-            Some(_) => assert!(matches!(done, Acknowledged::Complete(Some(_))), "{done:?}"),
+            Some(_) => assert!(matches!(done, Acknowledged::Complete(_, Some(_))), "{done:?}"),
             None => assert!(matches!(done, Acknowledged::Unknown), "{done:?}"),
         }
         flight.map(|at| self.flights.remove(at));
@@ -238,13 +238,13 @@ impl Observer {
         let flight = &mut self.flights[at];
         match (refused, flight.received) {
             (true, false) => {
-                assert!(matches!(done, Acknowledged::Complete(Some(_))), "{done:?}");
+                assert!(matches!(done, Acknowledged::Complete(_, Some(_))), "{done:?}");
                 self.flights.remove(at);
             }
             // It has been received: what follows is PUBREL and PUBCOMP, whatever the client says.
             (true, true) => assert!(matches!(done, Acknowledged::Unknown), "{done:?}"),
             (false, received) => {
-                assert!(matches!(done, Acknowledged::Release(message) if message.is_none() == received));
+                assert!(matches!(done, Acknowledged::Release(_, message) if message.is_none() == received));
                 flight.received = true;
             }
         }
@@ -253,7 +253,7 @@ impl Observer {
     pub fn pubcomp(&mut self, id: u16, done: &Acknowledged) {
         let flight = self.flight(id, |flight| flight.received);
         match flight {
-            Some(_) => assert!(matches!(done, Acknowledged::Complete(None)), "{done:?}"),
+            Some(_) => assert!(matches!(done, Acknowledged::Complete(_, None)), "{done:?}"),
             None => assert!(matches!(done, Acknowledged::Unknown), "{done:?}"),
         }
         flight.map(|at| self.flights.remove(at));

@@ -1,0 +1,96 @@
+//! Answers that wait for the storage: what stands for something is not written before that is kept.
+//!
+//! Packets are encoded at once, as ever. Marks in the output say up to where it may be written, and what the rest waits
+//! for; all that comes behind an answer waits with it, so that nothing overtakes anything.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+use crate::storage::{Committer, Promise, StorageError};
+
+/// None of it where there is no storage.
+#[derive(Default)]
+pub(super) struct HeldBack {
+    /// What the connection has last promised.
+    promise: Promise,
+    /// Up to here it is decided what bytes of the output wait for.
+    sealed: usize,
+    marks: VecDeque<Mark>,
+    /// Who is woken when the first mark's promise is kept.
+    asked: Option<(Promise, Waker)>,
+}
+
+struct Mark {
+    /// Bytes before it do not wait for this.
+    before: usize,
+    promise: Promise,
+}
+
+impl HeldBack {
+    /// What was added to an output of this length stands for what this thread has promised.
+    pub fn seal(&mut self, committer: &Committer, len: usize) {
+        self.promise = self.promise.max(Promise::take());
+        let is_new = self.marks.back().is_none_or(|last| last.promise < self.promise);
+        if self.sealed < len && is_new && !committer.is_kept(self.promise) {
+            self.marks.push_back(Mark { before: self.sealed, promise: self.promise });
+        }
+        self.sealed = len;
+    }
+
+    /// How many bytes may be written; what waits for the storage is woken by it.
+    ///
+    /// # Errors
+    /// Where the storage fails, and the next byte waits for it.
+    pub fn poll_writable(
+        &mut self,
+        committer: &Committer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, StorageError>> {
+        while let Some(first) = self.marks.front() {
+            if first.before > 0 && !committer.is_kept(first.promise) {
+                return Poll::Ready(Ok(first.before));
+            }
+            if first.before == 0 && !committer.is_kept(first.promise) {
+                return self.poll_kept(committer, cx);
+            }
+            self.marks.pop_front();
+        }
+        Poll::Ready(Ok(self.sealed))
+    }
+
+    fn poll_kept(
+        &mut self,
+        committer: &Committer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, StorageError>> {
+        let Some(first) = self.marks.front() else { return Poll::Ready(Ok(self.sealed)) };
+        let is_asked =
+            |(promise, waker): &(Promise, Waker)| *promise == first.promise && waker.will_wake(cx.waker());
+        if self.asked.as_ref().is_some_and(is_asked) && !committer.fails() {
+            return Poll::Pending;
+        }
+        self.asked = Some((first.promise, cx.waker().clone()));
+        match committer.poll_kept(first.promise, cx) {
+            // The storage came to it in this moment: it is found on the next look.
+            Poll::Ready(Ok(())) => {
+                self.asked = None;
+                self.poll_writable(committer, cx)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// So many bytes were written.
+    pub fn advance(&mut self, written: usize) {
+        self.sealed -= written;
+        for mark in &mut self.marks {
+            mark.before -= written;
+        }
+    }
+
+    /// How many bytes waited for nothing when they were last looked at.
+    pub fn writable_at_once(&self) -> usize {
+        self.marks.front().map_or(self.sealed, |first| first.before)
+    }
+}

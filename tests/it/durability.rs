@@ -1,0 +1,330 @@
+//! What is acknowledged is kept: sessions, what waits for them, Wills and retained messages outlive the broker.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use tidegate::broker::Options;
+use tidegate::packet::{Ack, Disconnect, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Will};
+use tidegate::server::{ListenerOptions, Server};
+use tidegate::storage::memory::MemoryStorage;
+use tidegate::storage::{Change, Durability, Storage, StorageError, StorageFault};
+
+use tokio::time::timeout;
+
+use crate::support::client::id;
+use crate::support::*;
+
+/// A storage that fails or hesitates where a test wants it to.
+#[derive(Default)]
+struct Obedient {
+    kept: MemoryStorage,
+    is_full: AtomicBool,
+    /// Whether nothing is to be committed now.
+    is_closed: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Storage for Obedient {
+    fn commit(&self, changes: &[Change]) -> Result<(), StorageError> {
+        let closed = self.is_closed.lock().unwrap();
+        drop(self.opened.wait_while(closed, |is_closed| *is_closed).unwrap());
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(StorageError::new("commit", "the disk is full").with_fault(StorageFault::Full));
+        }
+        self.kept.commit(changes)
+    }
+
+    fn load(&self, each: &mut dyn FnMut(Change)) -> Result<(), StorageError> {
+        self.kept.load(each)
+    }
+}
+
+impl Obedient {
+    fn close(&self) {
+        *self.is_closed.lock().unwrap() = true;
+    }
+
+    fn open(&self) {
+        *self.is_closed.lock().unwrap() = false;
+        self.opened.notify_all();
+    }
+
+    fn held(&self) -> Vec<Change> {
+        let mut all = Vec::new();
+        self.kept.load(&mut |change| all.push(change)).unwrap();
+        all
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        let held = self.held();
+        let count = |is: fn(&Change) -> bool| held.iter().filter(|change| is(change)).count();
+        let messages = count(|change| matches!(change, Change::PutMessage { .. }));
+        (messages, count(|change| matches!(change, Change::PutDelivery(_))))
+    }
+}
+
+async fn start_on(storage: &Arc<Obedient>) -> Server {
+    start_with(storage, Options::default()).await
+}
+
+async fn start_with(storage: &Arc<Obedient>, options: Options) -> Server {
+    let builder = Server::builder().options(options).storage(storage.clone());
+    builder.listener(ListenerOptions::loopback(0)).start().await.unwrap()
+}
+
+/// A client that subscribed "t" and has gone.
+async fn subscribed(server: &Server, version: ProtocolVersion, name: &str, qos: QoS) {
+    let mut away = Client::connect(server, persistent(version, name)).await;
+    away.subscribe("t", qos).await;
+    away.disconnect().await;
+}
+
+async fn subscribed_to(server: &Server, name: &str, filter: &str) {
+    let mut away = Client::connect(server, persistent(V5, name)).await;
+    away.subscribe(filter, QOS1).await;
+    away.disconnect().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_session_outlives_the_broker_in_its_order() {
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    for version in VERSIONS {
+        subscribed(&server, version, &format!("away-{version:?}"), QOS2).await;
+    }
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for (n, qos) in [QOS1, QOS2, QOS1, QOS0].into_iter().enumerate() {
+        sender.publish("t", &n.to_string(), qos).await;
+    }
+    sender.disconnect().await;
+    server.shutdown().await;
+    assert_eq!(storage.counts().1, 6, "QoS 0 is not kept");
+    let server = start_on(&storage).await;
+    for version in VERSIONS {
+        let name = format!("away-{version:?}");
+        let (mut back, connack) = Client::try_connect(&server, persistent(version, &name)).await;
+        assert!(connack.session_present);
+        assert_eq!(back.payloads(3).await, ["0", "1", "2"]);
+        back.assert_silent().await;
+        // What it acknowledged is forgotten.
+        back.disconnect().await;
+    }
+    server.shutdown().await;
+    assert_eq!(storage.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn an_answer_waits_until_what_it_stands_for_is_kept_and_nothing_else_does() {
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    subscribed(&server, V5, "away", QOS1).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    let mut other = Client::connect(&server, connect(V5, "other")).await;
+    other.subscribe("u", QOS1).await;
+    storage.close();
+    let packet = Publish { qos: QOS1, packet_identifier: Some(id(1)), ..publish("t", "x") };
+    sender.send(Packet::Publish(packet)).await;
+    // Clean sessions and QoS 0 do not touch the storage.
+    assert_eq!(other.publish("u", "y", QOS1).await, ReasonCode::SUCCESS);
+    assert_eq!(other.payloads(1).await, ["y"]);
+    assert!(timeout(Duration::ZERO, sender.receive()).await.is_err(), "it was answered before it was kept");
+    storage.open();
+    let Packet::Puback(ack) = sender.receive().await else { panic!("no PUBACK") };
+    assert_eq!(ack.reason_code, ReasonCode::SUCCESS);
+    assert_eq!(storage.counts(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_full_storage_has_nothing_acknowledged_that_it_does_not_keep_and_all_else_goes_on() {
+    // A 3.1.1 client was told that a message had been taken when the storage had failed, and never sent it again.
+    // [MQTT-4.8.0-2] of 3.1.1; 5.0 has a Reason Code for it
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    subscribed(&server, V5, "away", QOS2).await;
+    let mut reader = Client::connect(&server, connect(V5, "reader")).await;
+    reader.subscribe("#", QOS2).await;
+    storage.is_full.store(true, Ordering::Relaxed);
+    // Who is the first to wait for the storage hears of it by DISCONNECT.
+    let mut first = Client::connect(&server, connect(V5, "first")).await;
+    let packet = Publish { qos: QOS1, packet_identifier: Some(id(1)), ..publish("t", "first") };
+    first.send(Packet::Publish(packet)).await;
+    assert_eq!(first.end().await, Some(ReasonCode::QUOTA_EXCEEDED));
+    assert_eq!(reader.payloads(1).await, ["first"]);
+    for (retain, topic) in [(false, "t"), (true, "u")] {
+        for qos in [QOS1, QOS2] {
+            let packet = Publish { qos, retain, packet_identifier: Some(id(7)), ..publish(topic, "x") };
+            let mut new = Client::connect(&server, connect(V5, "new")).await;
+            let ack = new.publish_packet(packet.clone()).await;
+            assert_eq!(ack.reason_code, ReasonCode::QUOTA_EXCEEDED);
+            new.assert_silent().await;
+            let mut old = Client::connect(&server, connect(V311, "old")).await;
+            old.send(Packet::Publish(packet.clone())).await;
+            assert_eq!(old.receive_or_end().await, None);
+        }
+    }
+    reader.assert_silent().await;
+    let mut new = Client::connect(&server, connect(V5, "new")).await;
+    assert_eq!(new.publish("t", "qos 0", QOS0).await, ReasonCode::SUCCESS);
+    assert_eq!(new.publish("nobody else", "clean", QOS1).await, ReasonCode::SUCCESS);
+    assert_eq!(reader.payloads(2).await, ["qos 0", "clean"]);
+    // When there is room again it goes on by itself.
+    storage.is_full.store(false, Ordering::Relaxed);
+    until(|| !server.broker().committer().unwrap().fails()).await;
+    assert_eq!(new.publish("t", "again", QOS2).await, ReasonCode::SUCCESS);
+    assert_eq!(reader.payloads(1).await, ["again"]);
+    server.shutdown().await;
+    let server = start_on(&storage).await;
+    let mut back = Client::connect(&server, persistent(V5, "away")).await;
+    assert_eq!(back.payloads(2).await, ["first", "again"]);
+}
+
+#[tokio::test]
+async fn messages_in_flight_are_sent_again_with_their_identifiers_and_dup() {
+    // [MQTT-4.4.0-1], [MQTT-4.3.3-1], [MQTT-2.2.1-4]
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    receiver.subscribe("t", QOS2).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for (payload, qos) in [("released", QOS2), ("sent", QOS2), ("sent once", QOS1)] {
+        sender.publish("t", payload, qos).await;
+    }
+    let [released, sent, once] =
+        [receiver.next_publish().await, receiver.next_publish().await, receiver.next_publish().await];
+    let released_id = released.packet_identifier.unwrap();
+    receiver.send(Packet::Pubrec(Ack::new(released_id, ReasonCode::SUCCESS))).await;
+    assert!(matches!(receiver.receive().await, Packet::Pubrel(_)));
+    drop(receiver);
+    server.shutdown().await;
+    let server = start_on(&storage).await;
+    let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    let Packet::Pubrel(again) = receiver.receive().await else { panic!("no PUBREL") };
+    assert_eq!(again.packet_identifier, released_id);
+    for before in [sent, once] {
+        let again = receiver.next_publish().await;
+        assert_eq!((again.packet_identifier, again.dup), (before.packet_identifier, true));
+        assert_eq!(text(&again), text(&before));
+    }
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    sender.publish("t", "new", QOS1).await;
+    let new = receiver.next_publish().await;
+    assert!(!new.dup && new.packet_identifier != Some(again.packet_identifier));
+}
+
+#[tokio::test]
+async fn a_message_that_was_received_is_not_routed_again_after_a_restart() {
+    // [MQTT-4.3.3-10]
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    subscribed(&server, V5, "away", QOS2).await;
+    let mut sender = Client::connect(&server, persistent(V5, "sender")).await;
+    let packet = Publish { qos: QOS2, packet_identifier: Some(id(9)), ..publish("t", "x") };
+    sender.send(Packet::Publish(packet.clone())).await;
+    assert_eq!(sender.pubrec().await.reason_code, ReasonCode::SUCCESS);
+    drop(sender);
+    server.shutdown().await;
+    let server = start_on(&storage).await;
+    let mut sender = Client::connect(&server, persistent(V5, "sender")).await;
+    sender.send(Packet::Publish(Publish { dup: true, ..packet })).await;
+    assert_eq!(sender.pubrec().await.reason_code, ReasonCode::SUCCESS);
+    assert_eq!(sender.release(id(9)).await, ReasonCode::SUCCESS);
+    sender.disconnect().await;
+    let mut back = Client::connect(&server, persistent(V5, "away")).await;
+    assert_eq!(back.payloads(1).await, ["x"]);
+    back.assert_silent().await;
+    server.shutdown().await;
+    assert!(!storage.held().iter().any(|change| matches!(change, Change::PutReceived { .. })));
+}
+
+#[tokio::test]
+async fn subscriptions_outlive_the_broker_as_they_were_changed_last() {
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    receiver.subscribe("a", QOS0).await;
+    receiver.subscribe("a", QOS1).await;
+    receiver.subscribe("b", QOS1).await;
+    receiver.subscribe("$share/g/c/+", QOS2).await;
+    receiver.unsubscribe(&["b"]).await;
+    receiver.disconnect().await;
+    server.shutdown().await;
+    let server = start_on(&storage).await;
+    assert_eq!(server.broker().subscription_count(), 2);
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for topic in ["a", "b", "c/1"] {
+        sender.publish(topic, topic, QOS2).await;
+    }
+    let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    let got = [receiver.message().await, receiver.message().await];
+    assert_eq!(got.each_ref().map(|publish| (text(publish), publish.qos)), [("a", QOS1), ("c/1", QOS2)]);
+    receiver.assert_silent().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ends_leaves_nothing() {
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for end in ["clean start", "expiry interval of 0", "deleted"] {
+        subscribed(&server, V5, end, QOS1).await;
+        sender.publish("t", "x", QOS1).await;
+        assert_eq!(storage.counts(), (1, 1), "{end}");
+        match end {
+            "clean start" => Client::connect(&server, connect(V5, end)).await.disconnect().await,
+            "deleted" => assert!(server.broker().delete_session(end)),
+            _ => {
+                let mut client = Client::connect(&server, persistent(V5, end)).await;
+                client.next_publish().await;
+                let wish = Disconnect { session_expiry_interval: Some(0), ..Disconnect::default() };
+                client.disconnect_with(wish).await;
+            }
+        }
+        // An answer of the storage's comes after all that was done before.
+        sender.publish_retained("r", end, QOS1).await;
+        let held = storage.held();
+        let left =
+            held.iter().filter(|change| !matches!(change, Change::PutRetained(_) | Change::SetAlive(_)));
+        assert_eq!(left.count(), 0, "{end}: {held:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_will_is_published_though_the_broker_ended_before_it_was_due() {
+    // [MQTT-3.1.2-8], [MQTT-3.1.3-9]
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    let delayed = |name, delay_interval| {
+        let will = Will { delay_interval, ..will("wills", name) };
+        with_will(persistent(V5, name), will)
+    };
+    subscribed_to(&server, "reader", "wills").await;
+    let long = Client::connect(&server, delayed("resumed", 3600)).await;
+    let short = Client::connect(&server, delayed("short", 1)).await;
+    let normal = Client::connect(&server, delayed("normal", 1)).await;
+    normal.disconnect().await;
+    drop((long, short));
+    server.shutdown().await;
+    let server = start_on(&storage).await;
+    let mut resumed = Client::connect(&server, persistent(V5, "resumed")).await;
+    let mut reader = Client::connect(&server, persistent(V5, "reader")).await;
+    assert_eq!(reader.payloads(1).await, ["short"]);
+    resumed.ping().await;
+    server.shutdown().await;
+    assert!(!storage.held().iter().any(|change| matches!(change, Change::PutWill(_))));
+}
+
+#[tokio::test]
+async fn who_asks_for_less_does_not_wait() {
+    for durability in [Durability::Interval(Duration::from_secs(3600)), Durability::None] {
+        let storage = Arc::new(Obedient::default());
+        let server = start_with(&storage, Options { durability, ..Options::default() }).await;
+        subscribed(&server, V5, "away", QOS1).await;
+        storage.close();
+        let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+        assert_eq!(sender.publish("t", "x", QOS1).await, ReasonCode::SUCCESS);
+        storage.open();
+        server.shutdown().await;
+        assert_eq!(storage.counts(), (1, 1));
+    }
+}
