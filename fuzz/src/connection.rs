@@ -41,7 +41,6 @@ pub fn run(input: &[u8]) {
 
 async fn play(mut choices: Choices<'_>) {
     let broker = Broker::new(options(&mut choices), Arc::new(NoHooks), None, Arc::new(Standalone));
-    let broker = broker.expect("there is no storage to read");
     let house = broker.clone();
     let house = tokio::spawn(async move { house.keep_house().await });
     let mut clients: [Option<Client>; CLIENTS] = Default::default();

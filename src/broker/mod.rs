@@ -58,7 +58,7 @@ pub use crate::hook::ClientStatus;
 use crate::hook::{Event, HookSet, Hooks, What};
 use crate::message::{ClientKey, Timestamp};
 use crate::session::QueueLimits;
-use crate::storage::{Committer, Storage, StorageError};
+use crate::storage::{Committer, OpenedStorage};
 use hand_on::HandedOn;
 use housekeeping::Schedule;
 use index::Index;
@@ -98,19 +98,16 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker with what `storage` holds. Without one all ends with the broker.
-    ///
-    /// # Errors
-    /// Where the storage cannot be read.
+    /// A broker with what was found in a storage. Without one all ends with the broker.
     pub fn new(
         options: Options,
         hooks: Arc<dyn Hooks>,
-        storage: Option<Arc<dyn Storage>>,
+        storage: Option<OpenedStorage>,
         cluster: Arc<dyn Cluster>,
-    ) -> Result<Arc<Broker>, StorageError> {
+    ) -> Arc<Broker> {
+        let (committer, changes) = storage.map(OpenedStorage::into_parts).unzip();
         let mut found = Found::default();
-        let start = |storage| Committer::start(storage, options.durability, |change| found.note(change));
-        let committer = storage.map(start).transpose()?.map(Arc::new);
+        changes.into_iter().flatten().for_each(|change| found.note(change));
         let seed = fastrand::u64(..);
         let broker = Arc::new(Broker {
             index: Index::new(seed),
@@ -132,7 +129,7 @@ impl Broker {
             cluster,
         });
         broker.restore(found);
-        Ok(broker)
+        broker
     }
 
     pub fn options(&self) -> &Options {

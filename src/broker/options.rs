@@ -7,14 +7,11 @@ use bytestring::ByteString;
 use super::{Count, SharedStrategy};
 use crate::packet::{PublishProperties, QoS, ReasonCode};
 use crate::session::{Overflow, QueueLimits};
-use crate::storage::Durability;
 use crate::topic::{MAX_TOPIC_BYTES, TopicFilter, TopicName};
 
 /// What an operator may set; the units are in the names or the comments.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What acknowledgements wait for, where there is a storage.
-    pub durability: Durability,
     /// The highest QoS that is accepted and granted.
     pub maximum_qos: QoS,
     /// Whether messages may be retained.
@@ -94,7 +91,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            durability: Durability::default(),
             maximum_qos: QoS::ExactlyOnce,
             retain_available: true,
             wildcard_subscription_available: true,

@@ -31,7 +31,7 @@ use crate::cluster::standalone::Standalone;
 use crate::hook::{Directory, Hooks, NoHooks, Requests, What};
 use crate::message::ApplicationMessage;
 use crate::packet::ReasonCode;
-use crate::storage::{Storage, StorageError};
+use crate::storage::OpenedStorage;
 use crate::transport::tcp::TcpListener;
 pub use listener::ListenerOptions;
 use workers::{Balanced, Workers};
@@ -53,8 +53,6 @@ pub struct Server {
 pub enum StartError {
     #[error("listen on {address} (listener `{name}`): {}", explain(.source))]
     Listen { name: String, address: SocketAddr, source: std::io::Error },
-    #[error(transparent)]
-    Storage(#[from] StorageError),
     #[error("start a worker thread: {0}")]
     Worker(std::io::Error),
 }
@@ -65,7 +63,7 @@ pub struct Builder {
     listeners: Vec<ListenerOptions>,
     hooks: Arc<dyn Hooks>,
     requests: Option<Requests>,
-    storage: Option<Arc<dyn Storage>>,
+    storage: Option<OpenedStorage>,
     workers: usize,
     balanced: Balanced,
 }
@@ -159,7 +157,7 @@ impl Builder {
     }
 
     /// Where sessions, retained messages and what waits outlive the process. Default: nowhere.
-    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Builder {
+    pub fn storage(mut self, storage: OpenedStorage) -> Builder {
         self.storage = Some(storage);
         self
     }
@@ -173,7 +171,7 @@ impl Builder {
     /// Binds every listener, then starts to serve: where one cannot be bound, nothing is started.
     ///
     /// # Errors
-    /// Where a listener cannot be bound, the storage cannot be read, or a thread cannot be started.
+    /// Where a listener cannot be bound, or a thread cannot be started.
     pub async fn start(self) -> Result<Server, StartError> {
         let mut bound = Vec::with_capacity(self.listeners.len());
         for options in &self.listeners {
@@ -183,7 +181,7 @@ impl Builder {
                 source,
             })?);
         }
-        let broker = Broker::new(self.options, self.hooks, self.storage, Arc::new(Standalone))?;
+        let broker = Broker::new(self.options, self.hooks, self.storage, Arc::new(Standalone));
         let workers = Workers::start(self.workers, self.balanced).map_err(StartError::Worker)?;
         let connections = Arc::new(AtomicUsize::new(0));
         workers.spawn(keep_house(broker.clone()));

@@ -9,11 +9,13 @@ mod change;
 mod committer;
 mod error;
 pub mod memory;
+mod opened;
 mod pending;
 
 pub use change::{Change, ClientRecord, DeliveryRecord, DeliveryState, SessionRecord, WillRecord};
 pub use committer::{Committer, Durability, Group, Promise};
 pub use error::{StorageError, StorageFault};
+pub use opened::{KeptState, OpenedStorage};
 pub use pending::Op;
 
 /// Where state is kept. Called by one thread at a time: the one that starts the broker, then the committer's.

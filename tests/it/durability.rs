@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use tidegate::broker::Options;
 use tidegate::packet::{Ack, Disconnect, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Will};
 use tidegate::server::{ListenerOptions, Server};
 use tidegate::storage::memory::MemoryStorage;
-use tidegate::storage::{Change, Durability, Storage, StorageError, StorageFault};
+use tidegate::storage::{Change, Durability, OpenedStorage, Storage, StorageError, StorageFault};
 
 use tokio::time::timeout;
 
@@ -65,11 +64,12 @@ impl Obedient {
 }
 
 async fn start_on(storage: &Arc<Obedient>) -> Server {
-    start_with(storage, Options::default()).await
+    start_with(storage, Durability::Always).await
 }
 
-async fn start_with(storage: &Arc<Obedient>, options: Options) -> Server {
-    let builder = Server::builder().options(options).storage(storage.clone());
+async fn start_with(storage: &Arc<Obedient>, durability: Durability) -> Server {
+    let opened = OpenedStorage::new(storage.clone(), durability).unwrap();
+    let builder = Server::builder().storage(opened);
     builder.listener(ListenerOptions::loopback(0)).start().await.unwrap()
 }
 
@@ -318,7 +318,7 @@ async fn a_will_is_published_though_the_broker_ended_before_it_was_due() {
 async fn who_asks_for_less_does_not_wait() {
     for durability in [Durability::Interval(Duration::from_secs(3600)), Durability::None] {
         let storage = Arc::new(Obedient::default());
-        let server = start_with(&storage, Options { durability, ..Options::default() }).await;
+        let server = start_with(&storage, durability).await;
         subscribed(&server, V5, "away", QOS1).await;
         storage.close();
         let mut sender = Client::connect(&server, connect(V5, "sender")).await;

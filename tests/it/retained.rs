@@ -344,10 +344,13 @@ async fn a_broker_started_on_the_same_storage_finds_what_was_retained() {
     use std::sync::Arc;
     use tidegate::server::{ListenerOptions, Server};
     use tidegate::storage::memory::MemoryStorage;
+    use tidegate::storage::{Durability, OpenedStorage};
 
     let storage = Arc::new(MemoryStorage::default());
     let start = async || {
-        let builder = Server::builder().storage(storage.clone()).listener(ListenerOptions::loopback(0));
+        let builder = Server::builder()
+            .storage(OpenedStorage::new(storage.clone(), Durability::Always).unwrap())
+            .listener(ListenerOptions::loopback(0));
         builder.start().await.unwrap()
     };
     let server = start().await;

@@ -13,7 +13,7 @@ use tidegate::hook::{
 use tidegate::message::ApplicationMessage;
 use tidegate::packet::{Packet, Publish, ReasonCode, RetainHandling, SubscribeFilter};
 use tidegate::storage::memory::MemoryStorage;
-use tidegate::storage::{Change, Storage};
+use tidegate::storage::{Change, Durability, OpenedStorage, Storage};
 use tidegate::topic::TopicName;
 use tokio::time::sleep;
 
@@ -379,7 +379,12 @@ async fn they_are_kept_apart_from_what_clients_retain() {
     let storage = Arc::new(MemoryStorage::default());
     let options = Options { maximum_retained_messages: 1, maximum_retained_bytes: 2, ..Options::default() };
     let hooks = Arc::new(tidegate::hook::NoHooks);
-    let broker = Broker::new(options, hooks, Some(storage.clone()), Arc::new(Standalone)).unwrap();
+    let broker = Broker::new(
+        options,
+        hooks,
+        Some(OpenedStorage::new(storage.clone(), Durability::Always).unwrap()),
+        Arc::new(Standalone),
+    );
     let local = Local { broker }.with_system_topics();
     sleep(Duration::from_secs(30)).await;
     assert_eq!(system_topics(&local).await.len(), TOPICS);

@@ -30,7 +30,7 @@ impl Local {
     }
 
     pub fn hooked(options: Options, hooks: Arc<dyn Hooks>) -> Local {
-        let broker = Broker::new(options, hooks, None, Arc::new(Standalone)).unwrap();
+        let broker = Broker::new(options, hooks, None, Arc::new(Standalone));
         let house = broker.clone();
         tokio::spawn(async move { house.keep_house().await });
         Local { broker }
