@@ -15,6 +15,7 @@ mod plugin;
 mod report;
 mod section;
 mod settings;
+mod storage;
 mod units;
 
 use std::fs::File;
@@ -29,6 +30,7 @@ pub use listener::{DEFAULT_ADDRESS, Listener, parse_address};
 pub use log::{Level, LogFormat, LogOptions};
 pub use plugin::{FailurePolicy, HookName, PluginSpec, PluginsOptions};
 pub use report::{Problem, Report};
+pub use storage::{StorageOptions, StoragePlace};
 pub use units::parse_time;
 
 use crate::admin::AdminOptions;
@@ -52,6 +54,8 @@ pub struct Config {
     pub log: LogOptions,
     /// None: there is no admin port.
     pub admin: Option<AdminOptions>,
+    /// None: state ends with the process.
+    pub storage: Option<StorageOptions>,
 }
 
 impl Config {
@@ -92,6 +96,7 @@ impl Config {
             plugins: Vec::new(),
             log: LogOptions::default(),
             admin: None,
+            storage: None,
         }
     }
 
@@ -125,6 +130,7 @@ fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) ->
     let common = root.get("plugins").and_then(|v| v.section("plugins"));
     let log = root.get("log").and_then(|v| v.section("log")).map(log::read);
     let admin = root.get("admin").and_then(|v| v.section("admin"));
+    let storage = root.get("storage").and_then(|v| v.section("storage"));
     root.finish();
     let common = common.map(|section| plugin::read_common(section, folder)).unwrap_or_default();
     let mut plugins = plugin::read(plugins, folder, &common, problems);
@@ -137,6 +143,7 @@ fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) ->
         plugins,
         log: log.unwrap_or_default(),
         admin: admin.and_then(|section| admin::read(section, folder, problems)),
+        storage: storage.and_then(|section| storage::read(section, folder, problems)),
     }
 }
 

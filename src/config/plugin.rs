@@ -56,6 +56,8 @@ pub struct PluginSpec {
     pub result_size: Option<usize>,
     /// Of what it keeps in its state.
     pub state_keys: usize,
+    /// Whether its state is kept where the broker's is.
+    pub keep_state: bool,
     pub state_bytes: usize,
     /// Of a plugin that may wait for an HTTP answer or a password hash: logins that it is asked about at the same
     /// time, and as many other calls.
@@ -101,6 +103,7 @@ impl PluginSpec {
             core_instances: 128,
             result_size: None,
             state_keys: 100_000,
+            keep_state: true,
             state_bytes: 16 * 1024 * 1024,
             calls_at_once: 8,
             http_timeout: Duration::from_secs(5),
@@ -280,6 +283,7 @@ fn read_one(
     section.set("table-elements", &mut spec.table_elements, |v| v.integer(1..=10_000_000));
     section.set("core-instances", &mut spec.core_instances, |v| v.integer(1..=1000));
     section.set("result-size", &mut spec.result_size, |v| v.size(1024..=1 << 30).map(Some));
+    section.set("keep-state", &mut spec.keep_state, |v| v.boolean());
     section.set("state-keys", &mut spec.state_keys, |v| v.integer(0..=1 << 32));
     section.set("state-bytes", &mut spec.state_bytes, |v| v.size(0..=1 << 40));
     section.set("calls-at-once", &mut spec.calls_at_once, |v| v.integer(1..=1000));

@@ -50,6 +50,11 @@ impl<'a, 'i> Section<'a, 'i> {
         entry
     }
 
+    /// Of the header.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
     /// Replaces `target` where the key is there and legal.
     pub(super) fn set<T>(
         &mut self,

@@ -52,6 +52,12 @@ pub(super) struct RunArguments {
     /// nobody is let in, because there is no plugin to decide who may.
     #[arg(short, long, value_name = "ADDR:PORT", value_parser = config::parse_address)]
     pub(super) listen: Vec<SocketAddr>,
+    /// Keep sessions, what waits for them and retained messages in this folder
+    ///
+    /// It is made where it is not there. What is acknowledged is on the disk. Stands for a section [storage] of the
+    /// configuration, and overrules where that keeps state.
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
     /// error, warn, info, debug or trace; overrules the configuration
     #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
     pub(super) log: Option<Level>,
@@ -61,6 +67,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   tidegate run
   tidegate run --listen 127.0.0.1:1884 --log debug
+  tidegate run --data /var/lib/tidegate
   tidegate run --config tidegate.toml";
 
 /// Check a configuration without running it

@@ -18,6 +18,8 @@ pub(super) enum Exit {
     Unavailable = 69,
     /// A mistake of this program or of its surroundings.
     Internal = 70,
+    /// What is kept cannot be used: it is corrupt, of another program, of a newer version, or in use.
+    Storage = 74,
     /// This user may not do that.
     NoPermission = 77,
 }
@@ -31,6 +33,7 @@ Exit codes:
   64  the command line or the configuration is wrong
   69  the broker could not be reached, or refused; or the address is in use
   70  a mistake of tidegate or of its surroundings
+  74  the data folder or the database cannot be used: corrupt, foreign, newer, or in use
   77  no permission for a port";
 
 /// What a build without the Wasm host says about plugins.

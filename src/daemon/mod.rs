@@ -32,6 +32,7 @@ mod run_hook;
 #[cfg(feature = "wasm")]
 mod running;
 mod signals;
+mod storage;
 mod subscribe;
 #[cfg(feature = "wasm")]
 mod watch;

@@ -11,17 +11,24 @@ use crate::admin::Figures;
 use crate::config::{self, Config, HookName, PluginSpec, PluginsOptions};
 use crate::hook::{self, RequestLimits, Requester};
 use crate::plugin::{
-    Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginError, PluginHost,
+    Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, KeptStates, PluginError, PluginHost,
     PluginOptions, PluginStatus, Trust,
 };
 use crate::server::Server;
+use crate::storage::OpenedStorage;
 
 /// Plugins that run.
 pub(super) struct Plugins(Arc<PluginHost>);
 
 impl Plugins {
-    pub(super) async fn load(config: &Config, requester: Requester) -> Result<Plugins, Failure> {
-        let host = PluginHost::start(host_options(&config.plugins_options), &options(config), requester);
+    pub(super) async fn load(
+        config: &Config,
+        requester: Requester,
+        storage: Option<&mut OpenedStorage>,
+    ) -> Result<Plugins, Failure> {
+        let kept = storage.map(KeptStates::of).unwrap_or_default();
+        let host_options = HostOptions { kept, ..host_options(&config.plugins_options) };
+        let host = PluginHost::start(host_options, &options(config), requester);
         host.map(Plugins).map_err(|errors| {
             let troubles = troubles(&config.plugins, &errors);
             Failure::usage(format!("the plugins cannot be used\n{}", lines(config, &troubles).join("\n")))
@@ -108,6 +115,7 @@ fn plugin_options(spec: &PluginSpec, common: &PluginsOptions, maximum_packet_siz
         path: spec.file.clone(),
         trust: trust(spec, common),
         settings: spec.settings.clone(),
+        keep_state: spec.keep_state,
         hooks: spec.hooks.as_ref().map(|hooks| hooks.iter().filter_map(|hook| host_hook(*hook)).collect()),
         topics: spec.topics.clone(),
         budgets: Budgets {

@@ -50,11 +50,16 @@ mod without_host {
     use crate::config::Config;
     use crate::hook::{NoHooks, Requester};
     use crate::server::Server;
+    use crate::storage::OpenedStorage;
 
     pub(crate) struct Plugins;
 
     impl Plugins {
-        pub(crate) async fn load(config: &Config, _requester: Requester) -> Result<Plugins, Failure> {
+        pub(crate) async fn load(
+            config: &Config,
+            _requester: Requester,
+            _storage: Option<&mut OpenedStorage>,
+        ) -> Result<Plugins, Failure> {
             if config.plugins.is_empty() { Ok(Plugins) } else { Err(Failure::usage(NO_WASM)) }
         }
 

@@ -12,13 +12,14 @@ use super::plugins::Plugins;
 use super::signals::{Signal, Signals};
 #[cfg(feature = "wasm")]
 use super::watch::Watch;
-use super::{announce, log};
+use super::{announce, log, storage};
 use crate::admin::{Admin, AdminOptions};
-use crate::config::{Config, Listener, PluginSpec};
+use crate::config::{Config, Listener, PluginSpec, StorageOptions, StoragePlace};
 use crate::hook::{self, RequestLimits};
 #[cfg(feature = "wasm")]
 use crate::plugin::stamp::Stamp;
 use crate::server::{ListenerOptions, Server, StartError};
+use crate::storage::OpenedStorage;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let seen = arguments.config.as_deref().and_then(Stamp::of);
@@ -44,6 +45,12 @@ fn configured(arguments: &RunArguments) -> Result<Config, Failure> {
     if let Some(level) = arguments.log {
         config.log.level = level;
     }
+    if let Some(folder) = &arguments.data {
+        let place = StoragePlace::Folder(folder.clone());
+        let configured =
+            config.storage.take().map(|configured| StorageOptions { place: place.clone(), ..configured });
+        config.storage = Some(configured.unwrap_or_else(|| StorageOptions::in_folder(folder)));
+    }
     Ok(config)
 }
 
@@ -51,8 +58,9 @@ fn configured(arguments: &RunArguments) -> Result<Config, Failure> {
 async fn serve(config: Config, seen: Option<Stamp>) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::internal("listen for signals", &error))?;
     let (requester, requests) = hook::requests(RequestLimits::default());
-    let plugins = Plugins::load(&config, requester).await?;
-    let server = start(&config, &plugins, requests).await?;
+    let mut storage = config.storage.as_ref().map(storage::open).transpose()?;
+    let plugins = Plugins::load(&config, requester, storage.as_mut()).await?;
+    let server = start(&config, &plugins, requests, storage).await?;
     announce::started(&config, server.addresses(), &plugins.loaded());
     let admin = config.admin.as_ref().map(|options| open_admin(options, &server, &plugins)).transpose()?;
     until_stopped(&config, seen, &plugins, &mut signals).await;
@@ -65,9 +73,17 @@ async fn serve(config: Config, seen: Option<Stamp>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn start(config: &Config, plugins: &Plugins, requests: hook::Requests) -> Result<Server, Failure> {
+async fn start(
+    config: &Config,
+    plugins: &Plugins,
+    requests: hook::Requests,
+    storage: Option<OpenedStorage>,
+) -> Result<Server, Failure> {
     let mut server =
         Server::builder().options(config.broker.clone()).hooks(plugins.hooks()).requests(requests);
+    if let Some(storage) = storage {
+        server = server.storage(storage);
+    }
     for listener in &config.listeners {
         server = server.listener(listener_options(listener));
     }
@@ -229,8 +245,8 @@ impl Watch {
 /// Whether something changed that is not taken over while running.
 fn differs(running: &Config, config: &Config) -> bool {
     let fixed = |config: &Config| {
-        let Config { broker, log, listeners, plugins_options, admin, .. } = config;
-        format!("{broker:?}{log:?}{listeners:?}{plugins_options:?}{admin:?}")
+        let Config { broker, log, listeners, plugins_options, admin, storage, .. } = config;
+        format!("{broker:?}{log:?}{listeners:?}{plugins_options:?}{admin:?}{storage:?}")
     };
     fixed(running) != fixed(config)
 }

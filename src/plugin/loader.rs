@@ -129,7 +129,7 @@ impl Loader {
         };
         let component = self.compile(&component, &compiled_as).map_err(|problem| vec![problem])?;
         let lasting = former.map(|version| Arc::clone(&version.lasting));
-        let lasting = lasting.unwrap_or_else(|| Arc::new(Lasting::new(options)));
+        let lasting = lasting.unwrap_or_else(|| Arc::new(Lasting::new(options, &self.options.kept)));
         let http = self.http_client(&surface, options).map_err(|problem| vec![problem])?;
         let services = Arc::new(Services {
             plugin: options.name.as_str().into(),

@@ -33,6 +33,7 @@ mod http;
 mod inspect;
 mod instance;
 mod keeper;
+mod kept_state;
 mod loader;
 mod memory;
 mod options;
@@ -71,6 +72,7 @@ pub use self::error::{PluginError, Problem};
 pub use self::harness::{Case, CaseFile, Difference, Found, Harness, Price, Question};
 pub use self::host::{Histogram, MetricValue, PluginMetric};
 pub use self::inspect::{Inspection, Interface, Kind, inspect};
+pub use self::kept_state::KeptStates;
 pub use self::options::{
     Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginOptions, QuarantineOptions,
 };

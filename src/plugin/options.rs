@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::kept_state::KeptStates;
 use super::trust::Trust;
 use crate::topic::TopicFilter;
 
@@ -25,6 +26,8 @@ pub struct HostOptions {
     /// PEM, of certificates to trust in HTTP requests beside those that the system trusts.
     pub http_ca: Option<PathBuf>,
     pub quarantine: QuarantineOptions,
+    /// What the state of plugins was, and where it is kept from now on.
+    pub kept: KeptStates,
 }
 
 impl Default for HostOptions {
@@ -37,6 +40,7 @@ impl Default for HostOptions {
             event_queue: 10_000,
             http_ca: None,
             quarantine: QuarantineOptions::default(),
+            kept: KeptStates::default(),
         }
     }
 }
@@ -78,6 +82,8 @@ pub struct PluginOptions {
     pub trust: Trust,
     /// Passed to the plugin as JSON.
     pub settings: serde_json::Value,
+    /// Whether its state is kept where the broker's is. Else it ends with the process.
+    pub keep_state: bool,
     /// None: every hook that the plugin exports.
     pub hooks: Option<Vec<Hook>>,
     /// Publishes and not-consumed messages that match none of these are kept away from the plugin;
@@ -95,6 +101,7 @@ impl PluginOptions {
             path: path.into(),
             trust: Trust::default(),
             settings: serde_json::Value::Object(serde_json::Map::new()),
+            keep_state: true,
             hooks: None,
             topics: Vec::new(),
             budgets: Budgets::default(),

@@ -1,7 +1,7 @@
 //! `state`: the plugin's memory beyond one call and one instance.
 //!
-//! It lies in the broker's memory, is shared by all instances and survives reloads, not restarts. Every
-//! plugin has its own, with a quota of keys and bytes.
+//! It lies in the broker's memory, is shared by all instances and survives reloads; where the broker keeps its state in
+//! a storage, so is the plugin's. Every plugin has its own, with a quota of keys and bytes.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::HostData;
 use crate::plugin::bindings::tidegate::plugin::state::{Error, Host};
+use crate::plugin::kept_state::{StateKeeper, to_instant};
+use crate::storage::KeptState;
 
 impl Host for HostData {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
@@ -64,6 +66,8 @@ pub(in crate::plugin) struct State {
     quota_bytes: AtomicUsize,
     /// Guards the entries and their sum; held for one operation.
     entries: Mutex<Entries>,
+    /// Told under the lock of the entries, so that the storage sees the changes in their order.
+    keeper: Option<StateKeeper>,
 }
 
 #[derive(Default)]
@@ -81,7 +85,24 @@ struct Entry {
 impl State {
     pub(in crate::plugin) fn new(quota_keys: usize, quota_bytes: usize) -> State {
         let (quota_keys, quota_bytes) = (quota_keys.into(), quota_bytes.into());
-        State { quota_keys, quota_bytes, entries: Mutex::default() }
+        State { quota_keys, quota_bytes, entries: Mutex::default(), keeper: None }
+    }
+
+    /// Begins with what was kept, whatever the quota is now, and keeps what comes.
+    pub(in crate::plugin) fn kept(mut self, keeper: StateKeeper, found: Vec<KeptState>) -> State {
+        let mut entries = Entries::default();
+        for KeptState { key, value, expires_at, .. } in found {
+            let expires = expires_at.map(to_instant);
+            if expires == Some(None) {
+                keeper.delete(&key);
+                continue;
+            }
+            entries.bytes += key.len() + value.len();
+            entries.by_key.insert(key, Entry { value: value.into(), expires: expires.flatten() });
+        }
+        self.entries = Mutex::new(entries);
+        self.keeper = Some(keeper);
+        self
     }
 
     /// What is over a lower quota stays, and nothing is added.
@@ -116,7 +137,7 @@ impl State {
     pub(in crate::plugin) fn delete(&self, key: &str, now: Instant) -> bool {
         let mut entries = self.lock();
         let was_live = entries.live(key, now).is_some();
-        entries.remove(key);
+        self.remove(&mut entries, key);
         was_live
     }
 
@@ -137,7 +158,7 @@ impl State {
                 let expires = entries.expires(&key, now);
                 self.put(&mut entries, key, Entry { value, expires }, now)?;
             }
-            None => entries.remove(&key),
+            None => self.remove(&mut entries, &key),
         }
         Ok(true)
     }
@@ -169,15 +190,29 @@ impl State {
 
     fn put(&self, entries: &mut Entries, key: String, entry: Entry, now: Instant) -> Result<(), Error> {
         if !self.fits(entries, &key, &entry) {
-            entries.remove_expired(now);
+            let gone = entries.remove_expired(now);
+            if let Some(keeper) = &self.keeper {
+                gone.iter().for_each(|key| keeper.delete(key));
+            }
             if !self.fits(entries, &key, &entry) {
                 return Err(Error::QuotaExceeded);
             }
         }
         entries.remove(&key);
         entries.bytes += key.len() + entry.value.len();
+        if let Some(keeper) = &self.keeper {
+            keeper.set(&key, &entry.value, entry.expires);
+        }
         entries.by_key.insert(key, entry);
         Ok(())
+    }
+
+    fn remove(&self, entries: &mut Entries, key: &str) {
+        if entries.remove(key)
+            && let Some(keeper) = &self.keeper
+        {
+            keeper.delete(key);
+        }
     }
 
     fn fits(&self, entries: &Entries, key: &str, entry: &Entry) -> bool {
@@ -197,6 +232,16 @@ impl State {
     }
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        let entries = self.entries.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keeper) = &self.keeper {
+            let by_key = std::mem::take(&mut entries.by_key);
+            keeper.give_back(by_key.into_iter().map(|(key, entry)| (key, entry.value, entry.expires)));
+        }
+    }
+}
+
 impl Entries {
     fn live(&self, key: &str, now: Instant) -> Option<&Vec<u8>> {
         self.by_key.get(key).filter(|entry| entry.is_live(now)).map(|entry| &entry.value)
@@ -207,21 +252,18 @@ impl Entries {
         self.by_key.get(key).filter(|entry| entry.is_live(now))?.expires
     }
 
-    fn remove(&mut self, key: &str) {
-        if let Some(entry) = self.by_key.remove(key) {
-            self.bytes -= key.len() + entry.value.len();
-        }
+    /// Says whether it was there.
+    fn remove(&mut self, key: &str) -> bool {
+        let Some(entry) = self.by_key.remove(key) else { return false };
+        self.bytes -= key.len() + entry.value.len();
+        true
     }
 
-    fn remove_expired(&mut self, now: Instant) {
-        let bytes = &mut self.bytes;
-        self.by_key.retain(|key, entry| {
-            let live = entry.is_live(now);
-            if !live {
-                *bytes -= key.len() + entry.value.len();
-            }
-            live
-        });
+    /// Returns the keys of what is gone.
+    fn remove_expired(&mut self, now: Instant) -> Vec<String> {
+        let gone: Vec<_> = self.by_key.extract_if(.., |_, entry| !entry.is_live(now)).collect();
+        self.bytes -= gone.iter().map(|(key, entry)| key.len() + entry.value.len()).sum::<usize>();
+        gone.into_iter().map(|(key, _)| key).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::{Version, lock};
 use crate::plugin::error::CallError;
 use crate::plugin::host::{LogRate, Metrics, State};
+use crate::plugin::kept_state::KeptStates;
 use crate::plugin::memory::MemoryUse;
 use crate::plugin::options::{Hook, PluginOptions};
 use crate::plugin::status::{FailureKind, LastFailure};
@@ -25,10 +26,16 @@ pub(in crate::plugin) struct Lasting {
 }
 
 impl Lasting {
-    pub(in crate::plugin) fn new(options: &PluginOptions) -> Lasting {
+    pub(in crate::plugin) fn new(options: &PluginOptions, kept: &KeptStates) -> Lasting {
         let budgets = &options.budgets;
+        let state = State::new(budgets.state_keys, budgets.state_bytes);
+        let keeper = if options.keep_state { kept.keeper(&options.name) } else { None };
+        let state = match keeper {
+            Some((keeper, found)) => state.kept(keeper, found),
+            None => state,
+        };
         Lasting {
-            state: Arc::new(State::new(budgets.state_keys, budgets.state_bytes)),
+            state: Arc::new(state),
             log_rate: Arc::new(LogRate::new(budgets.log_lines_per_second)),
             metrics: Arc::default(),
             memory: Arc::default(),

@@ -1,0 +1,120 @@
+//! `[storage]`: where state outlives the process. Without such a section it ends with the process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::report::Problems;
+use super::section::{Entry, Section};
+use crate::storage::Durability;
+
+/// Where state is kept, and what answers wait for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageOptions {
+    pub place: StoragePlace,
+    pub durability: Durability,
+    /// Bytes that the data folder may take; None: as many as there are. The log beside it is not counted.
+    pub maximum_bytes: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoragePlace {
+    /// A data folder.
+    Folder(PathBuf),
+    /// The URL of a database; it holds a password.
+    Mysql(String),
+}
+
+impl std::fmt::Debug for StoragePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StoragePlace::Folder(folder) => f.debug_tuple("Folder").field(folder).finish(),
+            StoragePlace::Mysql(_) => f.write_str("Mysql(..)"),
+        }
+    }
+}
+
+impl StorageOptions {
+    /// All that is acknowledged is kept in this folder.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> StorageOptions {
+        let place = StoragePlace::Folder(folder.into());
+        StorageOptions { place, durability: Durability::Always, maximum_bytes: None }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Level {
+    Always,
+    Interval,
+    None,
+}
+
+const LEVELS: [(&str, Level); 3] =
+    [("always", Level::Always), ("interval", Level::Interval), ("none", Level::None)];
+
+pub(super) fn read(
+    mut section: Section<'_, '_>,
+    folder: &Path,
+    problems: &Problems<'_>,
+) -> Option<StorageOptions> {
+    let span = section.span();
+    let data = section.get("data");
+    let url = section.get("url");
+    let url_file = section.get("url-file");
+    let (mut level, mut interval) = (Level::Always, None);
+    section.set("durability", &mut level, |v| v.choice(&LEVELS));
+    section.set("interval", &mut interval, |v| {
+        v.duration(Duration::from_millis(1)..=Duration::from_secs(3600))
+            .map(|interval| Some((interval, v.span())))
+    });
+    let mut maximum_bytes = None;
+    section.set("maximum-bytes", &mut maximum_bytes, |v| v.size(1 << 20..=1 << 50).map(Some));
+    section.finish();
+    if let (Level::Always | Level::None, Some((_, span))) = (level, &interval) {
+        problems.add(
+            span,
+            "storage.interval",
+            "is used with `durability = \"interval\"` only; remove one of them",
+        );
+    }
+    let durability = match level {
+        Level::Always => Durability::Always,
+        Level::Interval => {
+            Durability::Interval(interval.map_or(Duration::from_millis(100), |(given, _)| given))
+        }
+        Level::None => Durability::None,
+    };
+    let places: Vec<_> = [&data, &url, &url_file].into_iter().flatten().collect();
+    let place = match places.as_slice() {
+        [] => {
+            problems.add(&span, "storage.data", "is missing; write a folder, or a `url` of a database");
+            return None;
+        }
+        [_] => match (data, url, url_file) {
+            (Some(data), ..) => StoragePlace::Folder(folder.join(data.text()?)),
+            (_, Some(url), _) => StoragePlace::Mysql(checked(&url, url.text()?)?),
+            (.., Some(file)) => StoragePlace::Mysql(read_url(&file, folder)?),
+            _ => return None,
+        },
+        [_, other, ..] => {
+            return other.problem("state is kept in one place: keep one of `data`, `url` and `url-file`");
+        }
+    };
+    Some(StorageOptions { place, durability, maximum_bytes })
+}
+
+/// So that the password need not stand in the configuration.
+fn read_url(entry: &Entry<'_, '_>, folder: &Path) -> Option<String> {
+    let file = folder.join(entry.text()?);
+    match std::fs::read_to_string(&file) {
+        Ok(text) => checked(entry, text.trim()),
+        Err(error) => entry.problem(format!("{} cannot be read: {error}", file.display())),
+    }
+}
+
+fn checked(entry: &Entry<'_, '_>, url: &str) -> Option<String> {
+    if url.starts_with("mysql://") {
+        Some(url.to_owned())
+    } else {
+        entry.problem("is no URL of a database; write mysql://user:password@host/database")
+    }
+}
