@@ -124,6 +124,22 @@ fn cases_are_found_above_the_plugin_and_what_is_wrong_with_them_is_told() {
 }
 
 #[test]
+fn new_answers_a_hook_that_there_is_not_with_those_that_there_are() {
+    let outcome = run(&["plugin", "new", "p", "--lang", "go", "--hooks", "events,authoriser"]);
+    assert_eq!(outcome.code, 64);
+    assert!(outcome.err.contains("'authoriser'"), "{}", outcome.err);
+    assert!(
+        outcome.err.contains("hooks are lifecycle, validating-connection, authorizer,"),
+        "{}",
+        outcome.err
+    );
+    let outcome = run(&["plugin", "new", "p", "--lang", "zig", "--hooks", "events"]);
+    assert_eq!(outcome.code, 64);
+    assert!(outcome.err.contains("zig has a sample of intercepting-publish"), "{}", outcome.err);
+    assert!(!Path::new("p").exists());
+}
+
+#[test]
 fn run_hook_prints_verdict_and_effects() {
     let module = module("every-hook");
     let call = |hook: &str, input: &str| {

@@ -4,6 +4,7 @@
 //! Everything that a project needs beside those tools is in this program (`templates`). The tools are looked for in
 //! PATH and in a cache folder (`tools`), into which `--install` gets them from the package registries.
 
+mod bare;
 mod build;
 mod language;
 mod new;
@@ -32,11 +33,15 @@ pub(super) struct NewArguments {
     /// The language
     #[arg(short, long, value_enum)]
     lang: Language,
+    /// Only these hooks, without code in them, instead of the example
+    #[arg(long, value_name = "HOOK,…", value_delimiter = ',', value_parser = bare::parse_hook)]
+    hooks: Vec<&'static str>,
 }
 
 const NEW_EXAMPLES: &str = "\
 Examples:
   tidegate plugin new greenhouse --lang python
+  tidegate plugin new doorman --lang go --hooks validating-connection,events
   tidegate plugin build greenhouse --install";
 
 /// Make a plugin file of a project that `tidegate plugin new` wrote
@@ -60,7 +65,7 @@ Examples:
   tidegate plugin build greenhouse --install";
 
 pub(super) fn new(arguments: &NewArguments) -> Result<(), Failure> {
-    new::run(&arguments.name, arguments.lang)
+    new::run(&arguments.name, arguments.lang, &arguments.hooks)
 }
 
 pub(super) fn build(arguments: &BuildArguments) -> Result<(), Failure> {

@@ -4,13 +4,19 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::bare;
 use super::language::Language;
 use super::templates::{self, NAME};
 use crate::daemon::exit::{Failure, print};
 
-pub(super) fn run(name: &str, language: Language) -> Result<(), Failure> {
+/// Without `hooks` it is the example, which has some.
+pub(super) fn run(name: &str, language: Language, hooks: &[&str]) -> Result<(), Failure> {
+    let files = match hooks {
+        [] => templates::files(language),
+        hooks => bare::files(language, hooks).map_err(Failure::usage)?,
+    };
     let folder = Path::new(name);
-    write(folder, name, language).map_err(|error| match error.kind() {
+    write(folder, name, files).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             Failure::usage(format!("{name} is there already; choose another name"))
         }
@@ -24,9 +30,9 @@ pub(super) fn run(name: &str, language: Language) -> Result<(), Failure> {
 }
 
 /// A project in a new folder.
-pub(super) fn write(folder: &Path, name: &str, language: Language) -> io::Result<()> {
+fn write(folder: &Path, name: &str, files: Vec<(String, String)>) -> io::Result<()> {
     fs::create_dir(folder)?;
-    for (path, text) in templates::files(language) {
+    for (path, text) in files {
         let path = folder.join(path);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
@@ -75,7 +81,7 @@ mod tests {
             let _ = fs::remove_dir_all(&outer);
             fs::create_dir_all(&outer).unwrap();
             let folder = outer.join("green-house");
-            write(&folder, "green-house", language).unwrap();
+            write(&folder, "green-house", templates::files(language)).unwrap();
             assert_eq!(Language::of(&folder), Some(language));
             for file in ["README.md", "tests/cases.toml", ".gitignore", "wit/deps/tidegate-plugin/types.wit"]
             {
@@ -85,7 +91,7 @@ mod tests {
                 let text = fs::read_to_string(folder.join(&path)).unwrap();
                 assert!(!text.contains("example-plugin") && !text.contains("example_plugin"), "{path}");
             }
-            assert!(write(&folder, "green-house", language).is_err(), "nothing is written over");
+            assert!(write(&folder, "green-house", Vec::new()).is_err(), "nothing is written over");
         }
         let _ = fs::remove_dir_all(&outer);
     }

@@ -165,6 +165,35 @@ func Modify(change Modification) {
 		hasQoS, qos, hasRetain, retain)
 }
 
+//go:wasmimport tidegate:plugin/message@0.1.0 choose
+func choose(start, length, copies, count uint32)
+
+// Choose says in interceptingclientenqueue what each receiver gets, in their order: 0 nothing, 1 the message as it
+// is, 2 the first copy, 3 the second, and so on.
+func Choose(perReceiver []uint32, copies ...Modification) {
+	type item struct {
+		topic, payload                 abi.Optional
+		hasQoS, qos, hasRetain, retain uint8
+	}
+	items := make([]item, len(copies))
+	for i, change := range copies {
+		if change.Topic != nil {
+			items[i].topic = abi.Optional{Case: 1, List: abi.Of(*change.Topic)}
+		}
+		if change.Payload != nil {
+			items[i].payload = abi.Optional{Case: 1, List: abi.OfBytes(change.Payload)}
+		}
+		if change.QoS != nil {
+			items[i].hasQoS, items[i].qos = 1, uint8(*change.QoS)
+		}
+		if change.Retain != nil {
+			items[i].hasRetain, items[i].retain = 1, uint8(flag(*change.Retain))
+		}
+	}
+	choices, changed := abi.OfItems(perReceiver), abi.OfItems(items)
+	choose(choices.Start, choices.Length, changed.Start, changed.Length)
+}
+
 func flag(is bool) uint32 {
 	if is {
 		return 1

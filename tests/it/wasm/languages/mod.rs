@@ -5,6 +5,7 @@
 //! they are got from the package registries first, as `./test` has it. What was built is kept in the target folder
 //! for as long as its sources are the same.
 
+mod bare;
 mod calls;
 mod wasi;
 
@@ -35,13 +36,18 @@ fn folder() -> PathBuf {
 
 /// The plugin of a fresh project; none where the language's tools are missing.
 fn built(language: &str) -> Option<PathBuf> {
+    built_with(language, &[]).map(|(plugin, _)| plugin)
+}
+
+/// The same with further arguments for `plugin new`, and with the project's cases.
+fn built_with(language: &str, further: &[&str]) -> Option<(PathBuf, String)> {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let outer = folder().join(format!("{language}-{}-{number}", std::process::id()));
     let _ = fs::remove_dir_all(&outer);
     fs::create_dir_all(&outer).unwrap();
     let mut new = tidegate();
-    new.current_dir(&outer).args(["plugin", "new", "green-house", "--lang", language]);
+    new.current_dir(&outer).args(["plugin", "new", "green-house", "--lang", language]).args(further);
     let made = new.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let project = outer.join("green-house");
@@ -49,8 +55,9 @@ fn built(language: &str) -> Option<PathBuf> {
     if !kept.exists() && !build(&project, language, &kept) {
         return None;
     }
+    let cases = fs::read_to_string(project.join("tests/cases.toml")).unwrap();
     let _ = fs::remove_dir_all(&outer);
-    Some(kept)
+    Some((kept, cases))
 }
 
 fn build(project: &Path, language: &str, kept: &Path) -> bool {

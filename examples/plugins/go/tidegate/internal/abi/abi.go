@@ -92,6 +92,13 @@ func OfLists(lists []List, perItem int) List {
 	return List{list.Start, uint32(len(lists) / perItem)}
 }
 
+// OfItems makes a list of what has the broker's layout already.
+func OfItems[T any](items []T) List {
+	size := int(unsafe.Sizeof(*new(T)))
+	list := OfBytes(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(items))), len(items)*size))
+	return List{list.Start, uint32(len(items))}
+}
+
 // Lists is the other way round.
 func (list List) Lists(perItem int) []List {
 	if list.Length == 0 {
