@@ -31,6 +31,7 @@ pub use log::{Level, LogFormat, LogOptions};
 pub use plugin::{FailurePolicy, HookName, PluginSpec, PluginsOptions};
 pub use report::{Problem, Report};
 pub use storage::{StorageOptions, StoragePlace};
+pub(crate) use settings::read_text as read_settings_file;
 pub use units::parse_time;
 
 use crate::admin::AdminOptions;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::exit::{Exit, Failure};
 use super::plugin_host::user_cache;
+use crate::config;
 use crate::plugin::{CaseFile, Harness, PluginError, PluginOptions};
 
 /// Where the file of cases lies beside a plugin, or above it.
@@ -43,7 +44,22 @@ pub(super) fn read(file: &Path) -> Result<CaseFile, Failure> {
         let table = table.into_iter().map(|(key, value)| (key, with_dates_as_texts(value))).collect();
         CaseFile::read(&table)
     };
+    let read = read.and_then(|cases| with_settings_files(cases, file));
     read.map_err(|problems| wrong(file, &problems))
+}
+
+/// The texts of `settings-files`, which lie beside the file of cases or where their paths say.
+fn with_settings_files(mut cases: CaseFile, file: &Path) -> Result<CaseFile, Vec<String>> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut problems = Vec::new();
+    for (key, path) in &cases.settings_files {
+        let path = folder.join(path);
+        match config::read_settings_file(&path) {
+            Ok(text) => cases.settings[key] = Value::String(text),
+            Err(why) => problems.push(format!("settings-files: {key}: {} {why}", path.display())),
+        }
+    }
+    if problems.is_empty() { Ok(cases) } else { Err(problems) }
 }
 
 fn wrong(file: &Path, problems: &[String]) -> Failure {

@@ -59,7 +59,9 @@ impl Loader {
         jobs: Jobs,
     ) -> io::Result<Loader> {
         let loader = Loader::with(fuel, options, requester, jobs)?;
-        Ok(Loader { given: Some(given), compiled: Some(Mutex::default()), ..loader })
+        // The true time that passed until now is no part of the world that is given.
+        let started = given.instant();
+        Ok(Loader { given: Some(given), compiled: Some(Mutex::default()), started, ..loader })
     }
 
     fn with(fuel: Fuel, options: HostOptions, requester: Requester, jobs: Jobs) -> io::Result<Loader> {

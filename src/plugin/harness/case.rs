@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
+use super::around::Around;
 use super::expect::{Expectation, read_state};
 use super::fields::Fields;
 use super::question::Question;
@@ -18,9 +19,15 @@ const NOW_MS: u64 = 1_767_225_600_000;
 #[derive(Clone, Debug)]
 pub struct CaseFile {
     pub settings: Value,
+    /// Keys of the settings, and the files whose texts become their values; whoever read the file puts them there.
+    pub settings_files: Vec<(String, String)>,
     pub grants: Grants,
+    /// Quotas of the state; none: as in the configuration.
+    pub(super) state_keys: Option<usize>,
+    pub(super) state_bytes: Option<usize>,
     pub now_ms: u64,
     pub seed: u64,
+    pub(super) around: Around,
     pub cases: Vec<Case>,
 }
 
@@ -38,6 +45,7 @@ pub struct Case {
     pub max_fuel: Option<u64>,
     pub(super) state: Vec<(String, Option<Bytes>)>,
     pub(super) session_items: Vec<(String, Option<Bytes>)>,
+    pub(super) around: Around,
     pub(super) expect: Expectation,
 }
 
@@ -99,13 +107,33 @@ impl CaseFile {
 }
 
 fn read_header(fields: &Fields<'_>) -> CaseFile {
+    let budgets = fields.fields("budgets");
+    let budget = |key: &str| budgets.as_ref().and_then(|budgets| budgets.number(key));
+    let (state_keys, state_bytes) = (budget("state-keys"), budget("state-bytes"));
+    if let Some(budgets) = budgets {
+        budgets.finish();
+    }
     CaseFile {
+        state_keys,
+        state_bytes,
         settings: fields.table("settings").cloned().map_or_else(|| Map::new().into(), Value::Object),
+        settings_files: read_settings_files(fields),
         grants: fields.fields("grants").map(read_grants).unwrap_or_default(),
         now_ms: fields.number("now-ms").unwrap_or(NOW_MS),
         seed: fields.number("seed").unwrap_or_default(),
+        around: Around::read(fields),
         cases: Vec::new(),
     }
+}
+
+fn read_settings_files(fields: &Fields<'_>) -> Vec<(String, String)> {
+    let table = fields.table("settings-files").into_iter().flatten();
+    table
+        .filter_map(|(key, file)| match file.as_str() {
+            Some(file) => Some((key.clone(), file.to_owned())),
+            None => fields.problem("settings-files", format!("{key}: expects a path, as a text")),
+        })
+        .collect()
 }
 
 /// The same keys as in the broker's configuration.
@@ -172,6 +200,7 @@ impl Case {
             max_fuel: fields.number("max-fuel"),
             state: read_state(&fields, "state"),
             session_items: read_state(&fields, "session-items"),
+            around: Around::read(&fields),
             expect,
         });
         if case.is_some() {

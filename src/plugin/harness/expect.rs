@@ -44,7 +44,7 @@ const COMMON: [&str; 17] = [
 ];
 
 /// Keys that one hook or another has beside those.
-const OTHERS: [&str; 23] = [
+const OTHERS: [&str; 25] = [
     "asked",
     "assigned-client-identifier",
     "assigned-user-name",
@@ -59,10 +59,12 @@ const OTHERS: [&str; 23] = [
     "filters",
     "maximum-packet-size",
     "message-expiry-interval",
+    "metrics",
     "mount-prefix",
     "payload-format-indicator",
     "receive-maximum",
     "receivers",
+    "requests",
     "response-topic",
     "server-keep-alive",
     "session-expiry-cap",
@@ -71,7 +73,7 @@ const OTHERS: [&str; 23] = [
 ];
 
 /// Values that are bytes, and have four forms.
-const BYTES: [&str; 4] = ["payload", "authentication-data", "challenge-state", "correlation-data"];
+const BYTES: [&str; 5] = ["payload", "authentication-data", "challenge-state", "correlation-data", "body"];
 
 const FORMS: [&str; 4] = ["", "-hex", "-base64", "-json"];
 
@@ -189,6 +191,11 @@ fn compare_tables(place: &str, expected: &Table, found: &Table, differences: &mu
                     differ(&field, format!("… {part} …"), text.map(str::to_owned), differences);
                 }
             }
+            ("headers" | "labels", Value::Object(expected)) => {
+                let empty = Table::new();
+                let found = found.get(key).and_then(Value::as_object).unwrap_or(&empty);
+                compare_tables(&field, expected, found, differences);
+            }
             (_, Value::Array(list)) if is_list_of_tables(key) => {
                 compare_lists(&field, list, found.get(key), differences);
             }
@@ -198,7 +205,17 @@ fn compare_tables(place: &str, expected: &Table, found: &Table, differences: &mu
 }
 
 fn is_list_of_tables(key: &str) -> bool {
-    ["published", "disconnected", "subscribed", "unsubscribed", "receivers", "verdicts"].contains(&key)
+    [
+        "published",
+        "disconnected",
+        "subscribed",
+        "unsubscribed",
+        "requests",
+        "metrics",
+        "receivers",
+        "verdicts",
+    ]
+    .contains(&key)
 }
 
 /// The name and the form of a key whose value is bytes.
@@ -344,6 +361,21 @@ mod tests {
         assert_eq!(expect(json!({"topic": "a", "payload-base64": "/w=="})), [""; 0]);
         assert_eq!(expect(json!({"topic": "b"})), ["published[0].topic: \"b\" / \"a\""]);
         assert_eq!(differences(json!({"published": []}), found.clone()).len(), 1);
+    }
+
+    #[test]
+    fn requests_and_metrics_are_compared_by_what_is_named() {
+        let found = json!({
+            "requests": [{"method": "POST", "url": "http://h/a", "headers": {"a": "1", "b": "2"}, "body": "{}"}],
+            "metrics": [{"name": "asked", "count": 1, "labels": {"by": "x"}}],
+        });
+        let expect = |expected: Value| differences(expected, found.clone());
+        assert_eq!(expect(json!({"requests": [{"headers": {"b": "2"}, "body-json": {}}]})), [""; 0]);
+        assert_eq!(expect(json!({"metrics": [{"count": 1, "labels": {"by": "x"}}]})), [""; 0]);
+        let wrong = json!({"requests": [{"headers": {"a": "3"}}]});
+        assert_eq!(expect(wrong), ["requests[0].headers.a: \"3\" / \"1\""]);
+        assert_eq!(expect(json!({"metrics": [{"count": 2}]})), ["metrics[0].count: 2 / 1"]);
+        assert_eq!(expect(json!({"metrics": []})).len(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! the failure policy but told.
 
 mod answer;
+mod around;
 mod bench;
 mod case;
 mod events;
@@ -89,6 +90,8 @@ impl Harness {
     ) -> Result<Harness, PluginError> {
         options.settings = file.settings.clone();
         options.grants = file.grants.clone();
+        options.budgets.state_keys = file.state_keys.unwrap_or(options.budgets.state_keys);
+        options.budgets.state_bytes = file.state_bytes.unwrap_or(options.budgets.state_bytes);
         options.budgets.decision = PATIENCE;
         options.budgets.lifecycle = PATIENCE;
         let refuse = |options: &PluginOptions, problem| PluginError {
@@ -98,7 +101,7 @@ impl Harness {
         };
         let bytes = file::read(&options.path)
             .map_err(|error| refuse(&options, Problem::Unreadable(error.to_string())))?;
-        let given = Arc::new(Given::new(file.now_ms, file.seed));
+        let given = Arc::new(Given::new(file.now_ms, file.seed, file.around.clone()));
         let (requester, requests) = requests(RequestLimits::default());
         let directory: Weak<dyn Directory> = Arc::downgrade(&(given.clone() as Arc<dyn Directory>));
         requests.answer_from(directory);
@@ -154,6 +157,7 @@ impl Harness {
             self.observer = None;
         }
         self.given.advance(case.after_ms);
+        self.given.change_around(&case.around);
         // What a new instance does in its `init` belongs to no call.
         self.version.make_ready();
         if matches!(case.question.asked, Asked::Events(_)) && self.observer.is_none() {
@@ -189,6 +193,12 @@ impl Harness {
         let mut fields = outcome.describe(message.as_ref(), receivers, now);
         fields.insert("log".into(), self.given.take_log().into());
         put_requests(&mut fields, self.take_requests(), now);
+        let (requests, metrics) = self.given.take_did();
+        for (key, list) in [("requests", requests), ("metrics", metrics)] {
+            if !list.is_empty() {
+                fields.insert(key.into(), list.into());
+            }
+        }
         let items = self.given.items();
         if !items.is_empty() {
             let mut table = answer::Table::new();

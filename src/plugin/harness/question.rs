@@ -183,6 +183,8 @@ fn required<'a>(fields: &Fields<'a>, key: &str) -> Option<&'a str> {
 
 /// The client of a case has the key 1.
 const CLIENT: ClientKey = ClientKey(1);
+/// Hooks do not see it.
+const ANOTHER: ClientKey = ClientKey(2);
 
 pub(super) fn client(fields: &Fields<'_>) -> Arc<ClientInfo> {
     let user_properties = fields.properties("connect-user-properties").unwrap_or_default();
@@ -190,9 +192,22 @@ pub(super) fn client(fields: &Fields<'_>) -> Arc<ClientInfo> {
 }
 
 fn client_with(fields: &Fields<'_>, user_properties: Vec<(ByteString, ByteString)>) -> Arc<ClientInfo> {
+    Arc::new(client_of(CLIENT, fields, user_properties))
+}
+
+/// One that a lookup finds.
+pub(super) fn other_client(fields: &Fields<'_>) -> Arc<ClientInfo> {
+    Arc::new(client_of(ANOTHER, fields, Vec::new()))
+}
+
+fn client_of(
+    key: ClientKey,
+    fields: &Fields<'_>,
+    user_properties: Vec<(ByteString, ByteString)>,
+) -> ClientInfo {
     let address = fields.parsed("remote-address", str::parse::<SocketAddr>);
-    Arc::new(ClientInfo {
-        key: CLIENT,
+    ClientInfo {
+        key,
         client_identifier: fields.text("client").unwrap_or("client").into(),
         user_name: fields.text("user-name").map(Box::from),
         remote_address: Some(address.unwrap_or_else(|| ([127, 0, 0, 1], 50_000).into()).into()),
@@ -203,7 +218,7 @@ fn client_with(fields: &Fields<'_>, user_properties: Vec<(ByteString, ByteString
             default_authorization: false,
         }),
         user_properties: user_properties.into(),
-    })
+    }
 }
 
 fn protocol_version(fields: &Fields<'_>) -> ProtocolVersion {
@@ -223,7 +238,7 @@ fn sender(fields: &Fields<'_>, message: &ApplicationMessage) -> Option<Arc<Clien
     matches!(message.origin, Origin::Client | Origin::Will).then_some(client)
 }
 
-fn message(fields: &Fields<'_>) -> ApplicationMessage {
+pub(super) fn message(fields: &Fields<'_>) -> ApplicationMessage {
     let topic = required(fields, "topic").map(TopicName::try_from);
     let topic = match topic {
         Some(Ok(topic)) => topic,
@@ -306,7 +321,7 @@ fn filters<T>(fields: &Fields<'_>, read: impl Fn(&Fields<'_>) -> Option<T>) -> V
 }
 
 /// Of entries that are a text, which stands for a table with this one key, or a table.
-fn each<T>(
+pub(super) fn each<T>(
     fields: &Fields<'_>,
     name: &str,
     key: &str,

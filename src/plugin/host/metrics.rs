@@ -20,6 +20,9 @@ pub(in crate::plugin) const BUCKETS: usize = 36;
 impl Host for HostData {
     fn count(&mut self, name: String, labels: Labels, by: u64) -> wasmtime::Result<()> {
         self.count_host_call()?;
+        if let Some(given) = &self.services.given {
+            given.counted(&name, &labels, by);
+        }
         let add = |value: &mut MetricValue| match value {
             MetricValue::Counter(sum) => *sum = sum.wrapping_add(by),
             _ => self.services.metrics.drop_one(),
@@ -30,6 +33,9 @@ impl Host for HostData {
 
     fn gauge(&mut self, name: String, labels: Labels, value: f64) -> wasmtime::Result<()> {
         self.count_host_call()?;
+        if let Some(given) = &self.services.given {
+            given.noted("gauge", &name, &labels, value);
+        }
         let set = |gauge: &mut MetricValue| match gauge {
             MetricValue::Gauge(now) => *now = value,
             _ => self.services.metrics.drop_one(),
@@ -40,6 +46,9 @@ impl Host for HostData {
 
     fn observe(&mut self, name: String, labels: Labels, value: f64) -> wasmtime::Result<()> {
         self.count_host_call()?;
+        if let Some(given) = &self.services.given {
+            given.noted("observe", &name, &labels, value);
+        }
         let note = |histogram: &mut MetricValue| match histogram {
             MetricValue::Histogram(histogram) => histogram.note(value),
             _ => self.services.metrics.drop_one(),

@@ -89,6 +89,10 @@ impl Client {
         Ok(Response { status, headers, body })
     }
 
+    pub(super) fn check(&self, request: &Request) -> Result<(), Error> {
+        self.checked(request.clone()).map(|_| ())
+    }
+
     fn run(
         &self,
         request: http::Request<impl ureq::AsSendBody>,

@@ -49,6 +49,17 @@ impl Http {
 }
 
 impl HttpClient {
+    /// Whether it may be sent.
+    #[cfg(feature = "http")]
+    pub(super) fn check(&self, request: &Request) -> Result<(), Error> {
+        self.client.check(request)
+    }
+
+    #[cfg(not(feature = "http"))]
+    pub(super) fn check(&self, _request: &Request) -> Result<(), Error> {
+        Err(Error::Failed("this broker is built without http".into()))
+    }
+
     #[cfg(feature = "http")]
     pub(super) fn send(&self, request: Request) -> Result<Response, Error> {
         self.client.send(request)
