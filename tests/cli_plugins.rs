@@ -271,8 +271,16 @@ fn bench_gives_a_figure_for_what_answers_as_expected_and_none_for_what_does_not(
     assert!(outcome.out.contains("instance and init in "), "{}", outcome.out);
     assert!(outcome.out.contains("  right ") && outcome.out.contains(" ns "), "{}", outcome.out);
     assert!(!outcome.out.contains("  wrong "), "{}", outcome.out);
+    assert!(outcome.out.contains(" bytes  ("), "{}", outcome.out);
     assert!(outcome.err.contains("no figure for `wrong`"), "{}", outcome.err);
     assert_eq!(run(&[&arguments[..], &["--hook", "events"]].concat()).code, 64);
+
+    // As far as it comes: it has whole pages of memory, and fewer bytes of tables than of memory.
+    let outcome = run(&[&arguments[..], &["--json"]].concat());
+    let price: Value = serde_json::from_str(outcome.out.lines().next().unwrap()).unwrap();
+    let (memory, tables) = (price["memory"].as_u64().unwrap(), price["tables"].as_u64().unwrap());
+    assert!(memory > 0 && memory.is_multiple_of(65536), "{price}");
+    assert!((8..memory).contains(&tables), "{price}");
 }
 
 #[test]

@@ -41,11 +41,12 @@ Examples:
   tidegate plugin test no_secrets.wasm --cases tests/cases.toml --max-fuel 50000
   tidegate plugin test no_secrets.wasm --filter secret --json";
 
-/// Measure what a call costs: time, fuel, instantiation
+/// Measure what a call costs: time, fuel, memory, instantiation
 ///
 /// Asks each case of a hook again and again, on one thread, and gives the median. The time includes what the broker
-/// spends on the call. Every answer is compared with the first, and that with what the case expects: a plugin that
-/// does not answer as expected gets no figure.
+/// spends on the call; the memory is what an instance has after it, in linear memory and tables. Every answer is
+/// compared with the first, and that with what the case expects: a plugin that does not answer as expected gets no
+/// figure.
 #[derive(Debug, Args)]
 #[command(after_help = BENCH_EXAMPLES, after_long_help = long(BENCH_EXAMPLES))]
 pub(super) struct BenchArguments {

@@ -67,14 +67,16 @@ impl Bench<'_> {
 }
 
 fn shown(arguments: &BenchArguments, case: &Case, price: &Price) -> String {
-    let Price { case: name, calls, nanoseconds, fuel } = price;
+    let Price { case: name, calls, nanoseconds, fuel, memory, tables } = price;
     if arguments.json {
         let (hook, time) = (&case.hook, nanoseconds.round());
-        let object = json!({ "name": name, "hook": hook, "calls": calls, "ns": time, "fuel": fuel });
+        let object = json!({
+            "name": name, "hook": hook, "calls": calls, "ns": time, "fuel": fuel, "memory": memory, "tables": tables,
+        });
         return format!("{object}\n");
     }
-    let (calls, fuel) = (grouped(*calls), grouped(*fuel));
-    format!("  {name:<50} {nanoseconds:>9.0} ns {fuel:>12} fuel  ({calls} calls)\n")
+    let (calls, fuel, memory) = (grouped(*calls), grouped(*fuel), grouped(memory + tables));
+    format!("  {name:<50} {nanoseconds:>9.0} ns {fuel:>12} fuel {memory:>12} bytes  ({calls} calls)\n")
 }
 
 fn unsteady(case: &Case, differences: &[Difference]) -> Failure {

@@ -1,4 +1,4 @@
-//! What instances may use, and how much linear memory they have.
+//! What instances may use, and how much linear memory and how large tables they have.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,11 @@ pub(super) struct MemoryUse {
     instances: AtomicU64,
     bytes: AtomicU64,
     highest: AtomicU64,
+    highest_tables: AtomicU64,
 }
+
+/// Of an element of a table: wasmtime keeps a pointer for each function that a table may name.
+const BYTES_PER_ELEMENT: u64 = size_of::<usize>() as u64;
 
 impl MemoryUse {
     /// Instances now.
@@ -28,6 +32,11 @@ impl MemoryUse {
     pub(super) fn highest(&self) -> u64 {
         self.highest.load(Ordering::Relaxed)
     }
+
+    /// The most bytes that the tables of one instance ever had.
+    pub(super) fn highest_tables(&self) -> u64 {
+        self.highest_tables.load(Ordering::Relaxed)
+    }
 }
 
 /// The limits of one instance, which note what it grows to.
@@ -37,12 +46,14 @@ pub(super) struct Limits {
     bytes: u64,
     /// What was granted last; it may turn out not to be had.
     granted: u64,
+    /// Of its tables.
+    elements: u64,
 }
 
 impl Limits {
     pub(super) fn new(limits: StoreLimits, of_all: Arc<MemoryUse>) -> Limits {
         of_all.instances.fetch_add(1, Ordering::Relaxed);
-        Limits { limits, of_all, bytes: 0, granted: 0 }
+        Limits { limits, of_all, bytes: 0, granted: 0, elements: 0 }
     }
 }
 
@@ -81,7 +92,12 @@ impl ResourceLimiter for Limits {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.limits.table_growing(current, desired, maximum)
+        let is_granted = self.limits.table_growing(current, desired, maximum)?;
+        if is_granted {
+            self.elements += desired.saturating_sub(current) as u64;
+            self.of_all.highest_tables.fetch_max(self.elements * BYTES_PER_ELEMENT, Ordering::Relaxed);
+        }
+        Ok(is_granted)
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {

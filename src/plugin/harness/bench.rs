@@ -1,4 +1,4 @@
-//! What a call costs: time without fuel metering, as in the broker, and fuel with it.
+//! What a call costs: time and memory without fuel metering, as in the broker, and fuel with it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,6 +18,10 @@ pub struct Price {
     /// Of one call: the median over rounds of calls.
     pub nanoseconds: f64,
     pub fuel: u64,
+    /// Bytes of linear memory of the plugin's largest instance so far.
+    pub memory: u64,
+    /// Bytes of its tables.
+    pub tables: u64,
 }
 
 /// Calls between two looks at the clock.
@@ -90,6 +94,8 @@ impl Harness {
             calls,
             nanoseconds: median,
             fuel: first.fuel.unwrap_or_default(),
+            memory: self.version.lasting.memory.highest(),
+            tables: self.version.lasting.memory.highest_tables(),
         })
     }
 }
