@@ -7,8 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 use tidegate::broker::SharedStrategy;
-use tidegate::config::{Config, FailurePolicy, HookName, Level, LogFormat};
+use tidegate::config::{Config, FailurePolicy, HookName, Level, LogFormat, StorageOptions, StoragePlace};
 use tidegate::packet::QoS;
+use tidegate::storage::Durability;
 
 const SAMPLE: &str = include_str!("../examples/config/tidegate.toml");
 
@@ -85,6 +86,35 @@ fn a_setting_can_be_the_text_of_a_file() {
         assert!(report.contains("plugin.settings-files") && report.contains(problem), "{report}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn state_is_kept_in_one_place_with_a_durability() {
+    let storage = |keys: &str| parse(&format!("[storage]\n{keys}")).map(|config| config.storage.unwrap());
+    let kept = storage("data = \"state\"").unwrap();
+    assert_eq!(kept, StorageOptions::in_folder(Path::new("state")));
+    let all = "url = \"mysql://u:secret@h/d\"\ndurability = \"interval\"\ninterval = \"1s\"\nmaximum-bytes = \"1GiB\"";
+    let kept = storage(all).unwrap();
+    assert_eq!(kept.place, StoragePlace::Mysql("mysql://u:secret@h/d".into()));
+    assert_eq!(
+        (kept.durability, kept.maximum_bytes),
+        (Durability::Interval(Duration::from_secs(1)), Some(1 << 30))
+    );
+    assert!(!format!("{kept:?}").contains("secret"), "a password in a log");
+    let default = storage("data = \"a\"\ndurability = \"interval\"").unwrap();
+    assert_eq!(default.durability, Durability::Interval(Duration::from_millis(100)));
+    for (keys, problem) in [
+        ("", "storage.data: is missing; write a folder, or a `url` of a database"),
+        ("data = \"a\"\nurl = \"mysql://h/d\"", "state is kept in one place"),
+        ("url = \"postgres://h/d\"", "storage.url: is no URL of a database; write mysql://"),
+        ("url-file = \"none\"", "storage.url-file"),
+        ("data = \"a\"\ninterval = \"1s\"", "is used with `durability = \"interval\"` only"),
+        ("data = \"a\"\ndurability = \"never\"", "storage.durability"),
+        ("data = \"a\"\nmaximum-bytes = 1", "storage.maximum-bytes"),
+    ] {
+        let report = storage(keys).unwrap_err();
+        assert!(report.contains(problem), "{problem} is not in\n{report}");
+    }
 }
 
 #[test]

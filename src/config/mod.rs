@@ -30,8 +30,9 @@ pub use listener::{DEFAULT_ADDRESS, Listener, parse_address};
 pub use log::{Level, LogFormat, LogOptions};
 pub use plugin::{FailurePolicy, HookName, PluginSpec, PluginsOptions};
 pub use report::{Problem, Report};
-pub use storage::{StorageOptions, StoragePlace};
+#[cfg(feature = "wasm")]
 pub(crate) use settings::read_text as read_settings_file;
+pub use storage::{StorageOptions, StoragePlace};
 pub use units::parse_time;
 
 use crate::admin::AdminOptions;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::report::Problems;
 use super::section::{Entry, Section};
+use super::settings::read_text;
 use crate::storage::Durability;
 
 /// Where state is kept, and what answers wait for.
@@ -104,10 +105,10 @@ pub(super) fn read(
 
 /// So that the password need not stand in the configuration.
 fn read_url(entry: &Entry<'_, '_>, folder: &Path) -> Option<String> {
-    let file = folder.join(entry.text()?);
-    match std::fs::read_to_string(&file) {
+    let file = entry.text()?;
+    match read_text(&folder.join(file)) {
         Ok(text) => checked(entry, text.trim()),
-        Err(error) => entry.problem(format!("{} cannot be read: {error}", file.display())),
+        Err(problem) => entry.problem(format!("{file} {problem}")),
     }
 }
 
