@@ -3,7 +3,7 @@
 //! A storage takes batches of [changes](Change), each batch whole or not at all, and gives back what it holds
 //! as the changes that would bring it about. It does not decide what is kept, nor when: that is the broker's and the
 //! committer's business. [`memory`] keeps it for as long as the process lives, so that a broker that is stopped
-//! and started again in the same process finds it.
+//! and started again in the same process finds it; `sqlite` keeps it in a folder.
 
 mod change;
 mod committer;
@@ -11,6 +11,12 @@ mod error;
 pub mod memory;
 mod opened;
 mod pending;
+#[cfg(feature = "sqlite")]
+mod record;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(feature = "sqlite")]
+mod table;
 
 pub use change::{Change, ClientRecord, DeliveryRecord, DeliveryState, SessionRecord, WillRecord};
 pub use committer::{Committer, Durability, Group, Promise};

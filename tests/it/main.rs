@@ -50,6 +50,7 @@ mod shared_hand_on;
 mod shutdown;
 mod slow_reader;
 mod statistics;
+mod storage;
 mod stuck;
 mod subscribe;
 mod subscribe_again;
