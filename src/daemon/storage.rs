@@ -46,15 +46,6 @@ fn in_folder(_: &std::path::Path, _: &StorageOptions) -> Result<Arc<dyn Storage>
     Err(Failure::usage("this build keeps nothing in a folder: it was built without the feature `sqlite`"))
 }
 
-#[cfg(feature = "mysql")]
-fn mysql(url: &str, _: &StorageOptions) -> Result<Arc<dyn Storage>, Failure> {
-    use crate::storage::mysql::{MysqlOptions, MysqlStorage};
-
-    let storage = MysqlStorage::open(url, MysqlOptions::default()).map_err(|error| failure(&error))?;
-    Ok(Arc::new(storage))
-}
-
-#[cfg(not(feature = "mysql"))]
 fn mysql(_: &str, _: &StorageOptions) -> Result<Arc<dyn Storage>, Failure> {
     Err(Failure::usage("this build keeps nothing in MySQL: it was built without the feature `mysql`"))
 }
