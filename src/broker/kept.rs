@@ -106,15 +106,15 @@ impl SessionEntry {
         }
     }
 
-    /// Tells of the session that a connection has taken up.
-    pub(super) fn keep(&self, state: &EntryState) {
+    /// Tells of a new session.
+    pub(super) fn keep_new(&self, state: &EntryState) {
         if let Some(committer) = self.committer().filter(|_| state.kept) {
             committer.promise(self.op_session(state));
         }
     }
 
-    /// Tells of a session that no connection holds now, for which nobody waits.
-    pub(super) fn keep_detached(&self, state: &EntryState) {
+    /// Tells of a session that a connection has taken up, or given back. Nobody waits for that.
+    pub(super) fn keep_changed(&self, state: &EntryState) {
         if let Some(committer) = self.committer().filter(|_| state.kept) {
             committer.append(self.op_session(state));
         }
@@ -131,13 +131,14 @@ impl SessionEntry {
         Op::Change(Change::PutSession(Box::new(record)))
     }
 
-    /// The storage forgets the session and all that waits for it.
+    /// The storage forgets the session and all that waits for it. Nobody waits for that: a client without a session
+    /// to keep does not touch the storage.
     pub(super) fn keep_no_longer(&self, state: &mut EntryState) {
         let Some(committer) = self.committer().filter(|_| state.kept) else { return };
         state.kept = false;
         let deliveries =
             state.session.kept().map(|kept| kept.number()).filter(|&number| number > 0).collect();
-        committer.promise(Op::DeleteSession { number: self.number, deliveries });
+        committer.append(Op::DeleteSession { number: self.number, deliveries });
     }
 
     pub(super) fn keep_subscription(

@@ -80,6 +80,8 @@ pub struct Opened {
 pub enum OpenError {
     #[error("open a session: there are as many as `maximum-sessions` allows")]
     TooManySessions,
+    #[error("open a session that is to be kept: the storage fails ({0})")]
+    StorageFails(ReasonCode),
 }
 
 /// What is left of a connection whose session was taken from it.
@@ -134,7 +136,7 @@ impl Broker {
     /// A connection that holds it loses it [MQTT-3.1.4-3].
     ///
     /// # Errors
-    /// Where there are too many sessions.
+    /// Where there are too many sessions, or a new one is to be kept and the storage fails.
     pub fn open(self: &Arc<Self>, request: OpenRequest) -> Result<Opened, OpenError> {
         let client = request.client.clone();
         let mut sessions = write(&self.registry.sessions);
@@ -145,6 +147,9 @@ impl Broker {
             // The time is read under the lock: what was decided under it before is past by now.
             end = how_it_ends(&state, request.clean_start, self.now());
             let ends = end.is_some();
+            if ends {
+                self.may_be_kept(&request)?;
+            }
             taken = self.take_over(entry, &mut state, ends);
             if !ends {
                 self.resume(entry, &mut state, &request);
@@ -161,6 +166,9 @@ impl Broker {
         if existing.is_none() && sessions.len() >= self.options.maximum_sessions {
             return Err(OpenError::TooManySessions);
         }
+        if existing.is_none() {
+            self.may_be_kept(&request)?;
+        }
         let TakenOver { due_will, dropped, formers } = taken;
         let has_former = !formers.is_empty();
         let entry = self.new_entry(request);
@@ -175,6 +183,11 @@ impl Broker {
         self.event(|| What::SessionCreated { client_identifier: entry.client_identifier.clone() });
         let attachment = Attachment::new(self.clone(), entry, client, has_former);
         Ok(Opened { attachment, session_present: false, due_will })
+    }
+
+    fn may_be_kept(&self, request: &OpenRequest) -> Result<(), OpenError> {
+        let failure = self.storage_fails().filter(|_| request.expiry_interval > 0);
+        failure.map_or(Ok(()), |reason| Err(OpenError::StorageFails(reason)))
     }
 
     /// Ends the connection of this client.
@@ -257,7 +270,7 @@ impl Broker {
             }
             if !ends {
                 self.schedule.set(entry, &mut state);
-                entry.keep_detached(&state);
+                entry.keep_changed(&state);
                 entry.keep_will(&mut state);
                 given_up = self.give_up_to_the_connected(entry, &mut state);
             }
@@ -355,6 +368,7 @@ impl Broker {
             let mut state = entry.lock();
             state.kept = self.committer.is_some() && request.expiry_interval > 0;
             attach(&entry, &mut state, &request);
+            entry.keep_new(&state);
         }
         Arc::new(entry)
     }
@@ -378,6 +392,7 @@ impl Broker {
             entry.keep_no_longer(state);
         }
         attach(entry, state, request);
+        entry.keep_changed(state);
     }
 
     /// Takes the session from the connection that holds it, if one does.
@@ -441,7 +456,6 @@ fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
     state.session.expiry_interval = request.expiry_interval;
     state.session.resume(request.receive_maximum);
     entry.keep_will(state);
-    entry.keep(state);
     entry.note_load(state);
 }
 

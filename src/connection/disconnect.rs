@@ -183,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Gives the session back, publishes the Will where it is due, and says farewell.
-    pub(super) async fn end(mut self, ended: Ended) {
+    pub(super) async fn end(mut self, mut ended: Ended) {
         self.count(&ended);
         if !ended.gives_up && matches!(ended.cause, DisconnectCause::Shutdown | DisconnectCause::Kicked) {
             // What has been queued goes out before the farewell, as far as one write takes it.
@@ -191,6 +191,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         if ended.gives_up {
             self.io.output.give_up_held_back();
+            // What the client waits for may be CONNACK.
+            ended.telling = if self.io.output.is_greeted() { ended.telling } else { Telling::Nothing };
         }
         let client = self.attachment.client_identifier().clone();
         tracing::debug!(%client, cause = ?ended.cause, reason = ?ended.reason, why = %ended.why, "client disconnected");

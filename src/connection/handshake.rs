@@ -191,11 +191,17 @@ where
         will,
     };
     let Opened { attachment, session_present, due_will } = broker.open(request).map_err(|error| {
-        let OpenError::TooManySessions = error;
-        refuse(ReasonCode::QUOTA_EXCEEDED, &error.to_string()).counted(Count::LimitSessions)
+        let why = error.to_string();
+        match error {
+            OpenError::TooManySessions => {
+                refuse(ReasonCode::QUOTA_EXCEEDED, &why).counted(Count::LimitSessions)
+            }
+            OpenError::StorageFails(reason) => refuse(reason, &why).counted(Count::RefusedByStorage),
+        }
     })?;
     attachment.keep_items(terms.session_items);
     connack.session_present = session_present;
+    output.set_ungreeted();
     output.packet(&Packet::Connack(connack));
     let client = &terms.client;
     tracing::debug!(client = %client.client_identifier, key = client.key.0, peer = ?peer.address, %version, session_present, "client connected");

@@ -52,6 +52,8 @@ pub(super) struct Output {
     unwritten: Option<Box<Unwritten>>,
     /// Where there is a storage.
     held_back: Option<Box<HeldBack>>,
+    /// Whether CONNACK was written, as far as it is known to be the first that is.
+    is_greeted: bool,
 }
 
 /// What a client can take, apart from the output itself.
@@ -67,6 +69,7 @@ impl Output {
         let held_back = broker.committer().map(|_| Box::default());
         Output {
             held_back,
+            is_greeted: false,
             broker,
             version,
             maximum_packet_size: None,
@@ -108,6 +111,16 @@ impl Output {
     /// For how long the socket may take nothing of what waits.
     pub(super) fn write_timeout(&self) -> Duration {
         self.broker.options().write_timeout
+    }
+
+    /// CONNACK is the next packet.
+    pub(super) fn set_ungreeted(&mut self) {
+        self.is_greeted = false;
+    }
+
+    /// Whether DISCONNECT may be sent [MQTT-3.14.0-1].
+    pub(super) fn is_greeted(&self) -> bool {
+        self.is_greeted
     }
 
     /// Whether an answer could not be given. The client would wait for it for ever: the connection has to
@@ -282,6 +295,7 @@ impl Output {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.broker.counters().add(Count::BytesSent, written);
+        self.is_greeted = true;
         unwritten.advance(written);
         self.held_back.iter_mut().for_each(|held_back| held_back.advance(written));
         if unwritten.len() == 0 {

@@ -239,7 +239,7 @@ impl Shared {
         loop {
             let (cut, is_over) = self.gather(&mut pending);
             let batch = pending.take(&mut books);
-            let committed = self.commit(&batch, is_over);
+            let committed = self.commit(&batch, &mut pending, is_over);
             if committed {
                 self.keep(cut);
             }
@@ -255,7 +255,7 @@ impl Shared {
     /// Waits for something to commit, and takes all there is.
     fn gather(&self, pending: &mut Pending) -> (Promise, bool) {
         let mut queue = lock(&self.queue);
-        while queue.ops.is_empty() && !queue.is_over {
+        while queue.ops.is_empty() && pending.is_empty() && !queue.is_over {
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         drop(queue);
@@ -269,8 +269,9 @@ impl Shared {
         (cut, is_over)
     }
 
-    /// Tries until it has worked. Says whether it has: at the end there is one attempt.
-    fn commit(&self, batch: &[Change], is_over: bool) -> bool {
+    /// Tries until it has worked. Says whether it has: at the end there is one attempt. What comes meanwhile goes to
+    /// `next`, so that clients who come and go do not make it grow.
+    fn commit(&self, batch: &[Change], next: &mut Pending, is_over: bool) -> bool {
         if batch.is_empty() {
             return true;
         }
@@ -295,6 +296,8 @@ impl Shared {
             }
             self.rest(pause);
             pause = (pause * 2).min(RETRY.1);
+            let ops = std::mem::take(&mut lock(&self.queue).ops);
+            ops.into_iter().for_each(|op| next.add(op));
         }
         if since.is_some() {
             tracing::info!("the storage works again");

@@ -122,6 +122,10 @@ impl Books {
 }
 
 impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.deliveries.is_empty() && self.ended.is_empty()
+    }
+
     pub(super) fn add(&mut self, op: Op) {
         match op {
             Op::Change(change) => {

@@ -143,6 +143,8 @@ statistics! {
         RefusedNotAuthorized refused_not_authorized,
         /// Refused: the client was gone before its CONNECT was complete.
         RefusedGone refused_gone,
+        /// Refused: the session was to be kept, and the storage fails.
+        RefusedByStorage refused_by_storage,
         /// Refused: for another reason, such as a Client Identifier or a Will that is not accepted.
         RefusedOther refused_other,
         /// Connections that the client ended with DISCONNECT.
