@@ -21,7 +21,16 @@ TIDEGATES = {
     "tidegate+payload-filter": "payload-filter",
     "tidegate+300-elsewhere": "topic-only",
 }
-PEERS = ["mosquitto", "rumqttd", "aedes", "relay-epoll", "relay-tokio"]
+# Name, and what stands in the section [storage] beside its place.
+DURABLE = {
+    "tidegate+always": 'durability = "always"',
+    "tidegate+interval": 'durability = "interval"',
+    "tidegate+none": 'durability = "none"',
+    # In the database of $TIDEGATE_BENCH_MYSQL, a URL.
+    "tidegate+mysql": 'durability = "always"',
+}
+TIDEGATES.update({name: None for name in DURABLE})
+PEERS = ["mosquitto", "mosquitto+persistence", "rumqttd", "aedes", "relay-epoll", "relay-tokio"]
 # As mqload has it: each message is no JSON, so that a filter has to look and let it pass.
 FILTER_SETTINGS = """
 [[plugin.settings.rules]]
@@ -75,8 +84,10 @@ class Brokers:
         if name in TIDEGATES:
             plugin = TIDEGATES[name]
             there = plugin is None or (PLUGINS / f"{plugin}.wasm").exists()
+            if name == "tidegate+mysql" and "TIDEGATE_BENCH_MYSQL" not in os.environ:
+                return "set TIDEGATE_BENCH_MYSQL to the URL of an empty database"
             return None if there else "run plugins/build"
-        if name == "mosquitto":
+        if name.startswith("mosquitto"):
             return None if self.mosquitto else "install the package mosquitto"
         if name == "rumqttd":
             return None if os.path.exists(self.rumqttd) else "run benches/peers, or set RUMQTTD"
@@ -106,9 +117,12 @@ class Brokers:
         if name in TIDEGATES:
             config = self.write("tidegate.toml", self.tidegate_config(name, port, options))
             return [self.tidegate, "run", "--config", config]
-        if name == "mosquitto":
+        if name.startswith("mosquitto"):
             text = f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n"
             text += "max_queued_messages 0\nmax_inflight_messages 0\n"
+            if name == "mosquitto+persistence":
+                # As Debian's configuration has it: written to disk every half hour, and at the end.
+                text += f"persistence true\npersistence_location {self.fresh_folder('mosquitto')}/\n"
             return [self.mosquitto, "-c", self.write("mosquitto.conf", text)]
         if name == "rumqttd":
             return [self.rumqttd, "-q", "-c", self.write("rumqttd.toml", RUMQTTD_CONFIG.format(port=port))]
@@ -124,6 +138,9 @@ class Brokers:
         text = f'[broker]\n{options}\n[plugins]\ncache = "{self.folder / "cache"}"\n[log]\nlevel = "warn"\n'
         text += f'[[listener]]\nname = "bench"\naddress = "127.0.0.1:{port}"\nanonymous = true\n'
         text += f'default-authorization = "{default}"\n'
+        if name in DURABLE:
+            place = f'url = "{os.environ.get("TIDEGATE_BENCH_MYSQL")}"' if name == "tidegate+mysql" else None
+            text += f'[storage]\n{place or "data = " + repr(self.fresh_folder("data"))}\n{DURABLE[name]}\n'
         if name == "tidegate+300-elsewhere":
             return text + "".join(plugin_section(plugin, f"{plugin}-{n}", [f"elsewhere/{n}/#"]) for n in range(300))
         if plugin:
@@ -131,6 +148,12 @@ class Brokers:
         if plugin == "payload-filter":
             text += FILTER_SETTINGS
         return text
+
+    def fresh_folder(self, name):
+        path = self.folder / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        return str(path)
 
     def write(self, name, text):
         path = self.folder / name
