@@ -9,6 +9,7 @@ mod hostile;
 mod hostile_components;
 mod http_auth;
 mod jwt_auth;
+mod kept_state;
 mod languages;
 mod latency;
 mod onenet;
@@ -35,8 +36,9 @@ use bytestring::ByteString;
 use tidegate::client::{Client, ConnectError, Messages, Options, connect};
 use tidegate::hook::{RequestLimits, requests};
 use tidegate::packet::{Connect, ProtocolVersion, Publish, QoS, SubscribeFilter};
-use tidegate::plugin::{HostOptions, PluginHost, PluginOptions};
+use tidegate::plugin::{HostOptions, KeptStates, PluginHost, PluginOptions};
 use tidegate::server::{ListenerOptions, Server};
+use tidegate::storage::OpenedStorage;
 
 /// A broker with plugins. Two workers, so that a connection can be held up by another of its thread.
 struct Broker {
@@ -50,18 +52,26 @@ impl Broker {
     }
 
     async fn start_with(options: HostOptions, plugins: &[PluginOptions]) -> Broker {
+        Broker::start_from(options, plugins, None).await
+    }
+
+    /// With what was kept in a storage.
+    async fn start_from(
+        options: HostOptions,
+        plugins: &[PluginOptions],
+        mut storage: Option<OpenedStorage>,
+    ) -> Broker {
+        let kept = storage.as_mut().map(KeptStates::of).unwrap_or_default();
+        let options = HostOptions { kept, ..options };
         let (requester, requests) = requests(RequestLimits { queue: 1000, ..RequestLimits::default() });
         let options = HostOptions { workers: 2, ..options };
         let host =
             PluginHost::start(options, plugins, requester).unwrap_or_else(|errors| panic!("{errors:#?}"));
-        let server = Server::builder()
-            .listener(ListenerOptions::loopback(0))
-            .hooks(host.clone())
-            .requests(requests)
-            .workers(2)
-            .start()
-            .await
-            .expect("the server starts");
+        let mut server = Server::builder().listener(ListenerOptions::loopback(0)).hooks(host.clone());
+        if let Some(storage) = storage {
+            server = server.storage(storage);
+        }
+        let server = server.requests(requests).workers(2).start().await.expect("the server starts");
         Broker { server, host }
     }
 
