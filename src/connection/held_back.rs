@@ -11,8 +11,6 @@ use crate::storage::{Committer, Promise, StorageError};
 /// None of it where there is no storage.
 #[derive(Default)]
 pub(super) struct HeldBack {
-    /// What the connection has last promised.
-    promise: Promise,
     /// Up to here it is decided what bytes of the output wait for.
     sealed: usize,
     marks: VecDeque<Mark>,
@@ -29,10 +27,10 @@ struct Mark {
 impl HeldBack {
     /// What was added to an output of this length stands for what this thread has promised.
     pub fn seal(&mut self, committer: &Committer, len: usize) {
-        self.promise = self.promise.max(Promise::take());
-        let is_new = self.marks.back().is_none_or(|last| last.promise < self.promise);
-        if self.sealed < len && is_new && !committer.is_kept(self.promise) {
-            self.marks.push_back(Mark { before: self.sealed, promise: self.promise });
+        let promise = Promise::current();
+        let is_new = self.marks.back().is_none_or(|last| last.promise < promise);
+        if self.sealed < len && is_new && !committer.is_kept(promise) {
+            self.marks.push_back(Mark { before: self.sealed, promise });
         }
         self.sealed = len;
     }

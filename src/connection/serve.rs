@@ -22,7 +22,8 @@ pub fn serve<S>(stream: S, peer: Peer, broker: Arc<Broker>) -> Serve<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    Serve(State::Begins(Box::pin(begin(stream, peer, broker))))
+    let state = State::Begins(Box::pin(begin(stream, peer, broker)));
+    Serve { state, promise: Promise::default() }
 }
 
 /// A connection that is served.
@@ -31,7 +32,11 @@ where
 /// would be 104 bytes beside it, and the connection in a box of its own. The handshake, what waits for a hook and the
 /// end are each in a box that is given back after it, as a connection that is silent would else hold room for the
 /// largest of them: 6,288 bytes instead of 656 (scenario E, `malloc_usable_size` of all that is alive).
-pub struct Serve<S>(State<S>);
+pub struct Serve<S> {
+    state: State<S>,
+    /// What the connection has last promised; of the thread while it is served.
+    promise: Promise,
+}
 
 #[expect(
     clippy::large_enum_variant,
@@ -52,9 +57,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Serve<S> {
     type Output = Option<Moving<S>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Moving<S>>> {
-        // What others promised on this thread is not for this connection's answers to wait for.
-        Promise::take();
-        let state = &mut self.get_mut().0;
+        let serve = self.get_mut();
+        serve.promise = Promise::swap(serve.promise);
+        let polled = serve.state.poll(cx);
+        serve.promise = Promise::swap(serve.promise);
+        polled
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Moving<S>>> {
+        let state = self;
         loop {
             *state = match state {
                 State::Begins(begins) => ready!(begins.as_mut().poll(cx)).map_or(State::Over, State::Served),
@@ -66,7 +79,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Serve<S> {
                         Next::Replays => State::Waits(connection.go_on_replaying()),
                         Next::Moves(to) => {
                             let connection = Box::new(connection);
-                            return Poll::Ready(Some(Moving { connection, to }));
+                            let promise = Promise::current();
+                            return Poll::Ready(Some(Moving { connection, to, promise }));
                         }
                         Next::Ends(ended) => State::Ends(Box::pin(connection.end(*ended))),
                     }
@@ -89,6 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Serve<S> {
 pub struct Moving<S> {
     connection: Box<Connection<S>>,
     to: u32,
+    promise: Promise,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<S> {
@@ -105,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<S> {
         let Connection { io, .. } = *self.connection;
         let io = Io { stream: register(io.stream)?, timers: io.timers.without_alarm(), ..io };
         let connection = Box::new(Connection { io, ..*self.connection });
-        Ok(Moving { connection, to: self.to })
+        Ok(Moving { connection, to: self.to, promise: self.promise })
     }
 
     /// Serves the connection on, on the thread that polls it first.
@@ -113,11 +128,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<S> {
     where
         S: 'static,
     {
-        let connection = self.connection;
-        Serve(State::Begins(Box::pin(async move {
+        let Moving { connection, promise, .. } = self;
+        let state = State::Begins(Box::pin(async move {
             connection.attachment.settle();
             Some(*connection)
-        })))
+        }));
+        Serve { state, promise }
     }
 }
 

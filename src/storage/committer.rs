@@ -75,6 +75,24 @@ struct Shared {
     fails: AtomicBool,
     failure: Mutex<Option<StorageError>>,
     waiting: Mutex<Vec<(Promise, Waker)>>,
+    commits: AtomicU64,
+    changes: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// What came to the storage since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitterFigures {
+    /// Batches that were committed.
+    pub commits: u64,
+    /// Their changes.
+    pub changes: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// What the broker has done and the storage has not kept yet.
+    pub waiting: u64,
+    /// Whether nothing new can be promised now.
+    pub fails: bool,
 }
 
 #[derive(Default)]
@@ -86,9 +104,14 @@ struct Queue {
 }
 
 impl Promise {
-    /// The latest of this thread since it was last asked.
-    pub fn take() -> Promise {
-        PROMISED.take()
+    /// What this thread has promised for whom it works.
+    pub fn current() -> Promise {
+        PROMISED.get()
+    }
+
+    /// The thread works for someone else from now on, who has promised this. Returns what it was before.
+    pub fn swap(other: Promise) -> Promise {
+        PROMISED.replace(other)
     }
 
     fn make(self) {
@@ -126,6 +149,9 @@ impl Committer {
             fails: AtomicBool::new(false),
             failure: Mutex::default(),
             waiting: Mutex::default(),
+            commits: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
         });
         let commits = shared.clone();
         let thread = thread::Builder::new()
@@ -206,6 +232,18 @@ impl Committer {
         if self.fails() { lock(&self.shared.failure).clone() } else { None }
     }
 
+    pub fn figures(&self) -> CommitterFigures {
+        let shared = &self.shared;
+        let appended = lock(&shared.queue).appended;
+        CommitterFigures {
+            commits: shared.commits.load(Ordering::Relaxed),
+            changes: shared.changes.load(Ordering::Relaxed),
+            failures: shared.failures.load(Ordering::Relaxed),
+            waiting: appended.saturating_sub(shared.kept.load(Ordering::Relaxed)),
+            fails: self.fails(),
+        }
+    }
+
     /// Commits what is left, and ends. Nothing is committed after that.
     ///
     /// # Errors
@@ -281,6 +319,7 @@ impl Shared {
                 Ok(()) => break,
                 Err(error) => error,
             };
+            self.failures.fetch_add(1, Ordering::Relaxed);
             let now = Instant::now();
             let since = *since.get_or_insert(now);
             if told.is_none_or(|told| now - told >= TOLD_EVERY) {
@@ -299,6 +338,8 @@ impl Shared {
             let ops = std::mem::take(&mut lock(&self.queue).ops);
             ops.into_iter().for_each(|op| next.add(op));
         }
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.changes.fetch_add(batch.len() as u64, Ordering::Relaxed);
         if since.is_some() {
             tracing::info!("the storage works again");
             *lock(&self.failure) = None;

@@ -19,7 +19,7 @@ pub mod sqlite;
 mod table;
 
 pub use change::{Change, ClientRecord, DeliveryRecord, DeliveryState, SessionRecord, WillRecord};
-pub use committer::{Committer, Durability, Group, Promise};
+pub use committer::{Committer, CommitterFigures, Durability, Group, Promise};
 pub use error::{StorageError, StorageFault};
 pub use opened::{KeptState, OpenedStorage};
 pub use pending::Op;

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use tidegate::packet::{Ack, Disconnect, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Will};
+use bytes::BytesMut;
+use tidegate::packet::{Ack, Disconnect, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Will, encode};
 use tidegate::server::{ListenerOptions, Server};
 use tidegate::storage::memory::MemoryStorage;
 use tidegate::storage::{Change, Durability, OpenedStorage, Storage, StorageError, StorageFault};
@@ -136,6 +137,34 @@ async fn an_answer_waits_until_what_it_stands_for_is_kept_and_nothing_else_does(
 }
 
 #[tokio::test]
+async fn answers_to_more_than_a_turn_takes_wait_too() {
+    // A connection that gives others their turn forgot what it had promised before.
+    const MANY: u16 = 2000;
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    subscribed(&server, V5, "away", QOS1).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    let mut other = Client::connect(&server, connect(V5, "other")).await;
+    storage.close();
+    let mut bytes = BytesMut::new();
+    for n in 1..=2 * MANY {
+        // The second half stands for nothing that is kept.
+        let topic = if n <= MANY { "t" } else { "nobody's" };
+        let packet = Publish { qos: QOS1, packet_identifier: Some(id(n)), ..publish(topic, "x") };
+        encode(&Packet::Publish(packet), V5, &mut bytes).unwrap();
+    }
+    sender.send_bytes(&bytes).await;
+    until(|| server.statistics().publishes_received == 2 * u64::from(MANY)).await;
+    other.ping().await;
+    assert!(timeout(Duration::ZERO, sender.receive()).await.is_err(), "it was answered before it was kept");
+    storage.open();
+    for n in 1..=2 * MANY {
+        let Packet::Puback(ack) = sender.receive().await else { panic!("no PUBACK") };
+        assert_eq!(ack.packet_identifier, id(n));
+    }
+}
+
+#[tokio::test]
 async fn a_full_storage_has_nothing_acknowledged_that_it_does_not_keep_and_all_else_goes_on() {
     // A 3.1.1 client was told that a message had been taken when the storage had failed, and never sent it again.
     // [MQTT-4.8.0-2] of 3.1.1; 5.0 has a Reason Code for it
@@ -178,7 +207,8 @@ async fn a_full_storage_has_nothing_acknowledged_that_it_does_not_keep_and_all_e
     assert_eq!(connack.reason_code, ReasonCode::QUOTA_EXCEEDED);
     // When there is room again it goes on by itself.
     storage.is_full.store(false, Ordering::Relaxed);
-    until(|| !server.broker().committer().unwrap().fails()).await;
+    assert_eq!(server.statistics().storage_fails, 1);
+    until(|| server.statistics().storage_fails == 0).await;
     assert_eq!(new.publish("t", "again", QOS2).await, ReasonCode::SUCCESS);
     assert_eq!(reader.payloads(1).await, ["again"]);
     server.shutdown().await;

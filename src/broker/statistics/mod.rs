@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Broker, Options};
+use crate::storage::Committer;
 use shards::Sharded;
 
 /// One number of [`Statistics`].
@@ -250,6 +251,16 @@ statistics! {
         in_flight_messages,
         /// Their bytes, as for `queued_bytes`; those of a QoS 2 message until the client has it.
         in_flight_bytes,
+        /// Batches that the storage has kept since the start.
+        storage_commits,
+        /// Changes in these batches.
+        storage_changes,
+        /// Attempts of the storage since the start that failed; each is made again.
+        storage_failures,
+        /// What was done and the storage has not kept yet.
+        storage_waiting,
+        /// 1 while the storage fails, so that nothing is acknowledged that it would have to keep.
+        storage_fails,
     }
 }
 
@@ -379,7 +390,13 @@ impl Broker {
             let index = self.index.read();
             (index.len(), index.shared_len())
         };
+        let storage = self.committer().map(Committer::figures).unwrap_or_default();
         Statistics {
+            storage_commits: storage.commits,
+            storage_changes: storage.changes,
+            storage_failures: storage.failures,
+            storage_waiting: storage.waiting,
+            storage_fails: storage.fails.into(),
             connected: counters.connected_now(),
             connected_maximum: counters.connected_maximum.load(Ordering::Relaxed),
             sessions: self.session_count() as u64,
