@@ -3,19 +3,22 @@
 //! A storage takes batches of [changes](Change), each batch whole or not at all, and gives back what it holds
 //! as the changes that would bring it about. It does not decide what is kept, nor when: that is the broker's and the
 //! committer's business. [`memory`] keeps it for as long as the process lives, so that a broker that is stopped
-//! and started again in the same process finds it; `sqlite` keeps it in a folder.
+//! and started again in the same process finds it; `sqlite` keeps it in a folder, `mysql` in a
+//! database.
 
 mod change;
 mod committer;
 mod error;
 pub mod memory;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 mod opened;
 mod pending;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 mod table;
 
 pub use change::{Change, ClientRecord, DeliveryRecord, DeliveryState, SessionRecord, WillRecord};

@@ -42,6 +42,24 @@ pub(super) enum Act {
     DeleteSession,
 }
 
+impl Table {
+    /// What the table is called.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Table::Session => "session",
+            Table::Subscription => "subscription",
+            Table::Received => "received",
+            Table::Item => "item",
+            Table::Will => "will",
+            Table::Message => "message",
+            Table::Delivery => "delivery",
+            Table::Retained => "retained",
+            Table::PluginState => "plugin_state",
+            Table::Broker => "broker",
+        }
+    }
+}
+
 /// Tables with rows of a session.
 pub(super) const OF_SESSION: [Table; 4] = [Table::Subscription, Table::Received, Table::Item, Table::Session];
 

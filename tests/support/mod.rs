@@ -9,6 +9,8 @@ pub mod hooks;
 #[cfg(feature = "wasm")]
 pub mod http;
 pub mod local;
+#[cfg(feature = "mysql")]
+pub mod mariadb;
 
 use std::future::Future;
 use std::time::Duration;

@@ -5,7 +5,6 @@ use rusqlite::{CachedStatement, Connection, ToSql};
 
 use super::super::Change;
 use super::super::table::{self, Act, OF_SESSION, Table, Values};
-use super::schema::name;
 
 pub(super) struct Batch<'c> {
     connection: &'c Connection,
@@ -85,23 +84,23 @@ fn texts(act: Act) -> Vec<String> {
     match act {
         Act::Put(table) => {
             let places = vec!["?"; columns(table)].join(", ");
-            vec![format!("INSERT OR REPLACE INTO {} VALUES ({places})", name(table))]
+            vec![format!("INSERT OR REPLACE INTO {} VALUES ({places})", table.name())]
         }
         Act::SetDeliveryState => {
             vec!["UPDATE delivery SET state = ?2, packet_identifier = ?3 WHERE number = ?1".into()]
         }
         Act::Delete(table) => {
             let key: Vec<_> = key(table).iter().map(|column| format!("{column} = ?")).collect();
-            vec![format!("DELETE FROM {} WHERE {}", name(table), key.join(" AND "))]
+            vec![format!("DELETE FROM {} WHERE {}", table.name(), key.join(" AND "))]
         }
-        Act::DeleteRange(table) => vec![format!("DELETE FROM {} WHERE number BETWEEN ? AND ?", name(table))],
+        Act::DeleteRange(table) => vec![format!("DELETE FROM {} WHERE number BETWEEN ? AND ?", table.name())],
         Act::DeleteSession => OF_SESSION.iter().map(|table| delete_session(*table)).collect(),
     }
 }
 
 fn delete_session(table: Table) -> String {
     let column = if table == Table::Session { "number" } else { "session" };
-    format!("DELETE FROM {} WHERE {column} = ?", name(table))
+    format!("DELETE FROM {} WHERE {column} = ?", table.name())
 }
 
 fn columns(table: Table) -> usize {

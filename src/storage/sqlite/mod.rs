@@ -235,7 +235,7 @@ fn select(reading: &Reading) -> String {
         }
         _ => "",
     };
-    format!("SELECT {} FROM {}{known}{}", reading.columns, schema::name(reading.table), reading.order)
+    format!("SELECT {} FROM {}{known}{}", reading.columns, reading.table.name(), reading.order)
 }
 
 /// Where a database lies in a data folder.

@@ -5,7 +5,6 @@
 
 use rusqlite::{Connection, Transaction};
 
-use super::super::table::Table;
 use super::super::{StorageError, StorageFault};
 use super::error::failed;
 use super::folder::Folder;
@@ -16,21 +15,6 @@ pub(super) const APPLICATION: i32 = 0x7469_6465;
 
 /// The version of a database is the number of steps it has taken.
 pub(super) const STEPS: &[&str] = &[include_str!("schema/1.sql")];
-
-pub(super) fn name(table: Table) -> &'static str {
-    match table {
-        Table::Session => "session",
-        Table::Subscription => "subscription",
-        Table::Received => "received",
-        Table::Item => "item",
-        Table::Will => "will",
-        Table::Message => "message",
-        Table::Delivery => "delivery",
-        Table::Retained => "retained",
-        Table::PluginState => "plugin_state",
-        Table::Broker => "broker",
-    }
-}
 
 /// Makes an empty database under another name and then gives it its own: whoever is killed meanwhile leaves nothing that
 /// looks like one.

@@ -2,7 +2,9 @@
 
 mod changes;
 mod contract;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 mod random;
 #[cfg(feature = "sqlite")]
 mod sqlite;
