@@ -15,6 +15,8 @@ pub struct StorageOptions {
     pub durability: Durability,
     /// Bytes that the data folder may take; None: as many as there are. The log beside it is not counted.
     pub maximum_bytes: Option<u64>,
+    /// What the names of a database's tables begin with: ASCII letters, digits and `_`, at most 32.
+    pub table_prefix: String,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -38,9 +40,14 @@ impl StorageOptions {
     /// All that is acknowledged is kept in this folder.
     pub fn in_folder(folder: impl Into<PathBuf>) -> StorageOptions {
         let place = StoragePlace::Folder(folder.into());
-        StorageOptions { place, durability: Durability::Always, maximum_bytes: None }
+        let (durability, table_prefix) = (Durability::Always, TABLE_PREFIX.into());
+        StorageOptions { place, durability, maximum_bytes: None, table_prefix }
     }
 }
+
+const TABLE_PREFIX: &str = "tidegate_";
+/// Bytes.
+const LONGEST_TABLE_PREFIX: usize = 32;
 
 #[derive(Clone, Copy)]
 enum Level {
@@ -69,6 +76,8 @@ pub(super) fn read(
     });
     let mut maximum_bytes = None;
     section.set("maximum-bytes", &mut maximum_bytes, |v| v.size(1 << 20..=1 << 50).map(Some));
+    let mut table_prefix = TABLE_PREFIX.to_owned();
+    section.set("table-prefix", &mut table_prefix, checked_prefix);
     section.finish();
     if let (Level::Always | Level::None, Some((_, span))) = (level, &interval) {
         problems.add(
@@ -100,7 +109,7 @@ pub(super) fn read(
             return other.problem("state is kept in one place: keep one of `data`, `url` and `url-file`");
         }
     };
-    Some(StorageOptions { place, durability, maximum_bytes })
+    Some(StorageOptions { place, durability, maximum_bytes, table_prefix })
 }
 
 /// So that the password need not stand in the configuration.
@@ -113,9 +122,21 @@ fn read_url(entry: &Entry<'_, '_>, folder: &Path) -> Option<String> {
 }
 
 fn checked(entry: &Entry<'_, '_>, url: &str) -> Option<String> {
-    if url.starts_with("mysql://") {
+    if url.starts_with("mysql://") || url.starts_with("mysqls://") {
         Some(url.to_owned())
     } else {
         entry.problem("is no URL of a database; write mysql://user:password@host/database")
+    }
+}
+
+fn checked_prefix(entry: &Entry<'_, '_>) -> Option<String> {
+    let prefix = entry.text()?;
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if prefix.len() <= LONGEST_TABLE_PREFIX && prefix.bytes().all(is_word) {
+        Some(prefix.to_owned())
+    } else {
+        entry.problem(format!(
+            "begins the names of tables: it may have ASCII letters, digits and _ only, at most {LONGEST_TABLE_PREFIX}"
+        ))
     }
 }

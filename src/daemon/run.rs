@@ -58,7 +58,9 @@ fn configured(arguments: &RunArguments) -> Result<Config, Failure> {
 async fn serve(config: Config, seen: Option<Stamp>) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::internal("listen for signals", &error))?;
     let (requester, requests) = hook::requests(RequestLimits::default());
-    let mut storage = config.storage.as_ref().map(storage::open).transpose()?;
+    let largest_message = config.broker.maximum_packet_size;
+    let open = |options| storage::open(options, largest_message);
+    let mut storage = config.storage.as_ref().map(open).transpose()?;
     let plugins = Plugins::load(&config, requester, storage.as_mut()).await?;
     let server = start(&config, &plugins, requests, storage).await?;
     announce::started(&config, server.addresses(), &plugins.loaded());

@@ -8,11 +8,11 @@ use super::exit::{Exit, Failure};
 use crate::config::{StorageOptions, StoragePlace};
 use crate::storage::{OpenedStorage, Storage, StorageError, StorageFault};
 
-/// Reads all that is kept there.
-pub(super) fn open(options: &StorageOptions) -> Result<OpenedStorage, Failure> {
+/// Reads all that is kept there. A message takes at most `largest_message` bytes.
+pub(super) fn open(options: &StorageOptions, largest_message: u32) -> Result<OpenedStorage, Failure> {
     let storage = match &options.place {
         StoragePlace::Folder(folder) => in_folder(folder, options)?,
-        StoragePlace::Mysql(url) => mysql(url, options)?,
+        StoragePlace::Mysql(url) => mysql(url, options, largest_message)?,
     };
     let opened = OpenedStorage::new(storage, options.durability).map_err(|error| failure(&error))?;
     info!(place = ?options.place, durability = ?options.durability, "state is kept");
@@ -46,6 +46,21 @@ fn in_folder(_: &std::path::Path, _: &StorageOptions) -> Result<Arc<dyn Storage>
     Err(Failure::usage("this build keeps nothing in a folder: it was built without the feature `sqlite`"))
 }
 
-fn mysql(_: &str, _: &StorageOptions) -> Result<Arc<dyn Storage>, Failure> {
+#[cfg(feature = "mysql")]
+fn mysql(
+    url: &str,
+    options: &StorageOptions,
+    largest_message: u32,
+) -> Result<Arc<dyn Storage>, Failure> {
+    use crate::storage::mysql::{MysqlOptions, MysqlStorage};
+
+    let table_prefix = options.table_prefix.clone();
+    let options = MysqlOptions { table_prefix, largest_message: largest_message.into() };
+    let storage = MysqlStorage::open(url, options).map_err(|error| failure(&error))?;
+    Ok(Arc::new(storage))
+}
+
+#[cfg(not(feature = "mysql"))]
+fn mysql(_: &str, _: &StorageOptions, _: u32) -> Result<Arc<dyn Storage>, Failure> {
     Err(Failure::usage("this build keeps nothing in MySQL: it was built without the feature `mysql`"))
 }
