@@ -47,11 +47,7 @@ fn in_folder(_: &std::path::Path, _: &StorageOptions) -> Result<Arc<dyn Storage>
 }
 
 #[cfg(feature = "mysql")]
-fn mysql(
-    url: &str,
-    options: &StorageOptions,
-    largest_message: u32,
-) -> Result<Arc<dyn Storage>, Failure> {
+fn mysql(url: &str, options: &StorageOptions, largest_message: u32) -> Result<Arc<dyn Storage>, Failure> {
     use crate::storage::mysql::{MysqlOptions, MysqlStorage};
 
     let table_prefix = options.table_prefix.clone();

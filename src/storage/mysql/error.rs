@@ -53,7 +53,7 @@ pub(super) fn unusable(opts: &Opts) -> impl Fn(Error) -> StorageError {
                 format!("{}: give user {user:?} all rights in {database:?}", said.message),
                 StorageFault::Unusable,
             ),
-            Error::TlsError(_) | Error::DriverError(DriverError::TlsNotSupported) => {
+            _ if is_about_encryption(&error) => {
                 let why = format!(
                     "no encrypted connection to {server} ({}): have the server offer one, and name the file of its \
                      certificate with root_cert_path in the URL",
@@ -68,6 +68,15 @@ pub(super) fn unusable(opts: &Opts) -> impl Fn(Error) -> StorageError {
             _ => (format!("{server} refuses: {}", told(&error)), StorageFault::Unusable),
         };
         StorageError::new("open the database", why).with_fault(fault)
+    }
+}
+
+/// What is wrong with a certificate comes as an error of reading or writing.
+fn is_about_encryption(error: &Error) -> bool {
+    match error {
+        Error::TlsError(_) | Error::DriverError(DriverError::TlsNotSupported) => true,
+        Error::IoError(_) | Error::CodecError(_) => told(error).contains("certificate"),
+        _ => false,
     }
 }
 

@@ -127,6 +127,20 @@ fn what_cannot_be_used_is_left_as_it_is() {
 }
 
 #[test]
+fn tables_that_were_not_finished_are_made_again_and_keep_what_they_have() {
+    // MySQL has no transaction for tables: a broker that was killed leaves some of them.
+    let Some(server) = MariaDb::start() else { return };
+    let database = server.make_database();
+    let open = || MysqlStorage::open(&server.url(&database), MysqlOptions::default()).unwrap();
+    open().commit(&[session(1, client("c"))]).unwrap();
+    server.as_root(&format!("UPDATE {database}.tidegate_schema_version SET version = 0"));
+    server.as_root(&format!("DROP TABLE {database}.tidegate_retained"));
+    let storage = open();
+    storage.commit(&[retain(message("r", "x"))]).unwrap();
+    assert_eq!(loaded(&storage), [session(1, client("c")), retain(message("r", "x"))]);
+}
+
+#[test]
 fn brokers_with_other_databases_or_prefixes_do_not_meet() {
     let Some(server) = MariaDb::start() else { return };
     let (one, two) = (Database::new(&server), Database::new(&server));
@@ -213,6 +227,32 @@ fn a_broker_whose_database_another_used_meanwhile_writes_nothing_more() {
     assert!(error.why.contains("another broker has used it meanwhile"), "{error}");
     assert_eq!(error.fault, StorageFault::Unusable);
     assert!(loaded(&database.open()).is_empty());
+}
+
+#[test]
+fn an_encrypted_connection_asks_the_server_who_it_is() {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_string()]).unwrap();
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mysqls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let (certificate, key) =
+        (file("certificate", own.cert.pem()), file("key", own.signing_key.serialize_pem()));
+    let settings = format!("ssl-cert={certificate}\nssl-key={key}\nrequire-secure-transport=ON");
+    let Some(server) = MariaDb::start_with(&settings) else { return };
+    let plain = server.url(&server.make_database());
+    let encrypted = plain.replace("mysql:", "mysqls:");
+    let open = |url: &str| MysqlStorage::open(url, MysqlOptions::default());
+    assert_eq!(refused(open(&plain), "does not let user"), StorageFault::Unusable);
+    assert_eq!(refused(open(&encrypted), "no encrypted connection"), StorageFault::Unusable);
+    let storage = open(&format!("{encrypted}?root_cert_path={certificate}")).unwrap();
+    storage.commit(&all_puts()).unwrap();
+    assert_eq!(sorted(loaded(&storage)), sorted(all_puts()));
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 fn kill_connections(server: &MariaDb) {
