@@ -150,7 +150,10 @@ impl Opened {
     fn write(&self, changes: &[Change]) -> rusqlite::Result<()> {
         let transaction = self.connection().unchecked_transaction()?;
         let mut batch = Batch::new(&transaction);
-        changes.iter().try_for_each(|change| batch.carry_out(change))?;
+        // What is deleted makes room for what is put, where the database is full. They are about different things.
+        let (deleted, others): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| batch::makes_room(change));
+        deleted.into_iter().chain(others).try_for_each(|change| batch.carry_out(change))?;
         drop(batch);
         transaction.commit()
     }
