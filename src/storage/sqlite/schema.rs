@@ -43,3 +43,46 @@ pub(super) fn migrate(connection: &Connection, steps: &[&str]) -> rusqlite::Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database of the first version, with a session in it.
+    fn old() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        migrate(&connection, &STEPS[..1]).unwrap();
+        let session = "INSERT INTO session VALUES (1, 'c', NULL, 'tcp', 0, 5, 60, NULL, 1)";
+        connection.execute_batch(session).unwrap();
+        connection
+    }
+
+    fn column(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+        connection.query_row(&format!("SELECT {name} FROM session"), [], |row| row.get(0))
+    }
+
+    #[test]
+    fn an_older_database_takes_the_steps_that_it_has_not_taken() {
+        let added = "ALTER TABLE session ADD COLUMN added INTEGER NOT NULL DEFAULT 7";
+        let (steps, connection) = ([STEPS[0], added, "UPDATE session SET added = added + 1"], old());
+        migrate(&connection, &steps).unwrap();
+        assert_eq!(version(&connection).unwrap(), 3);
+        assert_eq!(column(&connection, "added").unwrap(), 8);
+        migrate(&connection, &steps).unwrap();
+        assert_eq!(column(&connection, "added").unwrap(), 8, "a step is taken once");
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_database_as_it_was() {
+        let (added, wrong) =
+            ("ALTER TABLE session ADD COLUMN added INTEGER", "UPDATE session SET nothing = 1");
+        let (connection, both) = (old(), format!("{added}; {wrong}"));
+        migrate(&connection, &[STEPS[0], &both]).unwrap_err();
+        assert_eq!(version(&connection).unwrap(), 1);
+        column(&connection, "added").unwrap_err();
+        assert_eq!(column(&connection, "expiry_interval").unwrap(), 60);
+        // The steps before it are taken.
+        migrate(&connection, &[STEPS[0], added, wrong]).unwrap_err();
+        assert_eq!(version(&connection).unwrap(), 2);
+    }
+}

@@ -8,6 +8,8 @@ mod mysql;
 mod random;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod versions;
 
 use std::sync::Arc;
 

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use tidegate::storage::sqlite::{SqliteOptions, SqliteStorage, Synchronous};
-use tidegate::storage::{Storage, StorageError, StorageFault};
+use tidegate::storage::{Change, Storage, StorageError, StorageFault};
 
 use super::changes::*;
 use super::{Place, contract, loaded, random, sorted};
 
 /// A folder of a test's own, gone with it.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    pub fn new() -> Folder {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path =
@@ -27,10 +27,20 @@ impl Folder {
     }
 
     /// With a database in it.
-    fn used() -> Folder {
+    pub fn used() -> Folder {
         let folder = Folder::new();
         folder.open().commit(&all_puts()).unwrap();
         folder
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Of its tables.
+    pub fn version(&self) -> u32 {
+        let connection = Connection::open(self.database()).unwrap();
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
     }
 
     fn try_open(&self) -> Result<SqliteStorage, StorageError> {
@@ -41,7 +51,7 @@ impl Folder {
         self.try_open().unwrap()
     }
 
-    fn database(&self) -> PathBuf {
+    pub fn database(&self) -> PathBuf {
         self.0.join("tidegate.db")
     }
 
@@ -287,9 +297,11 @@ fn a_full_database_keeps_nothing_of_a_batch_and_works_again_when_there_is_room()
     assert_eq!(error.fault, StorageFault::Full, "{error}");
     assert_eq!(sorted(loaded(&storage)), sorted([large(1)]));
     // What makes room needs none.
-    storage.commit(&[tidegate::storage::Change::DeleteMessages(1..=1)]).unwrap();
+    storage.commit(&[Change::DeleteMessages(1..=1)]).unwrap();
     storage.commit(&[large(2)]).unwrap();
-    assert_eq!(sorted(loaded(&storage)), sorted([large(2)]));
+    // So does what makes room in the same batch.
+    storage.commit(&[large(3), large(4), Change::DeleteMessages(1..=2)]).unwrap();
+    assert_eq!(sorted(loaded(&storage)), sorted([large(3), large(4)]));
     assert!(fs::metadata(folder.database()).unwrap().len() <= 256 * 1024);
 }
 
@@ -301,7 +313,7 @@ fn a_database_may_be_larger_than_a_limit_that_came_later() {
     let storage = SqliteStorage::open(&folder.0, options).unwrap();
     let error = storage.commit(&[put_message(2, message("t", vec![1; 100_000]))]).unwrap_err();
     assert_eq!(error.fault, StorageFault::Full, "{error}");
-    storage.commit(&[tidegate::storage::Change::DeleteMessages(1..=1)]).unwrap();
+    storage.commit(&[Change::DeleteMessages(1..=1)]).unwrap();
 }
 
 #[test]
@@ -311,7 +323,7 @@ fn the_log_does_not_grow_without_end() {
     let storage = SqliteStorage::open(&folder.0, options).unwrap();
     for number in 1..=200 {
         storage.commit(&[put_message(number, message("t", vec![1; 300_000]))]).unwrap();
-        storage.commit(&[tidegate::storage::Change::DeleteMessages(1..=number)]).unwrap();
+        storage.commit(&[Change::DeleteMessages(1..=number)]).unwrap();
     }
     let log = fs::metadata(folder.0.join("tidegate.db-wal")).unwrap().len();
     assert!(log < 20 * 1024 * 1024, "{log}");
