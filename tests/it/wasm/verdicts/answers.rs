@@ -1,7 +1,7 @@
 //! Verdicts about CONNECT, SUBSCRIBE and UNSUBSCRIBE, and about messages that nobody gets: verdict × version × QoS.
 
 use tidegate::message::ApplicationMessage;
-use tidegate::packet::{Connect, Packet, ProtocolVersion, QoS, ReasonCode};
+use tidegate::packet::{Auth, Connect, Packet, ProtocolVersion, QoS, ReasonCode};
 use tidegate::plugin::Hook;
 
 use super::{NOBODY, NOT_AUTHORIZED, SUCCESS, broker_with, only};
@@ -64,6 +64,45 @@ async fn every_verdict_about_an_authentication_is_seen_as_the_table_says() {
     broker.server.shutdown().await;
 }
 
+/// Verdict, data of the AUTH with which a client authenticates itself again, and what it is answered: AUTH with 0x00
+/// or 0x18, or DISCONNECT, which has neither 0x86 nor 0x8C.
+const RE_AUTHENTICATE: [(&str, &str, ReasonCode); 4] = [
+    ("next", "next", NOT_AUTHORIZED),
+    ("allow", "welcome", SUCCESS),
+    ("deny", "deny", NOT_AUTHORIZED),
+    ("challenge", "anything", ReasonCode::CONTINUE_AUTHENTICATION),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_verdict_about_a_re_authentication_is_seen_as_the_table_says() {
+    let broker = broker_with(&[only(Hook::ValidatingConnection)]).await;
+    for (verdict, data, expected) in RE_AUTHENTICATE {
+        let mut connect = connect(V5, "c");
+        connect.authentication_method = Some("every-hook".into());
+        connect.authentication_data = Some("allow".into());
+        let mut client = Client::connect(&broker.server, connect).await;
+        let again = Auth {
+            reason_code: ReasonCode::RE_AUTHENTICATE,
+            authentication_method: Some("every-hook".into()),
+            authentication_data: Some(data.to_string().into()),
+            ..Auth::default()
+        };
+        client.send(Packet::Auth(Box::new(again))).await;
+        if expected.is_error() {
+            assert_eq!(client.end().await, Some(expected), "{verdict}");
+            continue;
+        }
+        match client.receive().await {
+            Packet::Auth(auth) => assert_eq!(auth.reason_code, expected, "{verdict}"),
+            other => panic!("{verdict}: {other:?}"),
+        }
+        // It is in as before, also while a challenge waits.
+        client.ping().await;
+        client.disconnect().await;
+    }
+    broker.server.shutdown().await;
+}
+
 /// What SUBACK says in 5.0, where it was granted none; in 3.1.1 that is 0x80.
 type Refusal = Option<ReasonCode>;
 
@@ -71,13 +110,15 @@ type Refusal = Option<ReasonCode>;
 /// topic from which something comes then.
 type Row = (Hook, &'static str, &'static str, Refusal, QoS, Option<&'static str>);
 
-pub(super) const SUBSCRIBE: [Row; 8] = [
+pub(super) const SUBSCRIBE: [Row; 9] = [
     (Hook::InterceptingSubscription, "next", "any", None, QOS2, Some("any")),
     (Hook::InterceptingSubscription, "grant", "cap0", None, QOS0, Some("cap0")),
     (Hook::InterceptingSubscription, "grant", "cap1", None, QOS1, Some("cap1")),
     (Hook::InterceptingSubscription, "grant", "rewrite", None, QOS2, Some("rewritten")),
     (Hook::InterceptingSubscription, "grant-without-routing", "nowhere", None, QOS2, None),
     (Hook::InterceptingSubscription, "deny", "deny-filter", Some(NOT_AUTHORIZED), QOS0, None),
+    // The listener of these tests lets everybody do everything.
+    (Hook::Authorizer, "next", "next", None, QOS2, Some("next")),
     (Hook::Authorizer, "allow", "any", None, QOS2, Some("any")),
     (Hook::Authorizer, "deny", "deny-subscribe", Some(NOT_AUTHORIZED), QOS0, None),
 ];

@@ -4,8 +4,8 @@ use tidegate::packet::{Connect, ProtocolVersion, ReasonCode};
 use tidegate::plugin::{FailurePolicies, FailurePolicy, Hook, PluginOptions};
 
 use super::super::assemble::assembled;
-use super::super::until;
-use super::{NOBODY, NOT_AUTHORIZED, SUCCESS, broker_with};
+use super::super::{module, until};
+use super::{NOBODY, NOT_AUTHORIZED, SUCCESS, broker_with, only};
 use crate::support::{Client, QOS1, V5, VERSIONS, client::to, connect, text};
 
 const FAILED: ReasonCode = ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR;
@@ -19,7 +19,7 @@ const POLICIES: [FailurePolicy; 5] = [
 ];
 
 /// What the answer of MQTT 5.0 says under each of `POLICIES`, and whether `disconnect` ends the connection beside it.
-/// There is no version before, so that `last-good` denies.
+/// There is no version before, so that `last-good` denies; with one, see the test below.
 pub(super) const TABLE: [(Hook, [ReasonCode; 5], bool); 8] = [
     (Hook::ValidatingConnection, [FAILED, SUCCESS, SUCCESS, FAILED, FAILED], true),
     (Hook::Authorizer, [NOT_AUTHORIZED, SUCCESS, SUCCESS, NOT_AUTHORIZED, NOT_AUTHORIZED], true),
@@ -76,6 +76,43 @@ async fn every_failure_policy_of_every_hook_is_seen_as_the_table_says() {
         }
     }
     std::fs::remove_file(path).unwrap();
+}
+
+/// A version that failed refuses until the one before it is back; events have no policy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_last_good_a_failed_version_refuses_and_the_one_before_it_answers_then() {
+    let path = std::env::temp_dir().join(format!("tidegate-last-good-{}.wasm", std::process::id()));
+    for (hook, codes, _) in TABLE.into_iter().filter(|row| row.0 != Hook::Events) {
+        for version in VERSIONS {
+            let name = format!("{hook} {version}");
+            let policies = FailurePolicies::all(FailurePolicy::LastGood);
+            let options = PluginOptions { policies, path: path.clone(), ..only(hook) };
+            std::fs::copy(module("every-hook"), &path).unwrap();
+            let broker = broker_with(std::slice::from_ref(&options)).await;
+            std::fs::write(&path, assembled("traps")).unwrap();
+            broker.host.reload(&[options]).expect("what traps later loads");
+            assert_eq!(broker.host.status()[0].version, 2, "{name}");
+
+            let expected = |code| if version == V5 { code } else { in_v311(hook, code) };
+            let seen = provoke(&broker, hook, version).await;
+            assert_eq!(seen, expected(codes[3]), "{name}, failed");
+            until(&format!("{name}: back"), || broker.host.status()[0].version == 1).await;
+            let (seen, client) = act(&broker, hook, version, true).await;
+            assert_eq!(seen, expected(codes[1]), "{name}, the version before");
+            client.disconnect().await;
+            broker.server.shutdown().await;
+        }
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+/// Has the hook called once, as the second call may meet the version before.
+async fn provoke(broker: &super::Broker, hook: Hook, version: ProtocolVersion) -> ReasonCode {
+    if hook == Hook::Authorizer {
+        let mut client = Client::connect(&broker.server, connect(version, "c")).await;
+        return client.publish("t", "x", QOS1).await;
+    }
+    act(broker, hook, version, false).await.0
 }
 
 /// Has the hook called, and says what a client is answered; a message that passes is received.

@@ -1,6 +1,6 @@
 //! Verdicts about messages: verdict × origin × version × QoS.
 
-use tidegate::message::ApplicationMessage;
+use tidegate::message::{ApplicationMessage, Origin};
 use tidegate::packet::{ProtocolVersion, Publish, QoS, ReasonCode, Will};
 use tidegate::plugin::{Hook, PluginOptions};
 
@@ -17,15 +17,21 @@ enum From {
     Will,
     /// Published by the embedder, as plugins' messages are.
     Injected,
+    /// As a bridge to another broker would publish it.
+    Bridge,
+    /// As another node would hand it over.
+    Cluster,
     /// Retained before the plugin was there, and replayed to who subscribes now.
     Retained,
     /// Published while the receiver was away; it resumes its session.
     Resumed,
 }
 
-const EVERYWHERE: &[From] = &[From::Client, From::Will, From::Injected, From::Retained, From::Resumed];
+const EVERYWHERE: &[From] =
+    &[From::Client, From::Will, From::Injected, From::Bridge, From::Cluster, From::Retained, From::Resumed];
 /// Whatever is published, but not what is only replayed.
-const PUBLISHED: &[From] = &[From::Client, From::Will, From::Injected, From::Resumed];
+const PUBLISHED: &[From] =
+    &[From::Client, From::Will, From::Injected, From::Bridge, From::Cluster, From::Resumed];
 /// Whatever is published by somebody who can be authorized.
 const BY_CLIENTS: &[From] = &[From::Client, From::Will, From::Resumed];
 
@@ -156,7 +162,7 @@ impl Case<'_> {
         let told = if self.is_asked() { self.row.told } else { SUCCESS };
         match self.from {
             From::Will | From::Retained => None,
-            From::Injected => Some(told),
+            From::Injected | From::Bridge | From::Cluster => Some(told),
             From::Client | From::Resumed if self.qos == QOS0 => None,
             From::Client | From::Resumed => Some(if self.version == V5 { told } else { SUCCESS }),
         }
@@ -164,7 +170,13 @@ impl Case<'_> {
 
     fn message(&self) -> ApplicationMessage {
         let topic = self.topic().as_str().try_into().unwrap();
-        ApplicationMessage::new(topic, "payload").with_qos(self.qos)
+        let mut message = ApplicationMessage::new(topic, "payload").with_qos(self.qos);
+        message.origin = match self.from {
+            From::Bridge => Origin::Bridge,
+            From::Cluster => Origin::Cluster,
+            _ => Origin::Injected,
+        };
+        message
     }
 }
 
@@ -234,7 +246,7 @@ async fn send(broker: &Broker, case: Case<'_>, name: &str) {
             drop(Client::connect(&broker.server, with_will(connect(case.version, "sender"), will)).await);
             until(|| broker.server.broker().client("sender").is_none()).await;
         }
-        From::Injected => {
+        From::Injected | From::Bridge | From::Cluster => {
             let published = broker.server.publish(case.message()).await;
             assert_eq!(Some(published.reason), case.told(), "{name}");
         }
