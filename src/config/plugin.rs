@@ -41,6 +41,8 @@ pub struct PluginSpec {
     pub deadline: Duration,
     /// Wall time of `init`, `drain` and `migrate`.
     pub lifecycle_deadline: Duration,
+    /// Bytes of its file, which is compiled where it is seen first.
+    pub file_size: usize,
     /// Bytes of linear memory of one instance.
     pub memory: usize,
     pub log_lines_per_second: u32,
@@ -95,6 +97,7 @@ impl PluginSpec {
             settings_files: BTreeMap::new(),
             deadline: Duration::from_millis(10),
             lifecycle_deadline: Duration::from_millis(100),
+            file_size: 64 * 1024 * 1024,
             memory: 64 * 1024 * 1024,
             log_lines_per_second: 100,
             publishes_per_call: 16,
@@ -276,6 +279,7 @@ fn read_one(
     }
     section.set("deadline", &mut spec.deadline, |v| v.duration(ms(2)..=ms(60_000)));
     section.set("lifecycle-deadline", &mut spec.lifecycle_deadline, |v| v.duration(ms(2)..=ms(300_000)));
+    section.set("file-size", &mut spec.file_size, |v| v.size(1024..=1 << 30));
     section.set("memory", &mut spec.memory, |v| v.size(64 * 1024..=4 << 30));
     section.set("log-lines-per-second", &mut spec.log_lines_per_second, |v| v.integer(0..=1_000_000));
     section.set("publishes-per-call", &mut spec.publishes_per_call, |v| v.integer(0..=10_000));

@@ -119,6 +119,7 @@ fn plugin_options(spec: &PluginSpec, common: &PluginsOptions, maximum_packet_siz
         hooks: spec.hooks.as_ref().map(|hooks| hooks.iter().filter_map(|hook| host_hook(*hook)).collect()),
         topics: spec.topics.clone(),
         budgets: Budgets {
+            file: spec.file_size,
             decision: spec.deadline,
             lifecycle: spec.lifecycle_deadline,
             memory: spec.memory,

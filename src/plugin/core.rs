@@ -140,7 +140,7 @@ impl Core {
 
     fn reload_one(&self, running: &Arc<Version>) {
         let name = running.name();
-        let bytes = match file::read(&running.options.path) {
+        let bytes = match file::read(&running.options.path, running.options.budgets.file) {
             Ok(bytes) => bytes,
             Err(error) => {
                 tracing::error!(
@@ -265,7 +265,8 @@ fn stamps(options: &PluginOptions) -> (Option<Stamp>, Option<Stamp>) {
 
 fn is_unchanged(former: &Version, options: &PluginOptions) -> bool {
     former.options == *options
-        && file::read(&options.path).is_ok_and(|bytes| sha256_hex(&bytes) == former.sha256)
+        && file::read(&options.path, options.budgets.file)
+            .is_ok_and(|bytes| sha256_hex(&bytes) == former.sha256)
 }
 
 fn duplicates(plugins: &[PluginOptions]) -> Vec<PluginError> {

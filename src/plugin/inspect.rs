@@ -7,6 +7,7 @@ use super::digest::sha256_hex;
 use super::encode;
 pub use super::encode::Kind;
 use super::error::Problem;
+use super::options::Budgets;
 pub use super::surface::Interface;
 use super::surface::Surface;
 
@@ -36,7 +37,8 @@ pub struct Inspection {
 /// # Errors
 /// Where the file cannot be read.
 pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
-    let bytes = super::file::read(path)?;
+    let bytes = super::file::read(path, Budgets::default().file)?;
+    let kind = encode::kind(&bytes).ok();
     let mut inspection = Inspection {
         path: path.to_owned(),
         kind: encode::kind(&bytes).ok(),

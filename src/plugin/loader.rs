@@ -96,7 +96,7 @@ impl Loader {
         options: &PluginOptions,
         former: Option<&Version>,
     ) -> Result<Version, PluginError> {
-        match file::read(&options.path) {
+        match file::read(&options.path, options.budgets.file) {
             Ok(bytes) => self.load_bytes(&bytes, options, former),
             Err(error) => Err(to_error(options, vec![Problem::Unreadable(error.to_string())])),
         }

@@ -54,7 +54,7 @@ impl Trust {
 
     fn check_signature(&self, path: &Path, bytes: &[u8]) -> Result<(), Problem> {
         let refuse = |reason: String| Problem::Signature { path: path.to_owned(), reason };
-        let text = match file::read_at_most(path, LARGEST_SIGNATURE) {
+        let text = match file::read_at_most(path, LARGEST_SIGNATURE, "") {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.may_be_unsigned() => return Ok(()),
             Err(error) => return Err(refuse(format!("cannot be read: {error}"))),

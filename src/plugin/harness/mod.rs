@@ -99,7 +99,7 @@ impl Harness {
             path: options.path.clone(),
             problems: vec![problem],
         };
-        let bytes = file::read(&options.path)
+        let bytes = file::read(&options.path, options.budgets.file)
             .map_err(|error| refuse(&options, Problem::Unreadable(error.to_string())))?;
         let given = Arc::new(Given::new(file.now_ms, file.seed, file.around.clone()));
         let (requester, requests) = requests(RequestLimits::default());

@@ -4,6 +4,7 @@
 //! log under the plugin's name, and clients that have nothing to do with it go on as before.
 
 mod calls;
+mod compiling;
 mod files;
 mod loading;
 
