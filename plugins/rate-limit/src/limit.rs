@@ -63,18 +63,40 @@ pub(crate) fn charge<'a>(charges: &[Charge<'a>], full_state: FullState) -> Resul
     let mut taken = Vec::with_capacity(charges.len());
     for charge in charges {
         let key = charge.limit.key(&charge.name);
-        let full_at = charge.limit.bucket.take(bucket::read(&key), charge.amount, now).ok_or(charge.limit)?;
-        taken.push((charge.limit, key, full_at));
+        let before = bucket::read(&key);
+        let full_at = charge.limit.bucket.take(before, charge.amount, now).ok_or(charge.limit)?;
+        taken.push(Taken { limit: charge.limit, key, before, full_at });
     }
-    for (limit, key, full_at) in taken {
-        if bucket::write(&key, full_at, now).is_err() {
+    for (index, charged) in taken.iter().enumerate() {
+        if bucket::write(&charged.key, charged.full_at, now).is_err() {
             full_state.note();
             if full_state == FullState::Refuse {
-                return Err(limit);
+                give_back(&taken[..index], now);
+                return Err(charged.limit);
             }
         }
     }
     Ok(())
+}
+
+struct Taken<'a> {
+    limit: &'a Limit,
+    key: String,
+    /// When the bucket was to be full again before this, and when it is now.
+    before: u64,
+    full_at: u64,
+}
+
+/// What is refused is charged under none of its limits.
+fn give_back(taken: &[Taken<'_>], now: u64) {
+    for Taken { key, before, .. } in taken {
+        if *before <= now {
+            state::delete(key);
+        } else {
+            // There is room: the entry is there.
+            let _ = bucket::write(key, *before, now);
+        }
+    }
 }
 
 impl Limit {
