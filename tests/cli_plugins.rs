@@ -222,6 +222,23 @@ fn cases_are_found_above_the_plugin_and_what_is_wrong_with_them_is_told() {
     assert_eq!(test().code, 1);
 }
 
+/// A module that says by its names alone what it exports, as those of Go, C and Zig do.
+const BY_NAMES: &str = r#"(module (memory (export "memory") 1)
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+    (func (export "tidegate:plugin/events@0.1.0#handle") (param i32 i32 i32 i32)))"#;
+
+#[test]
+fn inspect_says_where_the_world_of_a_core_module_comes_from() {
+    let folder = Folder::new("by-names");
+    let plugin = PathBuf::from(folder.write("by-names.wasm", ""));
+    std::fs::write(&plugin, wat::parse_str(BY_NAMES).unwrap()).unwrap();
+    let outcome = run(&["plugin", "inspect", plugin.to_str().unwrap()]);
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    let kind = "kind      core module, whose world follows from its names\n";
+    assert!(outcome.out.contains(kind), "{}", outcome.out);
+    assert!(outcome.out.contains("exports   events 0.1.0\n"), "{}", outcome.out);
+}
+
 #[test]
 fn new_answers_a_hook_that_there_is_not_with_those_that_there_are() {
     let outcome = run(&["plugin", "new", "p", "--lang", "go", "--hooks", "events,authoriser"]);
@@ -294,6 +311,8 @@ fn inspect_says_what_has_to_be_granted_and_whether_it_runs_here() {
 
     let outcome = inspect("future-version", &["--json"]);
     assert_eq!(outcome.code, 64);
+    assert!(outcome.out.contains("kind      core module with an embedded world\n"), "{}", outcome.out);
+
     let found: Value = serde_json::from_str(&outcome.out).unwrap();
     assert_eq!((&found["kind"], &found["runs-here"]), (&"core-module".into(), &false.into()));
     assert_eq!(found["exports"][0]["functions"][0], "intercept");

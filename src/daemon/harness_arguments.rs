@@ -16,7 +16,7 @@ use crate::config;
 #[derive(Debug, Args)]
 #[command(after_help = TEST_EXAMPLES, after_long_help = long(TEST_EXAMPLES))]
 pub(super) struct TestArguments {
-    /// A component, or a core module with an embedded world
+    /// A component or a core module
     #[arg(value_name = "PLUGIN.wasm")]
     pub(super) plugin: PathBuf,
     /// A TOML file, or JSON lines where its name ends in .jsonl; may be given several times
@@ -50,7 +50,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = BENCH_EXAMPLES, after_long_help = long(BENCH_EXAMPLES))]
 pub(super) struct BenchArguments {
-    /// A component, or a core module with an embedded world
+    /// A component or a core module
     #[arg(value_name = "PLUGIN.wasm")]
     pub(super) plugin: PathBuf,
     /// Only the cases of this hook
@@ -78,7 +78,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = RUN_HOOK_EXAMPLES, after_long_help = long(RUN_HOOK_EXAMPLES))]
 pub(super) struct RunHookArguments {
-    /// A component, or a core module with an embedded world
+    /// A component or a core module
     #[arg(value_name = "PLUGIN.wasm")]
     pub(super) plugin: PathBuf,
     /// The hook, as it is named in the configuration, or `init`

@@ -74,15 +74,16 @@ fn describe_spec(number: usize, spec: &PluginSpec, text: &mut String) -> bool {
 fn describe(inspection: &Inspection, text: &mut String) {
     let kind = match inspection.kind {
         Some(Kind::Component) => "component",
-        Some(Kind::CoreModule) => "core module with an embedded world",
+        Some(Kind::CoreModule) if inspection.has_embedded_world => "core module with an embedded world",
+        Some(Kind::CoreModule) => "core module, whose world follows from its names",
         None => "not WebAssembly",
     };
     row(text, "file", &inspection.path.display().to_string());
     row(text, "kind", kind);
     row(text, "size", &format!("{} bytes", inspection.size));
     row(text, "version", &format!("sha256 {}", inspection.sha256));
-    row(text, "exports", &interfaces(&inspection.exports));
-    row(text, "wants", &interfaces(&inspection.imports));
+    row(text, "exports", &interfaces(&inspection.exports, "not called by this broker"));
+    row(text, "wants", &interfaces(&inspection.imports, "unknown to this broker"));
     if !inspection.grants.is_empty() {
         row(
             text,
@@ -114,6 +115,7 @@ fn object(inspection: &Inspection) -> Value {
     json!({
         "file": inspection.path.display().to_string(),
         "kind": kind,
+        "embedded-world": inspection.has_embedded_world,
         "size": inspection.size,
         "sha256": inspection.sha256,
         "exports": interfaces(&inspection.exports),
@@ -130,11 +132,11 @@ fn row(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "   {name:<9} {value}");
 }
 
-/// `log 0.1.0, state 0.1.0`
-fn interfaces(interfaces: &[Interface]) -> String {
+/// `log 0.1.0, state 0.1.0`; toolchains add exports of their own, as componentize-py's `exports`.
+fn interfaces(interfaces: &[Interface], what_is_unknown: &str) -> String {
     let described = interfaces.iter().map(|interface| {
         let version = interface.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-        let unknown = if interface.known { "" } else { " (unknown to this broker)" };
+        let unknown = if interface.known { String::new() } else { format!(" ({what_is_unknown})") };
         format!("{}{version}{unknown}", interface.name)
     });
     let described: Vec<String> = described.collect();

@@ -41,6 +41,11 @@ pub(super) fn kind(bytes: &[u8]) -> Result<Kind, Problem> {
     }
 }
 
+/// Whether its toolchain has embedded a world; of a core module.
+pub(super) fn has_world(module: &[u8]) -> bool {
+    Outside::of(module).is_ok_and(|outside| outside.has_world)
+}
+
 fn encode(module: &[u8]) -> Result<Vec<u8>, Problem> {
     let outside = Outside::of(module).map_err(|error| Problem::Invalid(format!("{error}")))?;
     let encode = || {

@@ -16,6 +16,9 @@ pub struct Inspection {
     pub path: PathBuf,
     /// None where the file is no Wasm.
     pub kind: Option<Kind>,
+    /// A core module whose toolchain has embedded a world; without one it follows from the names of what the module
+    /// imports and exports.
+    pub has_embedded_world: bool,
     /// Bytes of the file.
     pub size: usize,
     pub sha256: String,
@@ -41,7 +44,8 @@ pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
     let kind = encode::kind(&bytes).ok();
     let mut inspection = Inspection {
         path: path.to_owned(),
-        kind: encode::kind(&bytes).ok(),
+        kind,
+        has_embedded_world: kind == Some(Kind::CoreModule) && encode::has_world(&bytes),
         size: bytes.len(),
         sha256: sha256_hex(&bytes),
         exports: Vec::new(),
