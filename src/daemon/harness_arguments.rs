@@ -59,6 +59,9 @@ pub(super) struct BenchArguments {
     /// As for `plugin test`
     #[arg(short, long, value_name = "FILE")]
     pub(super) cases: Vec<PathBuf>,
+    /// Measure only cases with this in their name; the others are asked once, as state carries over
+    #[arg(long, value_name = "TEXT")]
+    pub(super) filter: Option<String>,
     /// How long each case is asked: `1s`, `500ms`
     #[arg(long = "for", value_name = "TIME", default_value = "1s", value_parser = config::parse_time)]
     pub(super) time: Duration,
