@@ -71,8 +71,13 @@ fn main() {
     publish("publish, three plugins read 256 B", vec![named("a"), named("b"), named("c")], &client, 256);
     publish("publish, every-hook, 256 B", vec![options("every-hook")], &client, 256);
 
-    enqueue(1, &client);
-    enqueue(64, &client);
+    not_consumed("not-consumed, topic kept out", &client);
+
+    enqueue(1, None, &client);
+    enqueue(64, None, &client);
+    for (receivers, groups) in [(64, 1), (64, 4), (64, 16), (64, 64), (1024, 1), (1024, 4), (1024, 64)] {
+        enqueue(receivers, Some(groups), &client);
+    }
 
     alone("topic-only", None);
     alone("reads-payload", Some(256));
@@ -125,21 +130,52 @@ fn publish(what: &str, plugins: Vec<PluginOptions>, client: &Arc<ClientInfo>, le
     assert!(host.status().iter().all(|status| status.failures.is_empty()));
 }
 
-fn enqueue(count: u64, sender: &Arc<ClientInfo>) {
-    let what = format!("client-enqueue, {count} receivers, 256 B");
+/// A message for nobody, on a topic that the plugin does not take.
+fn not_consumed(what: &str, client: &Arc<ClientInfo>) {
+    if !is_asked_for(what) {
+        return;
+    }
+    let elsewhere = TopicFilter::try_from("elsewhere/#").unwrap();
+    let host = host(vec![PluginOptions { topics: vec![elsewhere], ..options("every-hook") }]);
+    let message = message(256);
+    report(what, || {
+        let (client, message, why) = (Some(client), black_box(&message), WhyNotConsumed::NoSubscriber);
+        let context = NotConsumedContext { client, message, why, now: NOW };
+        let Answer::Ready(outcome) = host.application_message_not_consumed(context) else {
+            panic!("it is late")
+        };
+        assert_eq!(outcome, NotConsumedOutcome::Observe);
+    });
+    host.shutdown();
+}
+
+/// `groups`: the plugin makes a copy for each group of receivers.
+fn enqueue(count: u64, groups: Option<u64>, sender: &Arc<ClientInfo>) {
+    let named = groups.map_or("256 B".to_owned(), |groups| format!("{groups} copies"));
+    let what = format!("client-enqueue, {count} receivers, {named}");
     if !is_asked_for(&what) {
         return;
     }
     let host = host(vec![options("every-hook")]);
-    let message = message(256);
+    let mut message = message(256);
+    if let Some(groups) = groups {
+        message.topic = TopicName::try_from(format!("groups/{groups}").as_str()).unwrap();
+    }
     let receivers: Vec<Receiver> = (0..count).map(receiver).collect();
     report(&what, || {
         let context =
             EnqueueContext { sender: Some(sender), message: &message, receivers: &receivers, now: NOW };
         let Answer::Ready(outcome) = host.intercepting_client_enqueue(context) else { panic!("it is late") };
-        assert!(matches!(outcome, EnqueueOutcome::Deliver));
+        match (outcome, groups) {
+            (EnqueueOutcome::Deliver, None) => {}
+            (EnqueueOutcome::Choose { choices, copies }, Some(groups)) => {
+                assert_eq!((choices.len() as u64, copies.len() as u64), (count, groups));
+            }
+            other => panic!("{other:?}"),
+        }
     });
     host.shutdown();
+    assert!(host.status().iter().all(|status| status.failures.is_empty()));
 }
 
 /// The call of `intercepting-publish` and nothing else.

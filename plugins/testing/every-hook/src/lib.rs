@@ -223,6 +223,7 @@ impl InterceptingClientEnqueue for EveryHook {
             "skip-sender" => except_sender(&enqueue),
             "copy" => shared_copy(&enqueue),
             "name" => named_copies(&enqueue),
+            "groups" => grouped_copies(&enqueue),
             "short" => {
                 EnqueueVerdict::Choose(Choices::deliver_all(enqueue.receivers().len().saturating_sub(1)))
             }
@@ -246,6 +247,24 @@ fn shared_copy(enqueue: &Enqueue) -> EnqueueVerdict {
     let mut choices = enqueue.choices();
     let copy = choices.copy(Modification::new().payload([enqueue.payload(), b" copy"].concat()));
     for index in 1..enqueue.receivers().len() {
+        choices.deliver_copy(index, copy);
+    }
+    choices.into()
+}
+
+/// `groups/{count}`: so many groups of receivers, told apart by their sessions, each of which shares a copy that begins
+/// with the group's number.
+fn grouped_copies(enqueue: &Enqueue) -> EnqueueVerdict {
+    let groups = enqueue.topic().rsplit('/').next().and_then(|count| count.parse().ok()).unwrap_or(1);
+    let mut choices = enqueue.choices();
+    let mut copies = vec![None; groups];
+    for (index, receiver) in enqueue.receivers().iter().enumerate() {
+        let group = receiver.session as usize % groups;
+        let copy = *copies[group].get_or_insert_with(|| {
+            let mut payload = enqueue.payload().to_vec();
+            payload.insert(0, group as u8);
+            choices.copy(Modification::new().payload(payload))
+        });
         choices.deliver_copy(index, copy);
     }
     choices.into()
