@@ -15,7 +15,8 @@ use super::super::{Change, StorageError, StorageFault};
 const PACKET: usize = 4 * 1024 * 1024;
 /// Rows that one statement finds by a list of conditions.
 const FOUND: usize = 500;
-/// Deliveries whose states one statement sets: for each the server looks through the list from its start.
+/// Deliveries whose states one statement sets: for each the server looks through the list from its start. MariaDB 10.11
+/// takes 9 µs of CPU for each at 50, 14 at 10, 15 at 100, 12 for a join with the list, 38 for a statement each.
 const SET: usize = 50;
 
 pub(super) struct Script<'a> {

@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, Transaction};
 
-use super::super::{StorageError, StorageFault};
+use super::super::StorageError;
 use super::error::failed;
 use super::folder::Folder;
 
@@ -25,7 +25,7 @@ pub(super) fn create(folder: &Folder) -> Result<(), StorageError> {
         migrate(&connection, STEPS)?;
         connection.pragma_update(None, "journal_mode", "WAL")
     });
-    made.map_err(|error| failed("make a database")(error).with_fault(StorageFault::Unusable))?;
+    made.map_err(failed("make a database"))?;
     folder.finish_new(&new)
 }
 
