@@ -69,6 +69,8 @@ impl Folder {
             return Ok(true);
         }
         require_writable(&path)?;
+        // To open it writes nothing, and shows what no permission does: a file system that is read-only.
+        OpenOptions::new().write(true).open(&path).map_err(|error| not_writable(&path, &error))?;
         let header =
             Header::read(&path).map_err(|error| refused(&path, format!("cannot be read: {error}")))?;
         let Some(header) = header else { return Err(foreign(&path)) };
@@ -184,6 +186,10 @@ pub(super) fn newer(path: &Path, version: usize, known: usize) -> StorageError {
 
 fn foreign(path: &Path) -> StorageError {
     refused(path, "is not an SQLite database: name another data folder")
+}
+
+fn not_writable(path: &Path, why: &dyn std::fmt::Display) -> StorageError {
+    refused(path, format!("is read-only ({why}): give the user that runs tidegate the right to write there"))
 }
 
 fn in_use(path: &Path) -> StorageError {
