@@ -165,9 +165,7 @@ impl Attachment {
             while let Some(outgoing) =
                 state.session.next_outgoing(now, &fits, |delivery, why| dropped.push((delivery, why)))
             {
-                if let Outgoing::Acknowledged { delivery, packet_identifier, dup: false } = &outgoing {
-                    self.entry.keep_sent(delivery.number, delivery.qos, *packet_identifier);
-                }
+                self.entry.keep_outgoing(&outgoing);
                 if !send(outgoing) {
                     break;
                 }

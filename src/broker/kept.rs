@@ -15,7 +15,7 @@ use super::statistics::Growth;
 use crate::hook::ClientInfo;
 use crate::message::{ApplicationMessage, Timestamp};
 use crate::packet::{PacketIdentifier, QoS, ReasonCode};
-use crate::session::{Delivery, Dropped, Kept, Subscription, Will};
+use crate::session::{Delivery, Dropped, Kept, Outgoing, Subscription, Will};
 use crate::storage::{
     Change, ClientRecord, Committer, DeliveryRecord, DeliveryState, Group, Op, SessionRecord, StorageError,
     StorageFault, WillRecord,
@@ -73,15 +73,28 @@ impl SessionEntry {
         Op::Enqueue { record: Box::new(record), message: delivery.message.clone() }
     }
 
-    /// A message was sent for the first time. One of QoS 2 must not be sent again under another identifier: its client
-    /// would take it for a new one.
-    pub(super) fn keep_sent(&self, number: u64, qos: QoS, packet_identifier: PacketIdentifier) {
-        let Some(committer) = self.committer().filter(|_| number > 0) else { return };
-        let op = Op::SetDeliveryState { number, state: DeliveryState::Sent(packet_identifier) };
-        if qos == QoS::ExactlyOnce {
-            committer.promise(op);
-        } else {
-            committer.append(op);
+    /// A message is sent, for the first time or again, or its PUBREL is again. One of QoS 2 must not be sent again under
+    /// another identifier, or after PUBREL: its client would take it for a new one.
+    pub(super) fn keep_outgoing(&self, outgoing: &Outgoing) {
+        let Some(committer) = self.committer() else { return };
+        match *outgoing {
+            Outgoing::Acknowledged { delivery, packet_identifier, dup: false } if delivery.number > 0 => {
+                let state = DeliveryState::Sent(packet_identifier);
+                let op = Op::SetDeliveryState { number: delivery.number, state };
+                if delivery.qos == QoS::ExactlyOnce {
+                    committer.promise(op);
+                } else {
+                    committer.append(op);
+                }
+            }
+            // What the connection before was to send may have waited for the storage, and still does.
+            Outgoing::Acknowledged { delivery, dup: true, .. }
+                if delivery.number > 0 && delivery.qos == QoS::ExactlyOnce =>
+            {
+                committer.promise_all();
+            }
+            Outgoing::Pubrel(_) => committer.promise_all(),
+            Outgoing::Acknowledged { .. } | Outgoing::AtMostOnce(_) => {}
         }
     }
 

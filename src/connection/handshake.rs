@@ -203,6 +203,8 @@ where
     connack.session_present = session_present;
     output.set_ungreeted();
     output.packet(&Packet::Connack(connack));
+    // It does not wait for what the messages behind it do.
+    output.seal();
     let client = &terms.client;
     tracing::debug!(client = %client.client_identifier, key = client.key.0, peer = ?peer.address, %version, session_present, "client connected");
     broker.event(|| What::ClientConnected { client: client.clone(), session_present });

@@ -270,6 +270,14 @@ impl Output {
         held_back.poll_writable(committer, cx)
     }
 
+    /// What was added so far waits for what this thread has promised.
+    pub(super) fn seal(&mut self) {
+        let len = self.len();
+        if let (Some(held_back), Some(committer)) = (&mut self.held_back, self.broker.committer()) {
+            held_back.seal(committer, len);
+        }
+    }
+
     /// Forgets what waits for the storage, and what comes now waits for nothing.
     pub(super) fn give_up_held_back(&mut self) {
         let len = self.len();

@@ -165,6 +165,46 @@ async fn answers_to_more_than_a_turn_takes_wait_too() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_resumed_sends_nothing_of_qos_2_again_before_the_first_sending_is_kept() {
+    // [MQTT-4.3.3-1]. It was sent at once with DUP, though the storage did not know the identifier yet: after a crash it
+    // came with another one, and twice.
+    let storage = Arc::new(Obedient::default());
+    let opened = OpenedStorage::new(storage.clone(), Durability::Always).unwrap();
+    let builder = Server::builder().workers(1).storage(opened);
+    let server = builder.listener(ListenerOptions::loopback(0)).start().await.unwrap();
+    subscribed(&server, V5, "receiver", QOS2).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    sender.publish("t", "x", QOS2).await;
+    storage.close();
+    for _ in 0..2 {
+        let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+        receiver.send(Packet::Pingreq).await;
+        let mut other = Client::connect(&server, connect(V5, "other")).await;
+        other.assert_silent().await;
+        assert!(timeout(Duration::ZERO, receiver.receive()).await.is_err(), "it was sent before it was kept");
+    }
+    storage.open();
+    let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    let again = receiver.next_publish().await;
+    assert!(again.dup);
+    let id = again.packet_identifier.unwrap();
+    storage.close();
+    receiver.send(Packet::Pubrec(Ack::new(id, ReasonCode::SUCCESS))).await;
+    for _ in 0..2 {
+        let mut other = Client::connect(&server, connect(V5, "other")).await;
+        other.assert_silent().await;
+        assert!(
+            timeout(Duration::ZERO, receiver.receive()).await.is_err(),
+            "PUBREL was sent before that was kept"
+        );
+        receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    }
+    storage.open();
+    let released = receiver.receive().await;
+    assert!(matches!(released, Packet::Pubrel(_)), "{released:?}");
+}
+
+#[tokio::test]
 async fn a_full_storage_has_nothing_acknowledged_that_it_does_not_keep_and_all_else_goes_on() {
     // A 3.1.1 client was told that a message had been taken when the storage had failed, and never sent it again.
     // [MQTT-4.8.0-2] of 3.1.1; 5.0 has a Reason Code for it
