@@ -278,10 +278,12 @@ impl Shared {
             let (cut, is_over) = self.gather(&mut pending);
             let batch = pending.take(&mut books);
             let committed = self.commit(&batch, &mut pending, is_over);
-            if committed {
-                self.keep(cut);
+            // It was the last attempt: what is lost must not be taken for kept when what came behind it is.
+            if !committed {
+                return;
             }
-            if is_over && (!committed || lock(&self.queue).ops.is_empty()) {
+            self.keep(cut);
+            if is_over && lock(&self.queue).ops.is_empty() {
                 return;
             }
             if let Durability::Interval(interval) = self.durability {

@@ -5,10 +5,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tidegate::message::Timestamp;
 use tidegate::packet::{Ack, Disconnect, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Will, encode};
 use tidegate::server::{ListenerOptions, Server};
 use tidegate::storage::memory::MemoryStorage;
-use tidegate::storage::{Change, Durability, OpenedStorage, Storage, StorageError, StorageFault};
+use tidegate::storage::{
+    Change, Committer, Durability, Op, OpenedStorage, Storage, StorageError, StorageFault,
+};
 
 use tokio::time::timeout;
 
@@ -390,6 +393,22 @@ async fn a_will_is_published_though_the_broker_ended_before_it_was_due() {
     resumed.ping().await;
     server.shutdown().await;
     assert!(!storage.held().iter().any(|change| matches!(change, Change::PutWill(_))));
+}
+
+#[test]
+fn what_could_not_be_committed_at_the_end_is_not_taken_for_kept() {
+    // The last attempt had failed, and the next batch, an empty one, had all before it taken for kept: clients were told
+    // so while the broker went down.
+    let storage = Arc::new(Obedient::default());
+    let committer = Committer::start(storage.clone(), Durability::Always, drop).unwrap();
+    storage.is_full.store(true, Ordering::Relaxed);
+    let promise = committer.append(Op::Change(Change::SetAlive(Timestamp(1))));
+    // Tried once and not yet over: the end comes between two attempts.
+    while !committer.fails() {
+        std::thread::yield_now();
+    }
+    assert!(committer.finish().is_err());
+    assert!(!committer.is_kept(promise));
 }
 
 #[tokio::test]
