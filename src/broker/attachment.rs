@@ -196,9 +196,14 @@ impl Attachment {
     pub fn release(&self, packet_identifier: PacketIdentifier) -> Option<bool> {
         self.with_session(|session| {
             let known = session.inbound.release(packet_identifier);
-            if let Some(committer) = self.committer().filter(|_| known) {
+            if let Some(committer) = self.committer() {
                 let session = self.entry.number;
-                committer.promise(Op::Change(Change::DeleteReceived { session, packet_identifier }));
+                if known {
+                    committer.promise(Op::Change(Change::DeleteReceived { session, packet_identifier }));
+                } else {
+                    // The connection before may have released it, and its answer have waited for the storage.
+                    committer.promise_all();
+                }
             }
             known
         })

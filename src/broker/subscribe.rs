@@ -299,8 +299,9 @@ impl Broker {
         state: &mut EntryState,
         asked: &TopicFilter,
     ) -> Option<Removed> {
-        let unrouted = state.session.subscriptions.remove(asked)?;
+        // Also where there is none: the storage may still have one whose end was not answered.
         entry.keep_unsubscribed(state, asked);
+        let unrouted = state.session.subscriptions.remove(asked)?;
         let given_up = self.unroute(entry, state, &unrouted);
         Some(Removed { unrouted, given_up })
     }

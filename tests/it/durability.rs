@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tidegate::message::Timestamp;
-use tidegate::packet::{Ack, Disconnect, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Will, encode};
+use tidegate::packet::{
+    Ack, Disconnect, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Unsubscribe, Will, encode,
+};
 use tidegate::server::{ListenerOptions, Server};
 use tidegate::storage::memory::MemoryStorage;
 use tidegate::storage::{
@@ -205,6 +207,40 @@ async fn a_session_that_is_resumed_sends_nothing_of_qos_2_again_before_the_first
     storage.open();
     let released = receiver.receive().await;
     assert!(matches!(released, Packet::Pubrel(_)), "{released:?}");
+}
+
+#[tokio::test]
+async fn what_is_asked_for_again_is_answered_once_the_first_asking_is_kept() {
+    // [MQTT-4.3.3-1], [MQTT-3.10.4-4]. Asked a second time, PUBREL and UNSUBSCRIBE had nothing left to do, and were answered
+    // at once: after a crash the broker took the identifier's next message for a duplicate, and it was lost.
+    let storage = Arc::new(Obedient::default());
+    let opened = OpenedStorage::new(storage.clone(), Durability::Always).unwrap();
+    let builder = Server::builder().workers(1).storage(opened);
+    let server = builder.listener(ListenerOptions::loopback(0)).start().await.unwrap();
+    subscribed(&server, V5, "client", QOS2).await;
+    let mut other = Client::connect(&server, connect(V5, "other")).await;
+    let mut client = Client::connect(&server, persistent(V5, "client")).await;
+    let packet = Publish { qos: QOS2, packet_identifier: Some(id(9)), ..publish("nobody", "x") };
+    client.send(Packet::Publish(packet)).await;
+    assert!(!client.pubrec().await.reason_code.is_error());
+    let filters = vec!["t".into()];
+    let unsubscribe = Unsubscribe { packet_identifier: id(3), user_properties: Vec::new(), filters };
+    let asked =
+        [Packet::Pubrel(Ack::new(id(9), ReasonCode::SUCCESS)), Packet::Unsubscribe(Box::new(unsubscribe))];
+    for packet in asked {
+        storage.close();
+        for _ in 0..2 {
+            client = Client::connect(&server, persistent(V5, "client")).await;
+            client.send(packet.clone()).await;
+            other.assert_silent().await;
+            assert!(
+                timeout(Duration::ZERO, client.receive()).await.is_err(),
+                "{packet:?} was answered early"
+            );
+        }
+        storage.open();
+        assert!(matches!(client.receive().await, Packet::Pubcomp(_) | Packet::Unsuback(_)));
+    }
 }
 
 #[tokio::test]
