@@ -1,0 +1,174 @@
+//! The broker that is to crash: a process that is killed, or one of this process whose storage hears nothing more.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidegate::broker::Options;
+use tidegate::server::{ListenerOptions, Server};
+use tidegate::storage::{Change, Durability, OpenedStorage, Storage, StorageError};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+pub trait Broker {
+    /// Starts it where it was before. Returns its port.
+    async fn start(&mut self) -> u16;
+
+    /// Ends it so that it can do nothing more.
+    async fn crash(&mut self);
+
+    /// Ends it as an operator does.
+    async fn stop(&mut self);
+}
+
+/// A folder for one test, removed with it unless the test fails.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("tidegate-crash-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the data is left in {}", self.0.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// `tidegate run --data`.
+pub struct Process {
+    pub folder: PathBuf,
+    child: Option<Child>,
+}
+
+impl Process {
+    pub fn on(folder: &Path) -> Process {
+        Process { folder: folder.to_owned(), child: None }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(&self.folder);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+}
+
+impl Broker for Process {
+    async fn start(&mut self) -> u16 {
+        let mut child = self.command().spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let port = loop {
+            let Some(line) = lines.next_line().await.unwrap() else { panic!("it does not start:\n{said}") };
+            if let Some(port) = port_of(&line) {
+                break port;
+            }
+            said.push_str(&line);
+            said.push('\n');
+        };
+        // A pipe that nobody reads would hold it up.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line.contains("panicked") || line.contains("ERROR") {
+                    eprintln!("the broker: {line}");
+                }
+            }
+        });
+        self.child = Some(child);
+        port
+    }
+
+    /// SIGKILL.
+    async fn crash(&mut self) {
+        self.child.take().unwrap().kill().await.unwrap();
+    }
+
+    /// SIGTERM.
+    async fn stop(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let pid = child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        assert!(child.wait().await.unwrap().success());
+    }
+}
+
+fn port_of(line: &str) -> Option<u16> {
+    let digits = line.split_once("listening: ")?.1.split_once("127.0.0.1:")?.1;
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+/// A broker of this process. What it crashes with is that its storage hears of nothing any more, whatever it does on its
+/// way out; what it answers on that way must be true nevertheless.
+pub struct Local {
+    storage: Arc<dyn Storage>,
+    running: Option<(Server, Arc<Lifetime>)>,
+}
+
+impl Local {
+    pub fn on(storage: Arc<dyn Storage>) -> Local {
+        Local { storage, running: None }
+    }
+}
+
+impl Broker for Local {
+    async fn start(&mut self) -> u16 {
+        let lifetime = Arc::new(Lifetime { storage: self.storage.clone(), is_over: Mutex::new(false) });
+        let options = Options { maximum_queued_messages: 1_000_000, ..Options::default() };
+        let opened = OpenedStorage::new(lifetime.clone(), Durability::Always).unwrap();
+        let builder = Server::builder().workers(2).options(options).storage(opened);
+        let server = builder.listener(ListenerOptions::loopback(0)).start().await.unwrap();
+        let port = server.addresses()[0].port();
+        self.running = Some((server, lifetime));
+        port
+    }
+
+    async fn crash(&mut self) {
+        let (server, lifetime) = self.running.take().unwrap();
+        // Where a commit is under way it ends before, as it is whole or not there.
+        tokio::task::spawn_blocking(move || lifetime.end()).await.unwrap();
+        drop(server);
+    }
+
+    async fn stop(&mut self) {
+        self.running.take().unwrap().0.shutdown().await;
+    }
+}
+
+/// What one broker sees of a storage that outlives it.
+struct Lifetime {
+    storage: Arc<dyn Storage>,
+    is_over: Mutex<bool>,
+}
+
+impl Lifetime {
+    fn end(&self) {
+        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+}
+
+impl Storage for Lifetime {
+    fn commit(&self, changes: &[Change]) -> Result<(), StorageError> {
+        let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_over {
+            return Err(StorageError::new("commit", "the broker has crashed"));
+        }
+        self.storage.commit(changes)
+    }
+
+    fn load(&self, each: &mut dyn FnMut(Change)) -> Result<(), StorageError> {
+        self.storage.load(each)
+    }
+}

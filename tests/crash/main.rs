@@ -1,0 +1,51 @@
+//! Nothing that was acknowledged is lost when the broker is killed, and nothing of QoS 2 comes twice.
+//!
+//! Clients that keep to the specification go on over the broker's crashes; what they saw is written down in one history,
+//! and checked when all has come to rest. The random choices follow a seed that is printed and can be given
+//! (`CRASH_SEED`); what the threads of the broker make of them does not. `CRASH_ROUNDS` and `CRASH_SECONDS` make a test
+//! longer.
+#![cfg(all(feature = "daemon", feature = "sqlite"))]
+
+mod broker;
+mod director;
+mod faults;
+mod history;
+mod publisher;
+mod receiver;
+mod wire;
+mod world;
+
+use std::sync::Arc;
+
+use broker::{Folder, Local, Process};
+use director::Plan;
+use faults::Faulty;
+use tidegate::storage::memory::MemoryStorage;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_outlives_a_broker_whose_storage_hears_nothing_more() {
+    // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
+    let plan = Plan::from_environment(12, 20);
+    let mut broker = Local::on(Arc::new(MemoryStorage::default()));
+    let world = director::run(&mut broker, &plan).await;
+    world.history.assert_clean(plan.seed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_outlives_a_storage_that_fails_in_every_way() {
+    // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
+    let plan = Plan { life: 100..1500, ..Plan::from_environment(12, 20) };
+    let storage = Arc::new(Faulty::new(Arc::new(MemoryStorage::default()), plan.seed));
+    let mut broker = Local::on(storage);
+    let world = director::run(&mut broker, &plan).await;
+    world.history.assert_clean(plan.seed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_outlives_a_process_that_is_killed() {
+    // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
+    let plan = Plan::from_environment(30, 40);
+    let folder = Folder::new("killed");
+    let world = director::run(&mut Process::on(folder.path()), &plan).await;
+    world.history.assert_clean(plan.seed);
+}
