@@ -103,6 +103,28 @@ struct Queue {
     is_over: bool,
 }
 
+/// A batch that fails.
+struct Trouble {
+    since: Instant,
+    told: Option<Instant>,
+    pause: Duration,
+    /// Whether each attempt failed for want of room alone.
+    is_for_room: bool,
+}
+
+impl Trouble {
+    fn begin() -> Trouble {
+        Trouble { since: Instant::now(), told: None, pause: RETRY.0, is_for_room: true }
+    }
+
+    /// Before the next attempt; longer each time.
+    fn pause(&mut self) -> Duration {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(RETRY.1);
+        pause
+    }
+}
+
 impl Promise {
     /// What this thread has promised for whom it works.
     pub fn current() -> Promise {
@@ -275,79 +297,91 @@ impl Shared {
     fn run(&self, mut books: Books) {
         let mut pending = Pending::default();
         loop {
-            let (cut, is_over) = self.gather(&mut pending);
-            let batch = pending.take(&mut books);
-            let committed = self.commit(&batch, &mut pending, is_over);
+            self.wait_for_work(&pending);
+            let cut = self.cut(&mut pending);
             // It was the last attempt: what is lost must not be taken for kept when what came behind it is.
-            if !committed {
-                return;
-            }
+            let Some(cut) = self.commit(&mut pending, &mut books, cut) else { return };
             self.keep(cut);
-            if is_over && lock(&self.queue).ops.is_empty() {
+            let queue = lock(&self.queue);
+            if queue.is_over && queue.ops.is_empty() && pending.is_empty() {
                 return;
             }
+            drop(queue);
             if let Durability::Interval(interval) = self.durability {
                 self.rest(interval);
             }
         }
     }
 
-    /// Waits for something to commit, and takes all there is.
-    fn gather(&self, pending: &mut Pending) -> (Promise, bool) {
+    fn wait_for_work(&self, pending: &Pending) {
         let mut queue = lock(&self.queue);
         while queue.ops.is_empty() && pending.is_empty() && !queue.is_over {
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        drop(queue);
+    }
+
+    /// Takes all there is, between two groups.
+    fn cut(&self, pending: &mut Pending) -> Promise {
         let closed = self.groups.write().unwrap_or_else(PoisonError::into_inner);
         let mut queue = lock(&self.queue);
         let ops = std::mem::take(&mut queue.ops);
-        let (cut, is_over) = (Promise(queue.appended), queue.is_over);
+        let cut = Promise(queue.appended);
         drop(queue);
         drop(closed);
         ops.into_iter().for_each(|op| pending.add(op));
-        (cut, is_over)
+        cut
     }
 
-    /// Tries until it has worked. Says whether it has: at the end there is one attempt. What comes meanwhile goes to
-    /// `next`, so that clients who come and go do not make it grow.
-    fn commit(&self, batch: &[Change], next: &mut Pending, is_over: bool) -> bool {
-        if batch.is_empty() {
-            return true;
-        }
-        let (mut since, mut told, mut pause) = (None, None::<Instant>, RETRY.0);
-        loop {
-            let error = match self.storage.commit(batch) {
-                Ok(()) => break,
-                Err(error) => error,
-            };
-            self.failures.fetch_add(1, Ordering::Relaxed);
-            let now = Instant::now();
-            let since = *since.get_or_insert(now);
-            if told.is_none_or(|told| now - told >= TOLD_EVERY) {
-                tracing::error!(%error, changes = batch.len(), "the storage fails; it is tried again");
-                told = Some(now);
-            }
-            let is_over = is_over || lock(&self.queue).is_over;
-            if is_over || error.fault == StorageFault::Full || now - since >= PATIENCE {
-                self.fail(error);
-            }
+    /// Tries until it has worked, and says up to where all is kept then. None where it is to end: then there is one
+    /// attempt more.
+    ///
+    /// What comes meanwhile joins a batch for which there was no room, as it may make some. One that failed otherwise may
+    /// have been carried out and is given again as it is; what comes is left for the next.
+    fn commit(&self, pending: &mut Pending, books: &mut Books, mut cut: Promise) -> Option<Promise> {
+        let mut batch = pending.take(books);
+        let mut trouble = None::<Trouble>;
+        while !batch.is_empty() {
+            let Err(error) = self.storage.commit(&batch) else { break };
+            let trouble = trouble.get_or_insert_with(Trouble::begin);
+            let is_over = lock(&self.queue).is_over;
+            trouble.is_for_room &= error.fault == StorageFault::Full;
+            self.note_failure(error, batch.len(), trouble, is_over);
             if is_over {
-                return false;
+                return None;
             }
-            self.rest(pause);
-            pause = (pause * 2).min(RETRY.1);
-            let ops = std::mem::take(&mut lock(&self.queue).ops);
-            ops.into_iter().for_each(|op| next.add(op));
+            self.rest(trouble.pause());
+            if trouble.is_for_room {
+                *pending = Pending::of(batch);
+                cut = self.cut(pending);
+                batch = pending.take(books);
+            } else {
+                let ops = std::mem::take(&mut lock(&self.queue).ops);
+                ops.into_iter().for_each(|op| pending.add(op));
+            }
         }
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.changes.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        if since.is_some() {
+        books.note_batch(&batch);
+        if !batch.is_empty() {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            self.changes.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        }
+        if trouble.is_some() {
             tracing::info!("the storage works again");
             *lock(&self.failure) = None;
             self.fails.store(false, Ordering::Relaxed);
         }
-        true
+        Some(cut)
+    }
+
+    fn note_failure(&self, error: StorageError, changes: usize, trouble: &mut Trouble, is_over: bool) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        if trouble.told.is_none_or(|told| now - told >= TOLD_EVERY) {
+            tracing::error!(%error, changes, "the storage fails; it is tried again");
+            trouble.told = Some(now);
+        }
+        if is_over || error.fault == StorageFault::Full || now - trouble.since >= PATIENCE {
+            self.fail(error);
+        }
     }
 
     fn keep(&self, cut: Promise) {

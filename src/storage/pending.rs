@@ -54,7 +54,11 @@ pub(super) struct Pending {
 }
 
 enum Step {
-    New { record: Box<DeliveryRecord>, message: Arc<ApplicationMessage> },
+    /// Without a message where that is the client's already.
+    New {
+        record: Box<DeliveryRecord>,
+        message: Option<Arc<ApplicationMessage>>,
+    },
     State(DeliveryState),
     Gone,
 }
@@ -109,15 +113,35 @@ impl Books {
         self.last_number
     }
 
-    /// A delivery needs its message no longer. Returns that where it was the last one's.
-    fn release(&mut self, message: u64) -> Option<u64> {
-        let count = self.messages.get_mut(&message)?;
-        *count -= 1;
-        if *count > 0 {
-            return None;
+    /// Takes note of a batch that was committed.
+    pub(super) fn note_batch(&mut self, batch: &[Change]) {
+        for change in batch {
+            match change {
+                Change::SetDeliveryState { number, state: DeliveryState::Released(_) } => {
+                    let message = self.deliveries.insert(*number, 0);
+                    self.release(message);
+                }
+                Change::DeleteDeliveries(numbers) => {
+                    for number in numbers.clone() {
+                        let message = self.deliveries.remove(&number);
+                        self.release(message);
+                    }
+                }
+                change => self.note(change),
+            }
         }
-        self.messages.remove(&message);
-        Some(message)
+    }
+
+    /// A delivery needs its message no longer.
+    fn release(&mut self, message: Option<u64>) {
+        if let Some(message) = message
+            && let Some(count) = self.messages.get_mut(&message)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.messages.remove(&message);
+            }
+        }
     }
 }
 
@@ -134,7 +158,7 @@ impl Pending {
                 }
             }
             Op::Enqueue { record, message } => {
-                self.deliveries.insert(record.number, Step::New { record, message });
+                self.deliveries.insert(record.number, Step::New { record, message: Some(message) });
             }
             Op::SetDeliveryState { number, state } => match self.deliveries.get_mut(&number) {
                 Some(Step::New { record, .. }) => record.state = state,
@@ -156,47 +180,76 @@ impl Pending {
         }
     }
 
-    /// All of it as a batch, which `books` knows from now on.
-    pub(super) fn take(&mut self, books: &mut Books) -> Vec<Change> {
+    /// What was taken as a batch that was not carried out.
+    pub(super) fn of(batch: Vec<Change>) -> Pending {
+        let (mut pending, mut messages) = (Pending::default(), HashMap::new());
+        for change in &batch {
+            if let Change::PutMessage { number, message } = change {
+                messages.insert(*number, message.clone());
+            }
+        }
+        for change in batch {
+            match change {
+                Change::PutDelivery(record) => {
+                    let number = record.number;
+                    let step = match messages.get(&record.message) {
+                        Some(message) => Step::New { record, message: Some(message.clone()) },
+                        None => Step::New { record, message: None },
+                    };
+                    pending.deliveries.insert(number, step);
+                }
+                Change::SetDeliveryState { number, state } => {
+                    pending.deliveries.insert(number, Step::State(state));
+                }
+                Change::DeleteDeliveries(numbers) => {
+                    pending.deliveries.extend(numbers.map(|number| (number, Step::Gone)));
+                }
+                Change::DeleteSession(number) => drop(pending.ended.insert(number)),
+                Change::PutMessage { .. } | Change::DeleteMessages(_) => {}
+                change => pending.add(Op::Change(change)),
+            }
+        }
+        pending
+    }
+
+    /// All of it as a batch. Once that is carried out, `books` are to be [told](Books::note_batch).
+    pub(super) fn take(&mut self, books: &Books) -> Vec<Change> {
         let Pending { changes, deliveries, ended } = std::mem::take(self);
         let lives = |key: &Key| key.session().is_none_or(|session| !ended.contains(&session));
         let mut batch: Vec<_> =
             changes.into_iter().filter(|(key, _)| lives(key)).map(|(_, change)| change).collect();
         // Messages by where they lie: what is to be put holds them, so that none takes the place of another.
-        let mut numbers = HashMap::new();
-        let (mut gone, mut unneeded) = (Vec::new(), Vec::new());
+        let (mut numbers, mut last_message) = (HashMap::new(), books.last_message);
+        let (mut gone, mut released) = (Vec::new(), HashMap::<u64, u32>::new());
         for (number, step) in deliveries {
             match step {
                 Step::New { mut record, message } => {
-                    if matches!(record.state, DeliveryState::Released(_)) {
-                        record.message = 0;
-                    } else {
-                        record.message = *numbers.entry(Arc::as_ptr(&message)).or_insert_with(|| {
-                            books.last_message += 1;
-                            let message = message.clone();
-                            batch.push(Change::PutMessage { number: books.last_message, message });
-                            books.last_message
-                        });
-                        *books.messages.entry(record.message).or_default() += 1;
-                    }
-                    books.deliveries.insert(number, record.message);
+                    let message = message.filter(|_| !matches!(record.state, DeliveryState::Released(_)));
+                    record.message = message.map_or(0, |message| {
+                        *numbers.entry(Arc::as_ptr(&message)).or_insert_with(|| {
+                            last_message += 1;
+                            batch.push(Change::PutMessage { number: last_message, message });
+                            last_message
+                        })
+                    });
                     batch.push(Change::PutDelivery(record));
                 }
                 Step::State(state) => {
-                    let Some(message) = books.deliveries.get_mut(&number) else { continue };
+                    let Some(message) = books.deliveries.get(&number) else { continue };
                     if matches!(state, DeliveryState::Released(_)) {
-                        let message = std::mem::take(message);
-                        unneeded.extend(books.release(message));
+                        *released.entry(*message).or_default() += 1;
                     }
                     batch.push(Change::SetDeliveryState { number, state });
                 }
                 Step::Gone => {
-                    let Some(message) = books.deliveries.remove(&number) else { continue };
-                    unneeded.extend(books.release(message));
+                    let Some(message) = books.deliveries.get(&number) else { continue };
+                    *released.entry(*message).or_default() += 1;
                     gone.push(number);
                 }
             }
         }
+        let is_last = |(message, count): &(u64, u32)| books.messages.get(message) == Some(count);
+        let unneeded = released.into_iter().filter(is_last).map(|(message, _)| message).collect();
         batch.extend(ranges(gone).map(Change::DeleteDeliveries));
         batch.extend(ranges(unneeded).map(Change::DeleteMessages));
         batch.extend(ended.into_iter().map(Change::DeleteSession));
@@ -294,7 +347,15 @@ mod tests {
         let mut pending = Pending::default();
         ops.into_iter().for_each(|op| pending.add(op));
         let batch = pending.take(books);
-        assert!(pending.take(books).is_empty());
+        assert!(pending.is_empty());
+        // One that was not carried out is the same when it is taken again.
+        let mut again = Pending::of(batch.clone()).take(books);
+        let key = |change: &Change| short(change);
+        again.sort_by_key(key);
+        let mut sorted = batch.clone();
+        sorted.sort_by_key(key);
+        assert_eq!(again, sorted);
+        books.note_batch(&batch);
         batch.iter().map(short).collect()
     }
 
@@ -347,6 +408,18 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_behind_a_batch_that_was_not_carried_out_undoes_it() {
+        let (books, one) = (Books::default(), message("1"));
+        let mut pending = Pending::default();
+        pending.add(enqueue(1, 1, &one));
+        pending.add(enqueue(2, 1, &one));
+        let batch = pending.take(&books);
+        let mut again = Pending::of(batch);
+        again.add(Op::Dequeue(1));
+        assert_eq!(again.take(&books).iter().map(short).collect::<Vec<_>>(), ["+m1", "+d2 m1 Queued"]);
+    }
+
+    #[test]
     fn of_a_session_that_ends_nothing_else_is_written() {
         let (mut books, one) = (Books::default(), message("1"));
         batch(&mut books, [enqueue(1, 5, &one)]);
@@ -358,11 +431,11 @@ mod tests {
 
     #[test]
     fn of_changes_of_one_thing_the_last_is_written() {
-        let mut books = Books::default();
+        let books = Books::default();
         let set = |payload| Op::Change(Change::PutRetained(message(payload)));
         let mut pending = Pending::default();
         [set("1"), set("2"), set("3")].into_iter().for_each(|op| pending.add(op));
-        assert_eq!(pending.take(&mut books), [Change::PutRetained(message("3"))]);
+        assert_eq!(pending.take(&books), [Change::PutRetained(message("3"))]);
     }
 
     #[test]
