@@ -45,4 +45,29 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// Where it cannot be read.
     fn load(&self, each: &mut dyn FnMut(Change)) -> Result<(), StorageError>;
+
+    /// Looks whether what lies below the changes is sound.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn check(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    /// What it takes.
+    ///
+    /// # Errors
+    /// Where it cannot be found out.
+    fn extent(&self) -> Result<Extent, StorageError> {
+        Ok(Extent::default())
+    }
+}
+
+/// What a storage says of itself; None where it has no such thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// On the disk.
+    pub bytes: Option<u64>,
+    /// Of its tables.
+    pub version: Option<u32>,
 }

@@ -28,6 +28,15 @@ impl Folder {
         if !path.exists() {
             make(path).map_err(|error| refused(path, format!("cannot be made: {error}")))?;
         }
+        Folder::lock_existing(path)
+    }
+
+    /// The same, where it is there.
+    pub(super) fn find(path: &Path) -> Result<Folder, StorageError> {
+        if path.exists() { Folder::lock_existing(path) } else { Err(missing(path)) }
+    }
+
+    fn lock_existing(path: &Path) -> Result<Folder, StorageError> {
         if !path.is_dir() {
             return Err(refused(path, "is not a folder: name another one"));
         }
@@ -76,6 +85,23 @@ impl Folder {
         let Some(header) = header else { return Err(foreign(&path)) };
         header.check(&path, len, log_len == 0)?;
         Ok(false)
+    }
+
+    /// Reading a copy that has no log would finish a transaction that was given up.
+    pub(super) fn require_rolled_back(&self) -> Result<(), StorageError> {
+        let journal = path_in(&self.path, "-journal");
+        if fs::metadata(&journal).is_ok_and(|metadata| metadata.len() > 0) {
+            let why =
+                "is what a killed program has left: start a broker with the folder first, which repairs it";
+            return Err(refused(&journal, why));
+        }
+        Ok(())
+    }
+
+    /// What the database and its log take.
+    pub(super) fn bytes(&self) -> u64 {
+        let len = |suffix| fs::metadata(path_in(&self.path, suffix)).map_or(0, |metadata| metadata.len());
+        len("") + len("-wal")
     }
 
     /// An empty file to make a database in.
@@ -182,6 +208,18 @@ pub(super) fn newer(path: &Path, version: usize, known: usize) -> StorageError {
          name another data folder"
     );
     refused(path, why)
+}
+
+pub(super) fn older(path: &Path, version: usize, known: usize) -> StorageError {
+    let why = format!(
+        "was written by an older tidegate (version {version} of its tables; this one has {known}): start a broker with \
+         the folder first, which brings them up to date"
+    );
+    refused(path, why)
+}
+
+pub(super) fn missing(path: &Path) -> StorageError {
+    refused(path, "is not there: name the data folder of a broker")
 }
 
 fn foreign(path: &Path) -> StorageError {

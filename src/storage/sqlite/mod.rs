@@ -9,6 +9,7 @@ mod error;
 mod folder;
 mod schema;
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +22,7 @@ use self::error::{failed, unusable};
 use self::folder::Folder;
 use super::record::corrupt;
 use super::table::{READINGS, Reading, Row, Table, Value};
-use super::{Change, Storage, StorageError};
+use super::{Change, Extent, Storage, StorageError};
 
 /// After how many pages of 4,096 bytes the log is carried over. A page that changes often is carried over once, and
 /// the log is no longer than this and the largest batch.
@@ -55,10 +56,18 @@ pub struct SqliteStorage {
     opened: Mutex<Opened>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
 #[derive(Debug)]
 struct Opened {
     /// None before it is opened and once it is closed.
     connection: Option<Connection>,
+    /// Whether it may be written to.
+    access: Access,
     has_written: bool,
     folder: Folder,
 }
@@ -75,19 +84,27 @@ impl SqliteStorage {
             schema::create(&folder)?;
         }
         let database = folder.database();
-        let mut opened = Opened { connection: None, has_written: false, folder };
+        let mut opened = Opened { connection: None, access: Access::Write, has_written: false, folder };
         opened.connection = Some(connect(&database, options).map_err(|error| unusable(&database, error))?);
         opened.bring_up_to_date(&database, schema::STEPS)?;
         Ok(SqliteStorage { opened: Mutex::new(opened) })
     }
 
-    /// Reads all of the database and looks whether it is sound.
+    /// Opens the database of a data folder to read it. Not a byte of what is there is changed, whatever it is.
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn check(&self) -> Result<(), StorageError> {
-        let opened = self.opened();
-        opened.check(&opened.folder.database())
+    /// As for [`SqliteStorage::open`], and where there is none, or one of an older version.
+    pub fn open_to_read(folder: &Path) -> Result<SqliteStorage, StorageError> {
+        let folder = Folder::find(folder)?;
+        let database = folder.database();
+        if folder.is_new()? {
+            return Err(folder::missing(&database));
+        }
+        folder.require_rolled_back()?;
+        let mut opened = Opened { connection: None, access: Access::Read, has_written: false, folder };
+        opened.connection = Some(connect_to_read(&database).map_err(|error| unusable(&database, error))?);
+        opened.require_version(&database, schema::STEPS.len())?;
+        Ok(SqliteStorage { opened: Mutex::new(opened) })
     }
 
     fn opened(&self) -> MutexGuard<'_, Opened> {
@@ -98,6 +115,9 @@ impl SqliteStorage {
 impl Storage for SqliteStorage {
     fn commit(&self, changes: &[Change]) -> Result<(), StorageError> {
         let mut opened = self.opened();
+        if opened.access == Access::Read {
+            return Err(StorageError::new("write", "it was opened to be read"));
+        }
         opened.begin_to_write().map_err(failed("prepare to write"))?;
         opened.write(changes).map_err(failed("write"))
     }
@@ -106,6 +126,18 @@ impl Storage for SqliteStorage {
         let opened = self.opened();
         let path = opened.folder.database();
         READINGS.iter().try_for_each(|reading| opened.read(&path, reading, each))
+    }
+
+    /// Reads all of the database.
+    fn check(&self) -> Result<(), StorageError> {
+        let opened = self.opened();
+        opened.check(&opened.folder.database())
+    }
+
+    fn extent(&self) -> Result<Extent, StorageError> {
+        let opened = self.opened();
+        let version = schema::version(opened.connection()).map_err(failed("read the version"))?;
+        Ok(Extent { bytes: Some(opened.folder.bytes()), version: Some(version) })
     }
 }
 
@@ -125,6 +157,15 @@ impl Opened {
             self.check(path)?;
         }
         schema::migrate(self.connection(), steps).map_err(failed)
+    }
+
+    fn require_version(&self, path: &Path, known: usize) -> Result<(), StorageError> {
+        let version = schema::version(self.connection()).map_err(|error| unusable(path, error))? as usize;
+        match version.cmp(&known) {
+            Ordering::Greater => Err(folder::newer(path, version, known)),
+            Ordering::Less => Err(folder::older(path, version, known)),
+            Ordering::Equal => Ok(()),
+        }
     }
 
     fn check(&self, path: &Path) -> Result<(), StorageError> {
@@ -189,7 +230,15 @@ impl Row for rusqlite::Row<'_> {
     }
 }
 
-fn connect(database: &Path, options: SqliteOptions) -> rusqlite::Result<Connection> {
+fn connect_to_read(database: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect_alone(database)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -CACHE)?;
+    Ok(connection)
+}
+
+/// Nobody else is let in from now on, and nothing is changed yet.
+fn connect_alone(database: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(database, flags)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -199,6 +248,11 @@ fn connect(database: &Path, options: SqliteOptions) -> rusqlite::Result<Connecti
     connection.pragma_update(None, "cell_size_check", true)?;
     // No other connection is let in, so the log's index lies in memory and no file -shm is made.
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    Ok(connection)
+}
+
+fn connect(database: &Path, options: SqliteOptions) -> rusqlite::Result<Connection> {
+    let connection = connect_alone(database)?;
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     if mode != "wal" {
         // A copy that was made with `VACUUM INTO` or `.backup` has no log.

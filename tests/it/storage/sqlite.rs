@@ -47,7 +47,7 @@ impl Folder {
         SqliteStorage::open(&self.0, SqliteOptions::default())
     }
 
-    fn open(&self) -> SqliteStorage {
+    pub fn open(&self) -> SqliteStorage {
         self.try_open().unwrap()
     }
 
@@ -73,11 +73,13 @@ impl Folder {
     /// It cannot be opened and loaded, for this reason, and is the same afterwards.
     fn is_refused(&self, why: &str) {
         let before = self.contents();
-        let opened = self.try_open().and_then(|storage| storage.load(&mut |_| {}));
-        let error = opened.expect_err(why);
-        println!("{error}");
-        assert!(error.to_string().contains(why), "{error}");
-        assert_eq!(error.fault, StorageFault::Unusable);
+        let to_write = || self.try_open();
+        let to_read = || SqliteStorage::open_to_read(&self.0);
+        for open in [&to_write as &dyn Fn() -> _, &to_read] {
+            let error = open().and_then(|storage| storage.load(&mut |_| {})).expect_err(why);
+            assert!(error.to_string().contains(why), "{error}");
+            assert_eq!(error.fault, StorageFault::Unusable);
+        }
         let names = |all: &[(PathBuf, Vec<u8>)]| all.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
         assert_eq!(names(&self.contents()), names(&before));
         assert!(self.contents() == before, "a file was changed");
@@ -274,6 +276,83 @@ fn reading_leaves_nothing_behind() {
     assert_eq!(sorted(loaded(&folder.open())), sorted(all_puts()));
     assert!(folder.contents() == before);
     assert_eq!(before.len(), 1, "the log is carried over when it is closed");
+}
+
+/// Opened to read, a folder has what it had, and is the same afterwards.
+fn is_read_as_it_is(folder: &Folder) {
+    let before = folder.contents();
+    let storage = SqliteStorage::open_to_read(&folder.0).unwrap();
+    assert_eq!(sorted(loaded(&storage)), sorted(all_puts()));
+    storage.check().unwrap();
+    let extent = storage.extent().unwrap();
+    assert_eq!(extent.version, Some(1));
+    assert!(extent.bytes >= Some(before.iter().map(|(_, bytes)| bytes.len() as u64).sum()));
+    storage.commit(&[retain(message("r/2", "x"))]).unwrap_err();
+    drop(storage);
+    assert!(folder.contents() == before, "a file was changed");
+}
+
+#[test]
+fn looking_changes_nothing() {
+    is_read_as_it_is(&Folder::used());
+}
+
+#[test]
+fn looking_changes_nothing_where_a_killed_broker_left_a_log() {
+    let (folder, killed) = (Folder::new(), Folder::new());
+    let storage = folder.open();
+    storage.commit(&all_puts()).unwrap();
+    fs::create_dir_all(&killed.0).unwrap();
+    for name in ["tidegate.db", "tidegate.db-wal"] {
+        fs::copy(folder.0.join(name), killed.0.join(name)).unwrap();
+    }
+    assert!(fs::metadata(killed.0.join("tidegate.db-wal")).unwrap().len() > 0);
+    is_read_as_it_is(&killed);
+}
+
+#[test]
+fn looking_changes_nothing_of_a_copy_without_a_log() {
+    let (folder, copied) = (Folder::used(), Folder::new());
+    fs::create_dir_all(&copied.0).unwrap();
+    let connection = Connection::open(folder.database()).unwrap();
+    connection.execute("VACUUM INTO ?", [copied.database().to_str().unwrap()]).unwrap();
+    is_read_as_it_is(&copied);
+}
+
+#[test]
+fn looking_makes_nothing() {
+    let folder = Folder::new();
+    let missing = |folder: &Folder| {
+        let error = SqliteStorage::open_to_read(&folder.0).unwrap_err();
+        assert!(error.to_string().contains("is not there: name the data folder of a broker"), "{error}");
+    };
+    missing(&folder);
+    assert!(!folder.0.exists());
+    fs::create_dir_all(&folder.0).unwrap();
+    missing(&folder);
+    assert_eq!(folder.contents(), []);
+}
+
+#[test]
+fn looking_brings_no_older_version_up_to_date() {
+    let folder = Folder::used();
+    let older = Connection::open(folder.database()).unwrap();
+    older.execute_batch("PRAGMA user_version = 0").unwrap();
+    drop(older);
+    let before = folder.contents();
+    let error = SqliteStorage::open_to_read(&folder.0).unwrap_err();
+    assert!(error.to_string().contains("was written by an older tidegate (version 0"), "{error}");
+    assert!(folder.contents() == before);
+}
+
+#[test]
+fn looking_finishes_no_transaction_that_was_given_up() {
+    let folder = Folder::used();
+    fs::write(folder.0.join("tidegate.db-journal"), "half").unwrap();
+    let before = folder.contents();
+    let error = SqliteStorage::open_to_read(&folder.0).unwrap_err();
+    assert!(error.to_string().contains("start a broker with the folder first"), "{error}");
+    assert!(folder.contents() == before);
 }
 
 #[test]
