@@ -18,14 +18,18 @@ mod pending;
 mod record;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod survey;
 #[cfg(any(feature = "sqlite", feature = "mysql"))]
 mod table;
+#[cfg(feature = "daemon")]
+pub mod transfer;
 
 pub use change::{Change, ClientRecord, DeliveryRecord, DeliveryState, SessionRecord, WillRecord};
 pub use committer::{Committer, CommitterFigures, Durability, Group, Promise};
 pub use error::{StorageError, StorageFault};
 pub use opened::{KeptState, OpenedStorage};
 pub use pending::Op;
+pub use survey::{Amount, Figures, SessionFigures, Survey};
 
 /// Where state is kept. Called by one thread at a time: the one that starts the broker, then the committer's.
 pub trait Storage: Send + Sync + 'static {

@@ -8,6 +8,11 @@ mod mysql;
 mod random;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod survey;
+#[cfg(all(feature = "daemon", feature = "sqlite"))]
+mod transfer;
+#[cfg(feature = "daemon")]
+mod transfer_mqttnet;
 #[cfg(feature = "sqlite")]
 mod versions;
 
