@@ -12,8 +12,18 @@ use tidegate::packet::{Packet, PacketIdentifier, Publish, QoS, Subscribe, Subscr
 
 #[test]
 fn help_of_every_command_has_an_example_and_exit_codes() {
-    for command in [&["run"][..], &["check"], &["plugin", "list"], &["plugin", "inspect"], &["pub"], &["sub"]]
-    {
+    for command in [
+        &["run"][..],
+        &["check"],
+        &["store", "check"],
+        &["store", "stats"],
+        &["store", "export"],
+        &["store", "import"],
+        &["plugin", "list"],
+        &["plugin", "inspect"],
+        &["pub"],
+        &["sub"],
+    ] {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         let help = run(&arguments);
         assert_eq!(help.code, 0, "{command:?}");
@@ -71,6 +81,16 @@ fn a_broker_that_is_not_there_ends_with_69() {
     let outcome = run(&["pub", "-h", "127.0.0.1", "-p", "1", "-t", "a", "-m", "x"]);
     assert_eq!(outcome.code, 69);
     assert!(outcome.err.contains("is the broker running there?"), "{}", outcome.err);
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_used_ends_with_74() {
+    let folder = Folder::new("no-folder");
+    folder.write("file", "x");
+    let outcome = run(&["run", "--listen", "127.0.0.1:0", "--data", &folder.path("file")]);
+    // Without a backend for folders the command line is what is wrong.
+    assert_eq!(outcome.code, if cfg!(feature = "sqlite") { 74 } else { 64 }, "{}", outcome.err);
+    assert!(!outcome.err.contains("listening:"), "{}", outcome.err);
 }
 
 #[test]

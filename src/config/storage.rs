@@ -43,6 +43,11 @@ impl StorageOptions {
         let (durability, table_prefix) = (Durability::Always, TABLE_PREFIX.into());
         StorageOptions { place, durability, maximum_bytes: None, table_prefix }
     }
+
+    /// All that is acknowledged is kept in the database with this URL.
+    pub fn in_database(url: impl Into<String>) -> StorageOptions {
+        StorageOptions { place: StoragePlace::Mysql(url.into()), ..StorageOptions::in_folder("") }
+    }
 }
 
 const TABLE_PREFIX: &str = "tidegate_";
@@ -122,10 +127,26 @@ fn read_url(entry: &Entry<'_, '_>, folder: &Path) -> Option<String> {
 }
 
 fn checked(entry: &Entry<'_, '_>, url: &str) -> Option<String> {
+    parse_database_url(url).map_or_else(|why| entry.problem(why), Some)
+}
+
+/// The URL of a database that stands alone in a file.
+///
+/// # Errors
+/// What is wrong with the file, or with what is in it.
+pub fn read_database_url(file: &Path) -> Result<String, String> {
+    parse_database_url(read_text(file)?.trim())
+}
+
+/// A URL whose backend there is.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_database_url(url: &str) -> Result<String, String> {
     if url.starts_with("mysql://") || url.starts_with("mysqls://") {
-        Some(url.to_owned())
+        Ok(url.to_owned())
     } else {
-        entry.problem("is no URL of a database; write mysql://user:password@host/database")
+        Err("is no URL of a database; write mysql://user:password@host/database".to_owned())
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) enum Command {
     Check(CheckArguments),
     #[command(subcommand)]
     Plugin(PluginCommand),
+    #[command(subcommand)]
+    Store(super::store::StoreCommand),
     Pub(Box<PublishArguments>),
     Sub(Box<SubscribeArguments>),
 }

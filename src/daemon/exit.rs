@@ -33,7 +33,8 @@ Exit codes:
   64  the command line or the configuration is wrong
   69  the broker could not be reached, or refused; or the address is in use
   70  a mistake of tidegate or of its surroundings
-  74  the data folder or the database cannot be used: corrupt, foreign, newer, or in use
+  74  the data folder or the database cannot be used: corrupt, foreign, newer, or in use;
+      store check: it is not sound
   77  no permission for a port";
 
 /// What a build without the Wasm host says about plugins.

@@ -33,6 +33,7 @@ mod run_hook;
 mod running;
 mod signals;
 mod storage;
+mod store;
 mod subscribe;
 #[cfg(feature = "wasm")]
 mod watch;
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => on_one_thread(check::run(&arguments.config)),
         Command::Plugin(command) => look_at_plugins(&command),
+        Command::Store(command) => store::run(&command),
         Command::Pub(arguments) => on_one_thread(publish::run(*arguments)),
         Command::Sub(arguments) => on_one_thread(subscribe::run(*arguments)),
     })

@@ -41,6 +41,8 @@ pub struct Figures {
     /// What deliveries are about, each once.
     pub messages: Amount,
     pub expired_messages: u64,
+    /// Bytes of the largest one, among retained ones and Wills too.
+    pub largest_message: u64,
     /// Deliveries; their bytes are those of their messages.
     pub queued: Amount,
     pub in_flight: Amount,
@@ -88,6 +90,12 @@ impl Amount {
     }
 }
 
+impl Figures {
+    fn note_size(&mut self, message: &ApplicationMessage) {
+        self.largest_message = self.largest_message.max(message.size() as u64);
+    }
+}
+
 impl SessionFigures {
     /// All that it holds; a message for several sessions counts for each.
     pub fn bytes(&self) -> u64 {
@@ -132,12 +140,14 @@ impl Survey {
             }
             Change::PutWill(record) => {
                 figures.wills.add(record.will.message.size() as u64);
+                figures.note_size(&record.will.message);
                 self.require_number("a Will", record.number);
             }
             Change::PutMessage { number, message } => self.note_message(*number, message),
             Change::PutDelivery(record) => self.note_delivery(record),
             Change::PutRetained(message) => {
                 figures.retained.add(message.size() as u64);
+                figures.note_size(message);
                 figures.expired_retained += u64::from(message.is_expired(self.now));
             }
             Change::PutState { plugin, key, value, expires_at } => {
@@ -202,6 +212,7 @@ impl Survey {
         self.require_number("a message", number);
         let bytes = message.size() as u64;
         self.figures.messages.add(bytes);
+        self.figures.note_size(message);
         self.figures.expired_messages += u64::from(message.is_expired(self.now));
         self.messages.insert(number, (bytes, false));
     }

@@ -46,7 +46,6 @@ impl Folder {
         Folder(path)
     }
 
-    #[cfg(feature = "wasm")]
     pub fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }

@@ -18,7 +18,7 @@ use self::error::{failed, is_lost};
 use self::script::Script;
 use super::record::corrupt;
 use super::table::{READINGS, Reading, Row, Table, Value};
-use super::{Change, Storage, StorageError, StorageFault};
+use super::{Change, Extent, Storage, StorageError, StorageFault};
 
 /// What a row has beside the body of a message, in bytes: User Name, Client Identifier and Topic Name, each of
 /// the greatest length, and what else is in it.
@@ -43,8 +43,8 @@ struct Opened {
     address: Address,
     /// None while it is broken.
     connection: Option<Connection>,
-    /// Which broker the database belongs to, counted by those who opened it.
-    epoch: u64,
+    /// Which broker the database belongs to, counted by those who opened it; None: it is only to be read.
+    epoch: Option<u64>,
 }
 
 impl Default for MysqlOptions {
@@ -66,7 +66,19 @@ impl MysqlStorage {
         require_large_packets(&connection, options.largest_message)?;
         schema::bring_up_to_date(&mut connection, &address.prefix, schema::STEPS)?;
         let epoch = connection.begin_epoch(&address.prefix)?;
-        let opened = Opened { address, connection: Some(connection), epoch };
+        let opened = Opened { address, connection: Some(connection), epoch: Some(epoch) };
+        Ok(MysqlStorage { opened: Mutex::new(opened) })
+    }
+
+    /// Opens it to read it: nothing is changed, and no table made.
+    ///
+    /// # Errors
+    /// As for [`MysqlStorage::open`], and where it has no tables, or those of another version.
+    pub fn open_to_read(url: &str, table_prefix: String) -> Result<MysqlStorage, StorageError> {
+        let address = Address::new(url, table_prefix)?;
+        let mut connection = Connection::open(&address)?;
+        schema::require_version(&mut connection, &address.prefix, schema::STEPS.len())?;
+        let opened = Opened { address, connection: Some(connection), epoch: None };
         Ok(MysqlStorage { opened: Mutex::new(opened) })
     }
 
@@ -84,10 +96,21 @@ impl Storage for MysqlStorage {
         let mut opened = self.opened();
         READINGS.iter().try_for_each(|reading| opened.read(reading, each))
     }
+
+    fn extent(&self) -> Result<Extent, StorageError> {
+        let mut opened = self.opened();
+        let prefix = opened.address.prefix.clone();
+        let connection = opened.connected()?;
+        let version = schema::recorded_version(connection, &prefix)?;
+        Ok(Extent { bytes: schema::bytes(connection, &prefix)?, version: u32::try_from(version).ok() })
+    }
 }
 
 impl Opened {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StorageError> {
+        if self.epoch.is_none() {
+            return Err(StorageError::new("write", "it was opened to be read"));
+        }
         if changes.is_empty() {
             return Ok(());
         }
@@ -122,7 +145,9 @@ impl Opened {
     fn connected(&mut self) -> Result<&mut Connection, StorageError> {
         if self.connection.is_none() {
             let mut connection = Connection::open(&self.address)?;
-            connection.require_epoch(&self.address.prefix, self.epoch)?;
+            if let Some(epoch) = self.epoch {
+                connection.require_epoch(&self.address.prefix, epoch)?;
+            }
             self.connection = Some(connection);
         }
         self.connection.as_mut().ok_or_else(|| failed("connect")(connection::lost()))

@@ -36,16 +36,53 @@ pub(super) fn bring_up_to_date(
     Ok(())
 }
 
+/// For what only looks: nothing is made, and nothing brought up to date.
+pub(super) fn require_version(
+    connection: &mut Connection,
+    prefix: &str,
+    known: usize,
+) -> Result<(), StorageError> {
+    if !tables(connection, prefix)?.contains(&format!("{prefix}schema_version")) {
+        let why =
+            format!("no tables of a broker begin with {prefix:?}: name another database or table prefix");
+        return Err(refused(why));
+    }
+    let version = recorded_version(connection, prefix)?;
+    if version == known {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "its tables have version {version}, and this tidegate has {known}: run the one that wrote them, or start a \
+         broker with it first where they are older"
+    )))
+}
+
+/// Bytes of the tables with their indexes; the server's estimate.
+pub(super) fn bytes(connection: &mut Connection, prefix: &str) -> Result<Option<u64>, StorageError> {
+    let sum = "SELECT CAST(SUM(data_length + index_length) AS UNSIGNED) FROM information_schema.tables \
+               WHERE table_schema = DATABASE() AND table_name LIKE ?";
+    let bytes: Option<Option<u64>> =
+        connection.conn.exec_first(sum, (like(prefix),)).map_err(failed("read the size"))?;
+    Ok(bytes.flatten())
+}
+
+fn like(prefix: &str) -> String {
+    format!("{}%", prefix.replace('_', "\\_"))
+}
+
+fn tables(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, StorageError> {
+    let names = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ?";
+    connection.conn.exec(names, (like(prefix),)).map_err(failed(DOING))
+}
+
+pub(super) fn recorded_version(connection: &mut Connection, prefix: &str) -> Result<usize, StorageError> {
+    let version = connection.conn.query_first(format!("SELECT version FROM {prefix}schema_version"));
+    version.map_err(failed(DOING))?.ok_or_else(|| refused("its tables are not complete"))
+}
+
 /// 0 where the tables are still to be made.
 fn version(connection: &mut Connection, prefix: &str) -> Result<usize, StorageError> {
-    let like = format!("{}%", prefix.replace('_', "\\_"));
-    let tables: Vec<String> = connection
-        .conn
-        .exec(
-            "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ?",
-            (like,),
-        )
-        .map_err(failed(DOING))?;
+    let tables = tables(connection, prefix)?;
     if !tables.contains(&format!("{prefix}schema_version")) {
         if !tables.is_empty() {
             let why = format!(
@@ -62,6 +99,5 @@ fn version(connection: &mut Connection, prefix: &str) -> Result<usize, StorageEr
     }
     let begin = format!("INSERT IGNORE INTO {prefix}schema_version VALUES (1, 0, 0)");
     connection.run(&begin).map_err(failed(DOING))?;
-    let version = connection.conn.query_first(format!("SELECT version FROM {prefix}schema_version"));
-    version.map_err(failed(DOING))?.ok_or_else(|| refused("its tables are not complete"))
+    recorded_version(connection, prefix)
 }

@@ -264,3 +264,56 @@ fn kill_connections(server: &MariaDb) {
         root.query_drop(format!("KILL {id}")).unwrap();
     }
 }
+
+#[test]
+fn looking_makes_and_changes_nothing() {
+    let Some(server) = MariaDb::start() else { return };
+    let database = server.make_database();
+    let open = || MysqlStorage::open_to_read(&server.url(&database), MysqlOptions::default().table_prefix);
+    assert_eq!(refused(open(), "no tables of a broker begin with \"tidegate_\""), StorageFault::Unusable);
+    let tables: Vec<String> = server.root().query(format!("SHOW TABLES FROM {database}")).unwrap();
+    assert_eq!(tables, Vec::<String>::new());
+    MysqlStorage::open(&server.url(&database), MysqlOptions::default()).unwrap().commit(&all_puts()).unwrap();
+    let sum = || -> Vec<(String, u64)> {
+        let tables: Vec<String> = server.root().query(format!("SHOW TABLES FROM {database}")).unwrap();
+        let sums = tables.iter().map(|table| format!("{database}.{table}")).collect::<Vec<_>>();
+        server.root().query(format!("CHECKSUM TABLE {}", sums.join(","))).unwrap()
+    };
+    let before = sum();
+    let storage = open().unwrap();
+    assert_eq!(sorted(loaded(&storage)), sorted(all_puts()));
+    let extent = storage.extent().unwrap();
+    assert_eq!(extent.version, Some(1));
+    assert!(extent.bytes > Some(0));
+    storage.commit(&[Change::DeleteMessages(1..=9)]).unwrap_err();
+    drop(storage);
+    assert_eq!(sum(), before);
+    server.as_root(&format!("UPDATE {database}.tidegate_schema_version SET version = 99"));
+    assert_eq!(refused(open(), "its tables have version 99"), StorageFault::Unusable);
+}
+
+#[cfg(feature = "daemon")]
+#[test]
+fn state_moves_there_and_back() {
+    use tidegate::message::Timestamp;
+    use tidegate::storage::memory::MemoryStorage;
+    use tidegate::storage::transfer::{Part, clear, examine, export, put, read};
+
+    let Some(server) = MariaDb::start() else { return };
+    let move_to = |from: &dyn Storage, to: &dyn Storage| {
+        let mut text = Vec::new();
+        export(from, &mut text).unwrap();
+        let changes = || read(&text[..], None, Timestamp(0)).unwrap();
+        let survey = examine(changes(), Part::All, Timestamp(0)).unwrap();
+        put(to, changes(), &survey).unwrap();
+    };
+    let (database, memory) = (Database::new(&server), MemoryStorage::default());
+    memory.commit(&all_puts()).unwrap();
+    let storage = database.open();
+    move_to(&memory, &storage);
+    let back = MemoryStorage::default();
+    move_to(&storage, &back);
+    assert_eq!(sorted(loaded(&back)), sorted(all_puts()));
+    clear(&storage).unwrap();
+    assert_eq!(loaded(&storage).len(), 1, "when it was alive");
+}
