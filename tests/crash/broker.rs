@@ -1,5 +1,6 @@
 //! The broker that is to crash: a process that is killed, or one of this process whose storage hears nothing more.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +28,7 @@ pub struct Folder(PathBuf);
 impl Folder {
     pub fn new(name: &str) -> Folder {
         let path = std::env::temp_dir().join(format!("tidegate-crash-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
+        fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
 
@@ -41,10 +42,23 @@ impl Drop for Folder {
         if std::thread::panicking() {
             eprintln!("the data is left in {}", self.0.display());
         } else {
-            let _ = std::fs::remove_dir_all(&self.0);
+            let _ = fs::remove_dir_all(&self.0);
+            let _ = fs::remove_file(self.0.with_extension("toml"));
         }
     }
 }
+
+/// Sessions that stay away must not lose what their queue has no room for.
+const CONFIGURATION: &str = r#"
+[[listener]]
+name = "local"
+address = "127.0.0.1:0"
+anonymous = true
+default-authorization = "allow"
+[broker]
+maximum-queued-messages = 1_000_000
+maximum-queued-bytes = "1GiB"
+"#;
 
 /// `tidegate run --data`.
 pub struct Process {
@@ -54,12 +68,21 @@ pub struct Process {
 
 impl Process {
     pub fn on(folder: &Path) -> Process {
+        fs::write(folder.with_extension("toml"), CONFIGURATION).unwrap();
         Process { folder: folder.to_owned(), child: None }
+    }
+
+    /// STOP, CONT or TERM.
+    pub async fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().and_then(Child::id).unwrap().to_string();
+        let signal = format!("-{signal}");
+        assert!(Command::new("kill").args([&signal, &pid]).status().await.unwrap().success());
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.args(["run", "--listen", "127.0.0.1:0", "--data"]).arg(&self.folder);
+        command.arg("run").arg("--config").arg(self.folder.with_extension("toml"));
+        command.arg("--data").arg(&self.folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
@@ -97,10 +120,8 @@ impl Broker for Process {
 
     /// SIGTERM.
     async fn stop(&mut self) {
-        let mut child = self.child.take().unwrap();
-        let pid = child.id().unwrap().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
-        assert!(child.wait().await.unwrap().success());
+        self.signal("TERM").await;
+        assert!(self.child.take().unwrap().wait().await.unwrap().success());
     }
 }
 

@@ -10,10 +10,11 @@ use tidegate::packet::{Connect, Packet, PacketIdentifier, ProtocolVersion, QoS, 
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Folder, Process};
 use crate::history::Key;
 use crate::publisher::{Publisher, mixed, retained};
 use crate::receiver::{Orders, Profile, Receiver};
+use crate::torn;
 use crate::wire::{Broken, Wire};
 use crate::world::World;
 
@@ -64,13 +65,7 @@ enum Presence {
 /// Crashes the broker again and again, then lets everything come to rest, and checks all of it.
 pub async fn run(broker: &mut impl Broker, plan: &Plan) -> Arc<World> {
     let world = Arc::new(World::new(plan.pace));
-    let mut director = Director {
-        world: world.clone(),
-        rng: Rng::with_seed(plan.seed),
-        publishers: JoinSet::new(),
-        receivers: JoinSet::new(),
-        orders: Vec::new(),
-    };
+    let mut director = Director::new(&world, plan);
     let began = Instant::now();
     director.start_receivers();
     world.is_at(broker.start().await);
@@ -102,7 +97,49 @@ pub async fn run(broker: &mut impl Broker, plan: &Plan) -> Arc<World> {
     world
 }
 
+/// Lets the power go again and again in a folder under load, and starts brokers on what that leaves.
+pub async fn cut_power(plan: &Plan) -> Arc<World> {
+    let world = Arc::new(World::new(plan.pace));
+    let mut director = Director::new(&world, plan);
+    let folder = Folder::new("power");
+    let mut process = Process::on(folder.path());
+    let names = [("once-5", V5), ("once-311", V311)];
+    for (name, version) in names {
+        let (name, filter) = (name.to_owned(), "p/#".to_owned());
+        let profile = Profile { name, version, filter, qos: QoS::ExactlyOnce, is_fickle: false };
+        director.start_receiver(Presence::Once, profile);
+    }
+    world.is_at(process.start().await);
+    director.wait_for_subscriptions().await;
+    director.direct(0);
+    director.wait_for_departures().await;
+    director.start_publishers();
+    let began = Instant::now();
+    for _ in 0..plan.rounds {
+        if began.elapsed() > plan.time || !world.history.is_clean() {
+            break;
+        }
+        let copy = Folder::new("power-copy");
+        let due = torn::cut_power(&process, &world, &mut director.rng, &copy).await;
+        torn::check(&copy, &world, &names, &due).await;
+    }
+    world.is_over();
+    process.crash().await;
+    director.publishers.abort_all();
+    world
+}
+
 impl Director {
+    fn new(world: &Arc<World>, plan: &Plan) -> Director {
+        Director {
+            world: world.clone(),
+            rng: Rng::with_seed(plan.seed),
+            publishers: JoinSet::new(),
+            receivers: JoinSet::new(),
+            orders: Vec::new(),
+        }
+    }
+
     fn start_receivers(&mut self) {
         use Presence::{Always, Once, Sometimes};
         let one = QoS::AtLeastOnce;
@@ -139,6 +176,12 @@ impl Director {
 
     async fn wait_for_subscriptions(&self) {
         while self.world.subscribed() < self.orders.len() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn wait_for_departures(&self) {
+        while self.orders.iter().any(|(_, orders)| orders.is_connected.load(Ordering::Relaxed)) {
             sleep(Duration::from_millis(5)).await;
         }
     }

@@ -12,10 +12,12 @@ mod faults;
 mod history;
 mod publisher;
 mod receiver;
+mod torn;
 mod wire;
 mod world;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::{Folder, Local, Process};
 use director::Plan;
@@ -47,5 +49,13 @@ async fn what_was_acknowledged_outlives_a_process_that_is_killed() {
     let plan = Plan::from_environment(30, 40);
     let folder = Folder::new("killed");
     let world = director::run(&mut Process::on(folder.path()), &plan).await;
+    world.history.assert_clean(plan.seed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_outlives_a_log_that_was_torn_behind_it() {
+    // [MQTT-4.1.0-1], [MQTT-4.6.0-5]
+    let plan = Plan { pace: Duration::from_millis(100), ..Plan::from_environment(10, 15) };
+    let world = director::cut_power(&plan).await;
     world.history.assert_clean(plan.seed);
 }

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use fastrand::Rng;
-use tidegate::packet::{
-    Ack, Connack, Connect, Disconnect, Packet, PacketIdentifier, ProtocolVersion, Publish,
-};
+use tidegate::packet::{Ack, Connack, Connect, Packet, PacketIdentifier, ProtocolVersion, Publish};
 use tidegate::packet::{QoS, ReasonCode};
 use tokio::time::{Instant, sleep_until};
 
@@ -80,7 +78,7 @@ impl Publisher {
         let (mut heard, mut next) = (Instant::now(), Instant::now());
         loop {
             if world.is_enough() && self.flights.is_empty() {
-                wire.put(Packet::Disconnect(Box::new(Disconnect::default())));
+                wire.put(Packet::Disconnect(Box::default()));
                 return wire.flush().await;
             }
             tokio::select! {

@@ -28,11 +28,12 @@ pub struct Profile {
     pub is_fickle: bool,
 }
 
-/// What the director of the test says to a receiver.
+/// What the director of the test and a receiver say to each other.
 #[derive(Default)]
 pub struct Orders {
+    /// What the receiver says itself.
+    pub is_connected: AtomicBool,
     pub is_online: AtomicBool,
-    pub is_over: AtomicBool,
     /// That it is to take its subscription and keep it.
     pub is_to_settle: AtomicBool,
 }
@@ -75,16 +76,13 @@ impl Receiver {
 
     pub async fn run(mut self, world: &World) {
         while let Some(port) = world.broker().await {
-            if self.orders.is_over.load(Ordering::Relaxed) {
-                return;
-            }
             if self.is_online() {
-                match self.serve(world, port).await {
-                    Err(Broken::Silent) => world
-                        .history
-                        .violation(None, format!("{} gets no answer within {PATIENCE:?}", self.profile.name)),
-                    Ok(()) | Err(_) => {}
+                self.orders.is_connected.store(true, Ordering::Relaxed);
+                if let Err(Broken::Silent) = self.serve(world, port).await {
+                    let text = format!("{} gets no answer within {PATIENCE:?}", self.profile.name);
+                    world.history.violation(None, text);
                 }
+                self.orders.is_connected.store(false, Ordering::Relaxed);
             }
             world.pause(&mut self.rng).await;
         }
@@ -98,7 +96,7 @@ impl Receiver {
         let (mut wire, connack) = Wire::connect(port, self.connect()).await?;
         self.resume(world, &connack);
         let (mut heard, mut next) = (Instant::now(), Instant::now());
-        while self.is_online() && !self.orders.is_over.load(Ordering::Relaxed) {
+        while self.is_online() {
             self.ask(world, &mut wire);
             tokio::select! {
                 packet = wire.read() => {
