@@ -120,13 +120,15 @@ impl SessionEntry {
     }
 
     /// Tells of a new session.
-    pub(super) fn keep_new(&self, state: &EntryState) {
+    pub(super) fn keep_new(&self, state: &mut EntryState) {
         if let Some(committer) = self.committer().filter(|_| state.kept) {
-            committer.promise(self.op_session(state));
+            state.created = committer.append(self.op_session(state));
+            state.created.make();
         }
     }
 
-    /// Tells of a session that a connection has taken up, or given back. Nobody waits for that.
+    /// Tells of a session that a connection has taken up, or given back. Nobody waits for that, but who is told that
+    /// there is a session waits until it is kept that there is.
     pub(super) fn keep_changed(&self, state: &EntryState) {
         if let Some(committer) = self.committer().filter(|_| state.kept) {
             committer.append(self.op_session(state));

@@ -368,7 +368,7 @@ impl Broker {
             let mut state = entry.lock();
             state.kept = self.committer.is_some() && request.expiry_interval > 0;
             attach(&entry, &mut state, &request);
-            entry.keep_new(&state);
+            entry.keep_new(&mut state);
         }
         Arc::new(entry)
     }
@@ -392,6 +392,7 @@ impl Broker {
             entry.keep_no_longer(state);
         }
         attach(entry, state, request);
+        state.created.make();
         entry.keep_changed(state);
     }
 

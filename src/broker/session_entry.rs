@@ -20,7 +20,7 @@ use crate::hook::ClientInfo;
 use crate::message::{ClientKey, Timestamp};
 use crate::packet::QoS;
 use crate::session::{Delivery, Dropped, FullBy, LazyDeque, Session};
-use crate::storage::Committer;
+use crate::storage::{Committer, Promise};
 
 pub(super) struct SessionEntry {
     pub number: u64,
@@ -57,6 +57,8 @@ pub(super) struct EntryState {
     held_back: bool,
     /// Whether the storage knows it.
     pub kept: bool,
+    /// When it does.
+    pub created: Promise,
 }
 
 /// What happens to a session because time passes.
@@ -146,6 +148,7 @@ impl SessionEntry {
                 delivery_verdicts: AuthorizationCache::default(),
                 held_back: false,
                 kept: false,
+                created: Promise::default(),
             }),
             counters,
             committer,

@@ -136,7 +136,8 @@ impl Promise {
         PROMISED.replace(other)
     }
 
-    fn make(self) {
+    /// What this thread is about to say stands for this too.
+    pub fn make(self) {
         PROMISED.set(PROMISED.get().max(self));
     }
 }

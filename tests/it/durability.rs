@@ -1,6 +1,6 @@
 //! What is acknowledged is kept: sessions, what waits for them, Wills and retained messages outlive the broker.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ use crate::support::*;
 struct Obedient {
     kept: MemoryStorage,
     is_full: AtomicBool,
+    /// How many deliveries there is room for; 0: for all.
+    room: AtomicUsize,
     /// Whether nothing is to be committed now.
     is_closed: Mutex<bool>,
     opened: Condvar,
@@ -34,7 +36,7 @@ impl Storage for Obedient {
     fn commit(&self, changes: &[Change]) -> Result<(), StorageError> {
         let closed = self.is_closed.lock().unwrap();
         drop(self.opened.wait_while(closed, |is_closed| *is_closed).unwrap());
-        if self.is_full.load(Ordering::Relaxed) {
+        if self.is_full.load(Ordering::Relaxed) || !self.has_room_for(changes) {
             return Err(StorageError::new("commit", "the disk is full").with_fault(StorageFault::Full));
         }
         self.kept.commit(changes)
@@ -46,6 +48,16 @@ impl Storage for Obedient {
 }
 
 impl Obedient {
+    fn has_room_for(&self, changes: &[Change]) -> bool {
+        let room = self.room.load(Ordering::Relaxed);
+        let put = changes.iter().filter(|change| matches!(change, Change::PutDelivery(_))).count();
+        let deleted = changes.iter().map(|change| match change {
+            Change::DeleteDeliveries(numbers) => numbers.clone().count(),
+            _ => 0,
+        });
+        room == 0 || self.counts().1 + put <= room + deleted.sum::<usize>()
+    }
+
     fn close(&self) {
         *self.is_closed.lock().unwrap() = true;
     }
@@ -294,6 +306,53 @@ async fn a_full_storage_has_nothing_acknowledged_that_it_does_not_keep_and_all_e
     let server = start_on(&storage).await;
     let mut back = Client::connect(&server, persistent(V5, "away")).await;
     assert_eq!(back.payloads(1).await, ["again"]);
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_a_session_that_is_not_kept_yet() {
+    // The connection that began the session waited for the storage, and the next one was told at once that there is a
+    // session: after a crash there was none.
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    let mut other = Client::connect(&server, connect(V5, "other")).await;
+    storage.close();
+    for _ in 0..2 {
+        let mut client = Client::open(&server, V5).await;
+        client.send(Packet::Connect(Box::new(persistent(V5, "new")))).await;
+        until(|| server.broker().client("new").is_some_and(|status| status.client.is_some())).await;
+        other.assert_silent().await;
+        assert!(timeout(Duration::ZERO, client.receive()).await.is_err(), "it was told before it was kept");
+    }
+    storage.open();
+    let (_, connack) = Client::try_connect(&server, persistent(V5, "new")).await;
+    assert!(connack.session_present);
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_makes_room_in_a_full_storage() {
+    // The batch for which there was no room was given again and again, and what made room waited behind it.
+    let storage = Arc::new(Obedient::default());
+    storage.room.store(10, Ordering::Relaxed);
+    let server = start_on(&storage).await;
+    subscribed(&server, V5, "away", QOS1).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    let mut kept = 0;
+    let refused = loop {
+        let packet = Publish { qos: QOS1, packet_identifier: Some(id(1)), ..publish("t", "x") };
+        sender.send(Packet::Publish(packet)).await;
+        match sender.receive().await {
+            Packet::Puback(ack) if !ack.reason_code.is_error() => kept += 1,
+            Packet::Disconnect(disconnect) => break disconnect.reason_code,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((kept, refused), (10, ReasonCode::QUOTA_EXCEEDED));
+    let mut back = Client::connect(&server, persistent(V5, "away")).await;
+    // The eleventh was not acknowledged, and came all the same.
+    assert_eq!(back.payloads(11).await.len(), 11);
+    until(|| server.statistics().storage_fails == 0).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    assert_eq!(sender.publish("t", "x", QOS1).await, ReasonCode::SUCCESS);
 }
 
 #[tokio::test]
