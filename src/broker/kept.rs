@@ -146,14 +146,17 @@ impl SessionEntry {
         Op::Change(Change::PutSession(Box::new(record)))
     }
 
-    /// The storage forgets the session and all that waits for it. Nobody waits for that: a client without a session
-    /// to keep does not touch the storage.
+    /// The storage forgets the session and all that waits for it. Whose Clean Start ends it waits for that, lest it be
+    /// there again after a crash; not while the storage fails, as a client may come that wants nothing to be kept.
     pub(super) fn keep_no_longer(&self, state: &mut EntryState) {
         let Some(committer) = self.committer().filter(|_| state.kept) else { return };
         state.kept = false;
         let deliveries =
             state.session.kept().map(|kept| kept.number()).filter(|&number| number > 0).collect();
-        committer.append(Op::DeleteSession { number: self.number, deliveries });
+        let forgotten = committer.append(Op::DeleteSession { number: self.number, deliveries });
+        if !committer.fails() {
+            forgotten.make();
+        }
     }
 
     pub(super) fn keep_subscription(

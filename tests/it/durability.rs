@@ -329,6 +329,25 @@ async fn nobody_is_told_of_a_session_that_is_not_kept_yet() {
 }
 
 #[tokio::test]
+async fn a_session_that_was_discarded_is_not_there_again_after_a_crash() {
+    // [MQTT-3.1.2-4]
+    let storage = Arc::new(Obedient::default());
+    let server = start_on(&storage).await;
+    subscribed(&server, V5, "client", QOS1).await;
+    let mut other = Client::connect(&server, connect(V5, "other")).await;
+    storage.close();
+    let mut client = Client::open(&server, V5).await;
+    client.send(Packet::Connect(Box::new(connect(V5, "client")))).await;
+    until(|| server.broker().client("client").is_some_and(|status| status.client.is_some())).await;
+    other.assert_silent().await;
+    assert!(timeout(Duration::ZERO, client.receive()).await.is_err(), "it was told before it was kept");
+    storage.open();
+    let Packet::Connack(connack) = client.receive().await else { panic!("no CONNACK") };
+    assert!(!connack.session_present);
+    assert!(!storage.held().iter().any(|change| matches!(change, Change::PutSession(_))));
+}
+
+#[tokio::test]
 async fn what_is_acknowledged_makes_room_in_a_full_storage() {
     // The batch for which there was no room was given again and again, and what made room waited behind it.
     let storage = Arc::new(Obedient::default());
