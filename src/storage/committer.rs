@@ -387,18 +387,16 @@ impl Shared {
 
     fn keep(&self, cut: Promise) {
         self.kept.store(cut.0, Ordering::Release);
-        self.wake(|promise| promise <= cut);
+        let kept: Vec<_> = lock(&self.waiting).extract_if(.., |(promise, _)| *promise <= cut).collect();
+        kept.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     fn fail(&self, error: StorageError) {
         *lock(&self.failure) = Some(error);
         self.fails.store(true, Ordering::Relaxed);
-        self.wake(|_| true);
-    }
-
-    fn wake(&self, whom: impl Fn(Promise) -> bool) {
-        let woken: Vec<_> = lock(&self.waiting).extract_if(.., |(promise, _)| whom(*promise)).collect();
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        // They stay: who looks only when the storage works again waits on, and does not ask to be woken again.
+        let waiting: Vec<_> = lock(&self.waiting).iter().map(|(_, waker)| waker.clone()).collect();
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// Pauses, unless it is to end.
