@@ -81,26 +81,24 @@ impl Broker {
             return;
         }
         for delivery in deliveries {
-            let client_identifier = from.client_identifier.clone();
-            let given_up = GivenUp { delivery, client_identifier };
-            if let Err((GivenUp { delivery, .. }, limit)) = self.handed_on.push(given_up, &self.options) {
-                self.counters.count(limit);
-                self.dropped(&from.client_identifier, &delivery, Dropped::QueueFull);
-            }
+            self.line_up(GivenUp { delivery, client_identifier: from.client_identifier.clone() });
         }
         self.schedule.wake();
     }
 
     /// Lines up what was on its way when the broker ended.
     pub(super) fn hand_on_found(&self, delivery: Delivery) {
-        let given_up = GivenUp { delivery, client_identifier: Arc::from("") };
+        self.line_up(GivenUp { delivery, client_identifier: Arc::from("") });
+        self.schedule.wake();
+    }
+
+    fn line_up(&self, given_up: GivenUp) {
         if let Err((GivenUp { delivery, client_identifier }, limit)) =
             self.handed_on.push(given_up, &self.options)
         {
             self.counters.count(limit);
             self.dropped(&client_identifier, &delivery, Dropped::QueueFull);
         }
-        self.schedule.wake();
     }
 
     /// Finds a member for a message that one had no room for. The room is known only when the message is there:

@@ -163,10 +163,10 @@ impl Broker {
                 return Ok(Opened { attachment, session_present: true, due_will });
             }
         }
-        if existing.is_none() && sessions.len() >= self.options.maximum_sessions {
-            return Err(OpenError::TooManySessions);
-        }
         if existing.is_none() {
+            if sessions.len() >= self.options.maximum_sessions {
+                return Err(OpenError::TooManySessions);
+            }
             self.may_be_kept(&request)?;
         }
         let TakenOver { due_will, dropped, formers } = taken;

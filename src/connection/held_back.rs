@@ -45,13 +45,13 @@ impl HeldBack {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, StorageError>> {
         while let Some(first) = self.marks.front() {
-            if first.before > 0 && !committer.is_kept(first.promise) {
+            if committer.is_kept(first.promise) {
+                self.marks.pop_front();
+            } else if first.before > 0 {
                 return Poll::Ready(Ok(first.before));
-            }
-            if first.before == 0 && !committer.is_kept(first.promise) {
+            } else {
                 return self.poll_kept(committer, cx);
             }
-            self.marks.pop_front();
         }
         Poll::Ready(Ok(self.sealed))
     }

@@ -262,12 +262,11 @@ impl Output {
     /// # Errors
     /// Where it fails.
     pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, StorageError>> {
-        let len = self.len();
-        let (Some(held_back), Some(committer)) = (&mut self.held_back, self.broker.committer()) else {
-            return Poll::Ready(Ok(len));
-        };
-        held_back.seal(committer, len);
-        held_back.poll_writable(committer, cx)
+        self.seal();
+        match (&mut self.held_back, self.broker.committer()) {
+            (Some(held_back), Some(committer)) => held_back.poll_writable(committer, cx),
+            _ => Poll::Ready(Ok(self.len())),
+        }
     }
 
     /// What was added so far waits for what this thread has promised.
@@ -280,9 +279,8 @@ impl Output {
 
     /// Forgets what waits for the storage, and what comes now waits for nothing.
     pub(super) fn give_up_held_back(&mut self) {
-        let len = self.len();
-        if let (Some(mut held_back), Some(committer)) = (self.held_back.take(), self.broker.committer()) {
-            held_back.seal(committer, len);
+        self.seal();
+        if let Some(held_back) = self.held_back.take() {
             let left = held_back.writable_at_once();
             self.unwritten.iter_mut().for_each(|unwritten| unwritten.truncate(left));
         }
