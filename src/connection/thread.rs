@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 thread_local! {
     static HERE: RefCell<Option<Arc<Thread>>> = const { RefCell::new(None) };
@@ -11,10 +11,10 @@ thread_local! {
 /// A thread that serves connections.
 #[derive(Debug, Default)]
 pub struct Thread {
-    /// Counts on; a connection notes in which one it was busy last.
-    period: AtomicU32,
-    /// Connections that were busy in this period.
-    active: AtomicU32,
+    /// The period, which counts on, in the upper half: a connection notes in which one it was busy last. In the lower
+    /// half the connections that were busy in it: apart from each other, one that becomes busy while a period ends
+    /// could be counted in neither.
+    period_and_active: AtomicU64,
     /// How many of those that have something to do are to go.
     leaving: AtomicU32,
     /// And to which thread.
@@ -30,8 +30,10 @@ impl Thread {
     /// Ends a period. Says how many connections were busy in it; none has to go any more.
     pub fn next_period(&self) -> u32 {
         self.leaving.store(0, Ordering::Relaxed);
-        self.period.fetch_add(1, Ordering::Relaxed);
-        self.active.swap(0, Ordering::Relaxed)
+        let next = |now: u64| Some(u64::from(period_of(now).wrapping_add(1)) << 32);
+        let ended = self.period_and_active.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        // The lower half; the update does not fail.
+        ended.unwrap_or_else(|now| now) as u32
     }
 
     /// In this period, so many busy connections are to go to another thread, which has this number.
@@ -51,6 +53,10 @@ impl Thread {
     }
 }
 
+fn period_of(period_and_active: u64) -> u32 {
+    (period_and_active >> 32) as u32
+}
+
 /// What a connection remembers of the thread.
 #[derive(Debug, Default)]
 pub(super) struct Seen(u32);
@@ -60,9 +66,8 @@ impl Seen {
     pub fn is_busy(&mut self) -> Option<u32> {
         HERE.with_borrow(|here| {
             let here = here.as_ref()?;
-            let period = here.period.load(Ordering::Relaxed);
-            if std::mem::replace(&mut self.0, period) != period {
-                here.active.fetch_add(1, Ordering::Relaxed);
+            if self.0 != period_of(here.period_and_active.load(Ordering::Relaxed)) {
+                self.0 = period_of(here.period_and_active.fetch_add(1, Ordering::Relaxed));
             }
             here.leave()
         })
