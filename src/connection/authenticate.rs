@@ -144,7 +144,7 @@ where
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// The client authenticates itself again, or goes on with it.
     pub(super) async fn authenticate(&mut self, packet: Auth) -> Result<(), Ended> {
-        let Some(authentication) = &mut self.authentication else {
+        let Some(authentication) = self.seldom.as_mut().and_then(|it| it.authentication.as_mut()) else {
             return Err(
                 Failure::protocol_error("AUTH without an Authentication Method [MQTT-4.12.0-7]").into()
             );
@@ -179,7 +179,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         reply: Option<Box<Reply>>,
         overrides: ConnectOverrides,
     ) -> Result<(), Ended> {
-        let Some(authentication) = &self.authentication else { return Ok(()) };
+        let Some(authentication) = self.seldom.as_ref().and_then(|it| it.authentication.as_ref()) else {
+            return Ok(());
+        };
         if let Some(at) = overrides.expires_at {
             self.io.timers.expire_in(self.attachment.broker().now().until(at));
         }
@@ -194,8 +196,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
 impl Authentication {
     /// For a connection that will outlive the packet which names the method.
-    pub(super) fn new(method: &ByteString) -> Box<Authentication> {
-        Box::new(Authentication { method: method.to_string().into(), under_way: None })
+    pub(super) fn new(method: &ByteString) -> Authentication {
+        Authentication { method: method.to_string().into(), under_way: None }
     }
 
     /// The exchange that this packet belongs to: a new one, which gets so much `time`, or the one that is

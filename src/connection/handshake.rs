@@ -39,7 +39,7 @@ pub(super) struct Accepted {
     pub input: Input,
     pub output: Output,
     pub attachment: Attachment,
-    pub authentication: Option<Box<Authentication>>,
+    pub authentication: Option<Authentication>,
     /// Seconds; 0 for none.
     pub keep_alive: u16,
     pub expires_at: Option<Duration>,

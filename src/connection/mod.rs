@@ -59,6 +59,8 @@ const HIGH_WATER: usize = 64 * 1024;
 /// after this many packets.
 const FAIR: Duration = Duration::from_millis(1);
 const FAIR_PACKETS: u32 = 8;
+/// Turns of a connection for which there is always something, before others of its thread get theirs.
+const FAIR_TURNS: u32 = 32;
 
 /// Where a connection came from.
 #[derive(Clone, Debug)]
@@ -70,10 +72,9 @@ pub struct Peer {
 struct Connection<S> {
     io: Io<S>,
     attachment: Attachment,
-    /// Where CONNECT had an Authentication Method.
-    authentication: Option<Box<Authentication>>,
     verdicts: AuthorizationCache,
-    aliases: TopicAliases,
+    /// Where there is something of it.
+    seldom: Option<Box<Seldom>>,
     /// How many QoS 1 and 2 messages the client may have in flight.
     receive_maximum: NonZeroU16,
     /// QoS 2 messages of this connection that it has not released. Those of QoS 1 are answered one by one.
@@ -87,6 +88,14 @@ struct Connection<S> {
     acts_next: bool,
     /// A hook was asked about the last message: the next ones are asked about together.
     was_asked: bool,
+}
+
+/// What most connections have nothing of.
+#[derive(Default)]
+struct Seldom {
+    /// Where CONNECT had an Authentication Method.
+    authentication: Option<Authentication>,
+    aliases: TopicAliases,
 }
 
 /// What comes after some turns.
@@ -137,7 +146,7 @@ struct Pace {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Takes turns until something has to wait that is not here: for a hook, another thread, or the end.
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        loop {
+        for _ in 0..FAIR_TURNS {
             if !std::mem::take(&mut self.acts_next)
                 && let Err(ended) = ready!(self.io.poll_turn(cx, &self.attachment))
             {
@@ -147,14 +156,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok(Turn::Over) => {}
                 Ok(Turn::Interrupted) => {
                     self.acts_next = true;
-                    // Asked once, it wakes the task when others have had their turn.
-                    let _ = pin!(tokio::task::yield_now()).poll(cx);
-                    return Poll::Pending;
+                    break;
                 }
                 Ok(Turn::Waits(next)) => return Poll::Ready(next),
                 Err(ended) => return Poll::Ready(Next::Ends(Box::new(ended))),
             }
         }
+        // Asked once, it wakes the task when others have had their turn.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        Poll::Pending
     }
 
     fn take_turn(&mut self) -> Result<Turn, Ended> {

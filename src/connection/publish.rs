@@ -202,13 +202,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         if publish.topic.is_empty() {
             // The decoder lets an empty topic pass only beside an alias.
-            let known = publish.topic_alias.and_then(|alias| self.aliases.get(alias));
+            let known = publish.topic_alias.and_then(|alias| self.seldom.as_ref()?.aliases.get(alias));
             let unknown = || Ended::protocol_error("a Topic Alias that was never set (MQTT 5.0, 3.3.4)");
             return known.ok_or_else(unknown);
         }
         let topic = TopicName::of_publish(std::mem::take(&mut publish.topic));
         if let Some(alias) = publish.topic_alias {
-            self.aliases.set(alias, &topic);
+            self.seldom.get_or_insert_default().aliases.set(alias, &topic);
         }
         Ok(topic)
     }

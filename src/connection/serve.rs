@@ -10,8 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::disconnect::Ended;
 use super::thread::Seen;
 use super::timers::Timers;
-use super::topic_alias::TopicAliases;
-use super::{Connection, Io, Next, Peer, handshake, wait};
+use super::{Connection, Io, Next, Peer, Seldom, handshake, wait};
 use crate::broker::{AuthorizationCache, Broker, Count};
 use crate::storage::Promise;
 
@@ -144,6 +143,8 @@ where
 {
     broker.counters().count(Count::ConnectionsAccepted);
     let accepted = handshake::shake_hands(&mut stream, peer, &broker).await?;
+    let seldom =
+        accepted.authentication.map(|it| Box::new(Seldom { authentication: Some(it), ..Seldom::default() }));
     let mut connection = Connection {
         io: Io {
             timers: Timers::new(accepted.keep_alive, accepted.expires_at),
@@ -154,9 +155,8 @@ where
             now: broker.now(),
         },
         attachment: accepted.attachment,
-        authentication: accepted.authentication,
         verdicts: AuthorizationCache::default(),
-        aliases: TopicAliases::default(),
+        seldom,
         receive_maximum: accepted.receive_maximum,
         unreleased: 0,
         session_expiry_cap: accepted.session_expiry_cap,

@@ -8,18 +8,18 @@ use crate::topic::TopicName;
 
 #[derive(Debug, Default)]
 pub(super) struct TopicAliases {
-    topics: Option<Box<HashMap<NonZeroU16, TopicName>>>,
+    topics: HashMap<NonZeroU16, TopicName>,
 }
 
 impl TopicAliases {
     /// Sets an alias.
     pub(super) fn set(&mut self, alias: NonZeroU16, topic: &TopicName) {
-        self.topics.get_or_insert_default().insert(alias, topic.to_detached());
+        self.topics.insert(alias, topic.to_detached());
     }
 
     /// The topic that an alias stands for.
     pub(super) fn get(&self, alias: NonZeroU16) -> Option<TopicName> {
-        self.topics.as_ref()?.get(&alias).cloned()
+        self.topics.get(&alias).cloned()
     }
 }
 

@@ -5,16 +5,17 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use super::connections::Connections;
 use super::workers::Spawner;
 use crate::broker::{Broker, Count};
-use crate::connection::{Moving, Peer, Serve, serve, turn_away};
+use crate::connection::{Peer, serve, turn_away};
 use crate::hook::ListenerPolicy;
 use crate::transport::tcp::TcpListener;
 
@@ -78,14 +79,14 @@ impl Drop for Counted {
 }
 
 /// A socket that is counted for as long as it is open.
-struct CountedStream {
+pub(super) struct CountedStream {
     stream: TcpStream,
     _counted: Counted,
 }
 
 impl CountedStream {
     /// With the runtime of the thread that calls, or that was entered.
-    fn register(self) -> io::Result<CountedStream> {
+    pub(super) fn register(self) -> io::Result<CountedStream> {
         let stream = TcpStream::from_std(self.stream.into_std()?)?;
         Ok(CountedStream { stream, ..self })
     }
@@ -192,7 +193,7 @@ impl Serving {
         };
         let peer = Peer { address: Some(address), listener: self.policy.clone() };
         let serve = serve(stream, peer, self.broker.clone());
-        tokio::spawn(Served { serve, others: self.spawner.clone() });
+        Connections::add(serve);
     }
 
     fn refuse(&self, stream: StdStream, turned_away: &Arc<AtomicUsize>) {
@@ -206,38 +207,6 @@ impl Serving {
                 }
                 drop(counted);
             });
-        }
-    }
-}
-
-/// A connection that goes from worker to worker.
-struct Served {
-    serve: Serve<CountedStream>,
-    others: Spawner,
-}
-
-impl Future for Served {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(moving) = ready!(Pin::new(&mut self.serve).poll(cx)) {
-            take_over(moving, self.others.clone());
-        }
-        Poll::Ready(())
-    }
-}
-
-/// Serves a connection on the worker to which it was sent.
-fn take_over(moving: Moving<CountedStream>, others: Spawner) {
-    let worker = others.worker(moving.to()).clone();
-    let registered = {
-        let _entered = worker.enter();
-        moving.register(CountedStream::register)
-    };
-    match registered {
-        Ok(moving) => drop(worker.spawn(Served { serve: moving.go_on(), others })),
-        Err(error) => {
-            tracing::warn!(%error, "could not register a connection with another thread: it has ended")
         }
     }
 }

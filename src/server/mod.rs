@@ -12,6 +12,7 @@
 //! ```
 
 mod balance;
+mod connections;
 mod listener;
 mod requests;
 #[cfg(test)]

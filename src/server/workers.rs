@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
 use super::balance::{self, Watched};
+use super::connections::Connections;
 use crate::broker::Mailbox;
 use crate::connection::Thread;
 
@@ -45,29 +46,31 @@ struct InTurn {
 
 impl Workers {
     pub(super) fn start(count: usize, balanced: Balanced) -> io::Result<Workers> {
-        let (mut handles, mut stop, mut threads) = (Vec::new(), Vec::new(), Vec::new());
-        let mut watched = Vec::new();
-        for number in 0..count {
-            let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let runtime = |_| Builder::new_current_thread().enable_io().enable_time().build();
+        let runtimes: Vec<_> = (0..count).map(runtime).collect::<io::Result<_>>()?;
+        let handles = runtimes.iter().map(|runtime| runtime.handle().clone()).collect();
+        let spawner = Spawner(Arc::new(InTurn { handles, turn: AtomicUsize::new(0) }));
+        let (mut stop, mut threads, mut watched) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, runtime) in runtimes.into_iter().enumerate() {
             let stopped = Arc::new(Notify::new());
-            handles.push(runtime.handle().clone());
             stop.push(stopped.clone());
             let connections = Arc::new(Thread::default());
             let (tell, told) = mpsc::channel();
-            let own = connections.clone();
+            let (own, others) = (connections.clone(), spawner.clone());
             let run = move || {
-                let mailbox = Arc::new(Mailbox::default());
+                let (mailbox, served) = (Arc::new(Mailbox::default()), Arc::new(Connections::default()));
                 mailbox.settle();
                 own.settle();
+                served.settle();
                 // Where there is no such file, nobody knows how busy a thread is, and connections stay where they are.
                 let _ = tell.send(File::open("/proc/thread-self/schedstat").ok());
                 runtime.spawn(async move { mailbox.serve().await });
+                runtime.spawn(served.serve(others));
                 runtime.block_on(stopped.notified());
             };
             threads.push(thread::Builder::new().name(format!("tidegate-{number}")).spawn(run)?);
             watched.extend(told.recv().ok().flatten().map(|times| Watched::new(connections, times)));
         }
-        let spawner = Spawner(Arc::new(InTurn { handles, turn: AtomicUsize::new(0) }));
         #[cfg(test)]
         let connections = watched.iter().map(Watched::connections).cloned().collect();
         if balanced == Balanced::Yes && count > 1 && watched.len() == count {

@@ -86,7 +86,7 @@ impl Session {
             inbound: Inbound::default(),
             will: None,
             expiry_interval: 0,
-            window: Window::new(limits.bytes),
+            window: Window::default(),
             queue: Queue::new(limits),
         }
     }
@@ -126,7 +126,7 @@ impl Session {
             }
         }
         loop {
-            let delivery = self.queue.pop(self.window.has_room())?;
+            let delivery = self.queue.pop(self.window_has_room())?;
             if delivery.message.is_expired(now) {
                 dropped(delivery, Dropped::Expired);
             } else if !fits(&delivery, now) {
@@ -141,7 +141,7 @@ impl Session {
 
     /// Whether [`next_outgoing`](Session::next_outgoing) has something to look at.
     pub fn has_outgoing(&self) -> bool {
-        self.window.has_to_resend() || self.queue.can_pop(self.window.has_room())
+        self.window.has_to_resend() || self.queue.can_pop(self.window_has_room())
     }
 
     /// A PUBACK came.
@@ -199,7 +199,11 @@ impl Session {
 
     /// Whether a further QoS 1 or 2 message would wait for an acknowledgement of those before it.
     pub fn is_saturated(&self) -> bool {
-        !self.window.has_room_beside(self.queue.acknowledged_len())
+        !self.window.has_room_beside(self.queue.acknowledged_len(), self.queue.maximum_bytes())
+    }
+
+    fn window_has_room(&self) -> bool {
+        self.window.has_room(self.queue.maximum_bytes())
     }
 
     /// Whether a further message would be dropped, or have another one dropped.
@@ -224,7 +228,7 @@ impl Session {
 
     /// Whether messages wait that are sent only once others are acknowledged.
     pub fn is_held_back(&self) -> bool {
-        !self.window.has_room() && self.queue.holds_acknowledged()
+        !self.window_has_room() && self.queue.holds_acknowledged()
     }
 
     /// What is in flight, in the order in which it was sent, then what waits to be sent with QoS 1 and 2.

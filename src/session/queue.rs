@@ -97,6 +97,11 @@ impl Queue {
         Queue { at_most_once: Lane::default(), acknowledged: Lane::default(), limits }
     }
 
+    /// Bytes that it holds at most.
+    pub fn maximum_bytes(&self) -> usize {
+        self.limits.bytes
+    }
+
     /// Adds at the end. Returns the older ones that gave way, as many as it took: QoS 0 before others, and
     /// those of QoS 1 and 2 only with [`Overflow::DropOldest`] and only to their like.
     ///

@@ -27,7 +27,6 @@ pub struct Window {
     entries: LazyDeque<Entry>,
     /// Of the messages that are held.
     bytes: usize,
-    maximum_bytes: usize,
     last_identifier: u16,
     maximum: u16,
     /// Entries before this index were sent on the current connection; those from here on are to be sent
@@ -59,19 +58,19 @@ pub enum Acknowledged {
     Unknown,
 }
 
-impl Window {
-    /// A window that holds so many bytes of messages, and the one that passes this mark.
-    pub fn new(maximum_bytes: usize) -> Window {
+impl Default for Window {
+    fn default() -> Window {
         Window {
             entries: LazyDeque::default(),
             last_identifier: 0,
             maximum: LARGEST_WINDOW,
             bytes: 0,
-            maximum_bytes,
             resent: 0,
         }
     }
+}
 
+impl Window {
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -90,15 +89,15 @@ impl Window {
         self.entries.iter().filter(|entry| matches!(entry.state, State::Publish(_))).count()
     }
 
-    /// Whether a further message may be sent [MQTT-3.3.4-9], and held until it is acknowledged. One always
-    /// may, however large the messages are.
-    pub fn has_room(&self) -> bool {
-        self.has_room_beside(0)
+    /// Whether a further message may be sent [MQTT-3.3.4-9], and held until it is acknowledged, with so many bytes of
+    /// messages at most and the one that passes this mark. One always may, however large the messages are.
+    pub fn has_room(&self, maximum_bytes: usize) -> bool {
+        self.has_room_beside(0, maximum_bytes)
     }
 
     /// The same where so many others are to be sent first.
-    pub fn has_room_beside(&self, others: usize) -> bool {
-        let has_bytes = self.bytes == 0 || self.bytes < self.maximum_bytes;
+    pub fn has_room_beside(&self, others: usize, maximum_bytes: usize) -> bool {
+        let has_bytes = self.bytes == 0 || self.bytes < maximum_bytes;
         self.entries.len() + others < usize::from(self.maximum) && has_bytes
     }
 
@@ -320,7 +319,7 @@ mod tests {
 
     #[test]
     fn qos2_is_released_after_pubrec_and_free_after_pubcomp() {
-        let mut window = Window::new(usize::MAX);
+        let mut window = Window::default();
         let id = send(&mut window, QoS::ExactlyOnce);
         assert!(matches!(window.puback(id), Acknowledged::Unknown));
         assert!(matches!(window.pubcomp(id), Acknowledged::Unknown));
@@ -332,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_refused_pubrec_ends_the_flow() {
-        let mut window = Window::new(usize::MAX);
+        let mut window = Window::default();
         let id = send(&mut window, QoS::ExactlyOnce);
         assert!(matches!(window.pubrec(id, true), Acknowledged::Complete(0, Some(_))));
         assert!(window.is_empty());
@@ -340,7 +339,7 @@ mod tests {
 
     #[test]
     fn resume_sends_again_in_order_with_dup_and_pubrel_where_it_was_received() {
-        let mut window = Window::new(usize::MAX);
+        let mut window = Window::default();
         let first = send(&mut window, QoS::ExactlyOnce);
         let second = send(&mut window, QoS::AtLeastOnce);
         window.pubrec(first, false);
@@ -354,11 +353,11 @@ mod tests {
 
     #[test]
     fn a_smaller_receive_maximum_holds_back_what_is_sent_again() {
-        let mut window = Window::new(usize::MAX);
+        let mut window = Window::default();
         let ids: Vec<_> = (0..3).map(|_| send(&mut window, QoS::AtLeastOnce)).collect();
         window.resume(1);
         assert!(window.has_to_resend() && window.resend().is_some());
-        assert!(!window.has_to_resend() && !window.has_room());
+        assert!(!window.has_to_resend() && !window.has_room(usize::MAX));
         window.puback(ids[0]);
         assert!(window.has_to_resend());
         assert!(matches!(window.resend(), Some(Outgoing::Acknowledged { packet_identifier, .. })
@@ -367,7 +366,7 @@ mod tests {
 
     #[test]
     fn identifiers_in_flight_are_not_given_again_when_they_wrap() {
-        let mut window = Window::new(usize::MAX);
+        let mut window = Window::default();
         let first = send(&mut window, QoS::AtLeastOnce);
         for _ in 0..u16::MAX - 1 {
             let id = send(&mut window, QoS::AtLeastOnce);
@@ -383,14 +382,14 @@ mod tests {
         // The window had a length only: a client that read and did not acknowledge had the broker hold
         // hundreds of the largest messages for it.
         let cost = Queue::cost(&delivery(QoS::AtLeastOnce).message);
-        let mut window = Window::new(cost + 1);
+        let mut window = Window::default();
         let first = send(&mut window, QoS::AtLeastOnce);
-        assert!(window.has_room());
+        assert!(window.has_room(cost + 1));
         let second = send(&mut window, QoS::ExactlyOnce);
-        assert!(!window.has_room());
+        assert!(!window.has_room(cost + 1));
         // The message is the client's after PUBREC, though the identifier is not free.
         window.pubrec(second, false);
-        assert!(window.has_room());
+        assert!(window.has_room(cost + 1));
         let third = send(&mut window, QoS::ExactlyOnce);
         window.puback(first);
         window.pubrec(third, true);
@@ -400,13 +399,13 @@ mod tests {
 
     #[test]
     fn a_window_of_no_bytes_takes_one_message() {
-        let mut window = Window::new(0);
-        assert!(window.has_room());
+        let mut window = Window::default();
+        assert!(window.has_room(0));
         send(&mut window, QoS::AtLeastOnce);
-        assert!(!window.has_room());
+        assert!(!window.has_room(0));
         window.resume(10);
         assert!(window.give_up_unless(|_| false).is_some());
-        assert!(window.has_room());
+        assert!(window.has_room(0));
     }
 
     #[test]
@@ -414,7 +413,7 @@ mod tests {
         // [MQTT-4.8.2-5]
         let filter = TopicFilter::try_from("$share/g/t").unwrap();
         let shared = Arc::new(Shared { filter, original: None });
-        let mut window = Window::new(usize::MAX);
+        let mut window = Window::default();
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtLeastOnce] {
             window.send(Delivery { shared: Some(shared.clone()), ..delivery(qos) });
         }
@@ -429,9 +428,9 @@ mod tests {
     fn a_window_is_never_longer_than_it_can_be_searched() {
         // The Receive Maximum of a client was taken as it came where the configuration allowed that: each
         // message then looked through up to 65,535 others for an identifier.
-        let mut window = Window::new(usize::MAX);
+        let mut window = Window::default();
         window.resume(u16::MAX);
-        while window.has_room() {
+        while window.has_room(usize::MAX) {
             send(&mut window, QoS::AtLeastOnce);
         }
         assert_eq!(window.len(), usize::from(LARGEST_WINDOW));
