@@ -8,6 +8,7 @@ pub mod cluster;
 #[cfg(feature = "daemon")]
 pub mod config;
 pub mod connection;
+pub mod current;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 pub mod hook;
@@ -17,6 +18,8 @@ pub mod packet;
 pub mod plugin;
 pub mod server;
 pub mod session;
+#[cfg(any(feature = "daemon", feature = "wasm"))]
+pub(crate) mod stamp;
 pub mod storage;
 pub mod topic;
 pub mod transport;

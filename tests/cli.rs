@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use cli_support::{Daemon, Folder, RawClient, run, tidegate};
-use tidegate::packet::{Packet, PacketIdentifier, Publish, QoS, Subscribe, SubscribeFilter};
+use tidegate::packet::{Packet, PacketIdentifier, Publish, QoS, ReasonCode, Subscribe, SubscribeFilter};
 
 #[test]
 fn help_of_every_command_has_an_example_and_exit_codes() {
@@ -202,8 +202,6 @@ fn a_log_line_is_an_object_where_json_is_wanted() {
     }
 }
 
-/// Only the plugins' part is taken over while running, and without plugins there is none.
-#[cfg(feature = "wasm")]
 #[test]
 fn a_changed_configuration_is_read_and_a_wrong_one_leaves_all_as_it_was() {
     let folder = Folder::new("reload");
@@ -215,6 +213,38 @@ fn a_changed_configuration_is_read_and_a_wrong_one_leaves_all_as_it_was() {
     daemon.wait_for("the one before stays in use");
     folder.write("t.toml", &format!("{text}# fine again\n"));
     daemon.wait_for("is taken over");
+}
+
+#[test]
+fn limits_and_the_level_of_the_log_change_while_clients_stay_and_the_rest_is_named() {
+    let folder = Folder::new("reload-live");
+    let text = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\nanonymous = true\n\
+                default-authorization = \"allow\"\n";
+    let mut daemon = Daemon::start(&["--config", &folder.write("t.toml", text)]);
+    let mut client = RawClient::connect(daemon.port, "stays");
+    assert_eq!(publish(&mut client, "a/b/c"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+    let more = "[broker]\nmaximum-topic-levels = 2\n[log]\nlevel = \"debug\"\nformat = \"json\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    folder.write("t.toml", &format!("{text}{more}"));
+    daemon.wait_for("the configuration is taken over");
+    assert_eq!(publish(&mut client, "a/b/c"), ReasonCode::TOPIC_NAME_INVALID);
+    RawClient::connect(daemon.port, "came");
+    daemon.wait_for("client connected");
+    for part in ["`format` of [log] was changed, which needs a restart", "[admin] was changed, which needs"] {
+        assert!(daemon.log().contains(part), "{}", daemon.log());
+    }
+}
+
+/// What PUBACK says.
+fn publish(client: &mut RawClient, topic: &'static str) -> ReasonCode {
+    client.send(Packet::Publish(Publish {
+        qos: QoS::AtLeastOnce,
+        packet_identifier: Some(PacketIdentifier::FIRST),
+        ..Publish::new(topic.into(), "x".into())
+    }));
+    match client.receive() {
+        Packet::Puback(ack) => ack.reason_code,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[cfg(feature = "wasm")]

@@ -241,7 +241,7 @@ impl Broker {
                 matches.push(Match { entry: key.0.clone(), subscription: *subscription, shared });
             }
         };
-        let pick = Pick { strategy: self.options.shared_subscription_strategy, qos: message.qos };
+        let pick = Pick { strategy: self.options().shared_subscription_strategy, qos: message.qos };
         self.index.read().for_each_match(&message.topic, |found| match found {
             Found::Plain { key, value } => add(key, value, None),
             Found::Shared(group) => {

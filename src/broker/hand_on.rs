@@ -94,7 +94,7 @@ impl Broker {
 
     fn line_up(&self, given_up: GivenUp) {
         if let Err((GivenUp { delivery, client_identifier }, limit)) =
-            self.handed_on.push(given_up, &self.options)
+            self.handed_on.push(given_up, self.options())
         {
             self.counters.count(limit);
             self.dropped(&client_identifier, &delivery, Dropped::QueueFull);
@@ -180,7 +180,7 @@ impl Broker {
     /// some had no room for it, it is the next readiest one's turn.
     fn for_another(&self, delivery: &Delivery) -> Option<(Arc<SessionEntry>, Delivery)> {
         let message = delivery.original().clone();
-        let strategy = self.options.shared_subscription_strategy;
+        let strategy = self.options().shared_subscription_strategy;
         let pick = Pick { strategy, qos: message.qos };
         let index = self.index.read();
         let group = index.group(&delivery.shared.as_ref()?.filter)?;

@@ -244,7 +244,7 @@ impl Broker {
         message: &ApplicationMessage,
     ) -> bool {
         message.qos > QoS::AtMostOnce
-            && (message.retain && self.options.retain_available || self.has_kept_receiver(sender, message))
+            && (message.retain && self.options().retain_available || self.has_kept_receiver(sender, message))
     }
 
     /// A delivery is over, whoever had it.

@@ -35,7 +35,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub use attachment::{Attachment, Blocked, Closing, End, Former, Polled};
 pub use authorize::AuthorizationCache;
@@ -54,6 +54,7 @@ pub use subscribe::{Subscribed, Unsubscribed};
 pub(crate) use system::is_system_topic;
 
 use crate::cluster::Cluster;
+use crate::current::Current;
 pub use crate::hook::ClientStatus;
 use crate::hook::{Event, HookSet, Hooks, What};
 use crate::message::{ClientKey, Timestamp};
@@ -70,9 +71,11 @@ use session_items::SessionItems;
 
 /// One broker. Everything that connections, hooks and an embedder act on.
 pub struct Broker {
-    options: Options,
+    options: Current<Options>,
+    /// Where the system topics learn of new ones.
+    options_changed: Notify,
     /// Those of the options, which all sessions share.
-    queue_limits: Arc<QueueLimits>,
+    queue_limits: Arc<Current<QueueLimits>>,
     hooks: Arc<dyn Hooks>,
     /// Where there is a storage.
     committer: Option<Arc<Committer>>,
@@ -122,8 +125,9 @@ impl Broker {
             shutdown: watch::Sender::new(false),
             warned_at: AtomicU64::new(0),
             alive_told_at: AtomicU64::new(0),
-            queue_limits: Arc::new(options.queue_limits()),
-            options,
+            queue_limits: Arc::new(Current::new(options.queue_limits())),
+            options: Current::new(options),
+            options_changed: Notify::new(),
             hooks,
             committer,
             cluster,
@@ -132,8 +136,19 @@ impl Broker {
         broker
     }
 
+    /// Those that hold now.
     pub fn options(&self) -> &Options {
-        &self.options
+        self.options.get()
+    }
+
+    /// Replaces the options while the broker runs. What a client was told when it connected holds for as long as it
+    /// stays connected (`receive_maximum`, `maximum_packet_size`, the largest topic alias, keep-alive, session expiry),
+    /// and what is kept already stays where a limit is lower now: it takes nothing more.
+    pub fn set_options(&self, options: Options) {
+        self.counters.set_maximum_held(&options);
+        self.queue_limits.replace(options.queue_limits());
+        self.options.replace(options);
+        self.options_changed.notify_one();
     }
 
     pub fn hooks(&self) -> &dyn Hooks {

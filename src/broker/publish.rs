@@ -254,7 +254,7 @@ impl Broker {
             return Step::Done(Published { reply, ..Published::failed(reason) });
         }
         let retained =
-            if message.retain && self.options.retain_available { self.retain(&message) } else { Ok(()) };
+            if message.retain && self.options().retain_available { self.retain(&message) } else { Ok(()) };
         // Those who subscribe now get it also where no more can be retained.
         if self.asks_before_delivery() {
             return context.waits(reply, WaitsFor::Receivers(message, retained));
@@ -277,7 +277,7 @@ impl Broker {
         let over = if is_system_topic(message.topic.as_str()) {
             Some(Count::SystemTopicsRefused)
         } else {
-            self.options.limit_of_name(&message.topic)
+            self.options().limit_of_name(&message.topic)
         };
         match over {
             None => Ok(()),

@@ -164,7 +164,7 @@ impl Broker {
             }
         }
         if existing.is_none() {
-            if sessions.len() >= self.options.maximum_sessions {
+            if sessions.len() >= self.options().maximum_sessions {
                 return Err(OpenError::TooManySessions);
             }
             self.may_be_kept(&request)?;
@@ -256,7 +256,7 @@ impl Broker {
         if state.link_of(client.key).is_some() {
             entry.take_link(&mut state);
             if let Some(seconds) = expiry_interval {
-                state.session.expiry_interval = seconds.min(self.options.maximum_session_expiry);
+                state.session.expiry_interval = seconds.min(self.options().maximum_session_expiry);
             }
             dropped = state.session.detach();
             entry.note_load(&state);

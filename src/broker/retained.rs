@@ -186,9 +186,9 @@ impl Broker {
         let messages = read(&self.retained.messages);
         let former = messages.get(&message.topic);
         let bytes = self.retained.bytes() - former.map_or(0, |former| former.size());
-        if former.is_none() && messages.len() >= self.options.maximum_retained_messages {
+        if former.is_none() && messages.len() >= self.options().maximum_retained_messages {
             Some(Count::LimitRetainedMessages)
-        } else if bytes + message.size() > self.options.maximum_retained_bytes {
+        } else if bytes + message.size() > self.options().maximum_retained_bytes {
             Some(Count::LimitRetainedBytes)
         } else {
             None

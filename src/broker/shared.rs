@@ -244,6 +244,7 @@ pub(super) mod tests {
     use crate::broker::Options;
     use crate::broker::session_entry::SessionEntry;
     use crate::broker::statistics::Counters;
+    use crate::current::Current;
     use crate::hook::{ClientInfo, ListenerPolicy};
     use crate::message::ClientKey;
     use crate::packet::{ProtocolVersion, RetainHandling};
@@ -268,7 +269,7 @@ pub(super) mod tests {
             user_properties: Box::default(),
         };
         let limits = QueueLimits { messages: 10, bytes: 100_000, overflow: Overflow::DropNewest };
-        let session = Session::new(Arc::new(limits), 1);
+        let session = Session::new(Arc::new(Current::new(limits)), 1);
         Arc::new(SessionEntry::new(
             number,
             session,

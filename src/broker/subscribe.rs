@@ -108,7 +108,7 @@ impl Attachment {
         cache: &mut AuthorizationCache,
         now: Timestamp,
     ) -> ReasonCode {
-        if let Some(reason) = self.broker.options.unavailable(&request.filter) {
+        if let Some(reason) = self.broker.options().unavailable(&request.filter) {
             self.broker.counters.count(Count::SubscriptionsUnavailable);
             return reason;
         }
@@ -123,8 +123,8 @@ impl Attachment {
                 request.filter = filter.unwrap_or(request.filter);
             }
         }
-        if request.maximum_qos > self.broker.options.maximum_qos {
-            request.maximum_qos = self.broker.options.maximum_qos;
+        if request.maximum_qos > self.broker.options().maximum_qos {
+            request.maximum_qos = self.broker.options().maximum_qos;
             self.broker.counters.count(Count::LimitQos);
         }
         let context =
@@ -132,7 +132,7 @@ impl Attachment {
         if let Err(reason) = self.broker.authorize(context, cache, now).await {
             return failure(reason);
         }
-        if let Some(limit) = self.broker.options.limit_of_filter(&request.filter) {
+        if let Some(limit) = self.broker.options().limit_of_filter(&request.filter) {
             self.broker.counters.count(limit);
             return ReasonCode::TOPIC_FILTER_INVALID;
         }
@@ -207,15 +207,15 @@ impl Broker {
         filter: TopicFilter,
         maximum_qos: QoS,
     ) -> Result<(), ReasonCode> {
-        let refused = self.options.unavailable(&filter);
+        let refused = self.options().unavailable(&filter);
         let refused =
-            refused.or(self.options.limit_of_filter(&filter).map(|_| ReasonCode::TOPIC_FILTER_INVALID));
+            refused.or(self.options().limit_of_filter(&filter).map(|_| ReasonCode::TOPIC_FILTER_INVALID));
         if let Some(reason) = refused {
             return Err(reason);
         }
         let entry = self.registry.find(client_identifier).ok_or(ReasonCode::UNSPECIFIED_ERROR)?;
         let subscription = Subscription {
-            maximum_qos: maximum_qos.min(self.options.maximum_qos),
+            maximum_qos: maximum_qos.min(self.options().maximum_qos),
             no_local: false,
             retain_as_published: false,
             retain_handling: RetainHandling::SendAtSubscribe,
@@ -263,7 +263,7 @@ impl Broker {
             return Err(ReasonCode::UNSPECIFIED_ERROR);
         }
         let known = state.session.subscriptions.get(&asked).is_some();
-        if !known && state.session.subscriptions.len() >= self.options.maximum_subscriptions {
+        if !known && state.session.subscriptions.len() >= self.options().maximum_subscriptions {
             self.counters.count(Count::LimitSubscriptions);
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }

@@ -102,6 +102,14 @@ impl Config {
         }
     }
 
+    /// Takes from the configuration before what a running process cannot change.
+    pub fn keep_what_needs_a_restart(&mut self, before: Config) {
+        self.log.format = before.log.format;
+        self.plugins_options = before.plugins_options;
+        self.admin = before.admin;
+        self.storage = before.storage;
+    }
+
     /// Listens on these addresses instead; does nothing where there are none. What clients may do without
     /// a plugin's word is what holds for an address without a configuration, or, with a file, nothing.
     pub fn listen_on(&mut self, addresses: &[SocketAddr]) {

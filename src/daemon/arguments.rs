@@ -40,8 +40,9 @@ pub(super) enum Command {
 /// everything; nobody else reaches it. With one, the file says who may do what: see
 /// examples/config/tidegate.toml, and try it with `tidegate check` first.
 ///
-/// It stops at Ctrl-C or SIGTERM, after telling its clients (DISCONNECT 0x8B). SIGHUP makes it read the plugins'
-/// part of the configuration and the plugin files again.
+/// It stops at Ctrl-C or SIGTERM, after telling its clients (DISCONNECT 0x8B). SIGHUP makes it read the
+/// configuration and the files that it names again: listeners, limits, plugins and the level of the log change while
+/// clients stay connected.
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES, after_long_help = long(RUN_EXAMPLES))]
 pub(super) struct RunArguments {

@@ -26,6 +26,7 @@ mod plugin_test;
 mod plugins;
 mod property;
 mod publish;
+mod reload;
 mod run;
 #[cfg(feature = "wasm")]
 mod run_hook;
@@ -35,7 +36,6 @@ mod signals;
 mod storage;
 mod store;
 mod subscribe;
-#[cfg(feature = "wasm")]
 mod watch;
 
 use std::process::ExitCode;

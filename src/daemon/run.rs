@@ -1,36 +1,35 @@
 //! `tidegate run`: starts the broker, serves, stops.
 
 use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::arguments::RunArguments;
 use super::exit::{Exit, Failure};
+use super::log::Log;
 use super::plugins::Plugins;
+use super::reload::Running;
 use super::signals::{Signal, Signals};
-#[cfg(feature = "wasm")]
 use super::watch::Watch;
-use super::{announce, log, storage};
+use super::{announce, storage};
 use crate::admin::{Admin, AdminOptions};
 use crate::config::{Config, Listener, PluginSpec, StorageOptions, StoragePlace};
 use crate::hook::{self, RequestLimits};
-#[cfg(feature = "wasm")]
-use crate::plugin::stamp::Stamp;
 use crate::server::{ListenerOptions, Server, StartError};
+use crate::stamp::Stamp;
 use crate::storage::OpenedStorage;
 
 pub(super) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let seen = arguments.config.as_deref().and_then(Stamp::of);
     let config = configured(arguments)?;
-    log::start(config.log);
+    let log = Log::start(config.log);
     // Connections are served by the server's own threads; this one accepts them and waits for signals.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::internal("start", &error))?;
-    let result = runtime.block_on(serve(config, seen));
+    let result = runtime.block_on(serve(arguments, config, log, seen));
     runtime.shutdown_background();
     result
 }
@@ -41,6 +40,12 @@ fn configured(arguments: &RunArguments) -> Result<Config, Failure> {
             .map_err(|report| Failure::usage(format!("the configuration cannot be used\n{report}")))?,
         None => Config::without_file(),
     };
+    overrule(&mut config, arguments);
+    Ok(config)
+}
+
+/// What the command line says holds over the file.
+pub(super) fn overrule(config: &mut Config, arguments: &RunArguments) {
     config.listen_on(&arguments.listen);
     if let Some(level) = arguments.log {
         config.log.level = level;
@@ -51,11 +56,15 @@ fn configured(arguments: &RunArguments) -> Result<Config, Failure> {
             config.storage.take().map(|configured| StorageOptions { place: place.clone(), ..configured });
         config.storage = Some(configured.unwrap_or_else(|| StorageOptions::in_folder(folder)));
     }
-    Ok(config)
 }
 
 /// `seen` is what the configuration file was before it was read.
-async fn serve(config: Config, seen: Option<Stamp>) -> Result<(), Failure> {
+async fn serve(
+    arguments: &RunArguments,
+    config: Config,
+    log: Log,
+    seen: Option<Stamp>,
+) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::internal("listen for signals", &error))?;
     let (requester, requests) = hook::requests(RequestLimits::default());
     let largest_message = config.broker.maximum_packet_size;
@@ -65,7 +74,8 @@ async fn serve(config: Config, seen: Option<Stamp>) -> Result<(), Failure> {
     let server = start(&config, &plugins, requests, storage).await?;
     announce::started(&config, server.addresses(), &plugins.loaded());
     let admin = config.admin.as_ref().map(|options| open_admin(options, &server, &plugins)).transpose()?;
-    until_stopped(&config, seen, &plugins, &mut signals).await;
+    let running = Running { arguments, config, server: &server, plugins: &plugins, log };
+    until_stopped(running, seen, &mut signals).await;
     drop(admin);
     info!("stopping: telling the clients; a second signal stops at once");
     tokio::select! {
@@ -116,10 +126,10 @@ fn listener_options(listener: &Listener) -> ListenerOptions {
     }
 }
 
-async fn until_stopped(config: &Config, seen: Option<Stamp>, plugins: &Plugins, signals: &mut Signals) {
-    let watched = config.file.as_ref().filter(|_| config.plugins_options.reload);
+async fn until_stopped(mut running: Running<'_>, seen: Option<Stamp>, signals: &mut Signals) {
+    let watched = running.config.file.as_ref().filter(|_| running.config.plugins_options.reload);
     let mut watch = watched.and_then(|file| Watch::new(file, seen));
-    let mut just_read = Some(config.plugins.clone());
+    let mut just_read = Some(running.config.plugins.clone());
     loop {
         if !is_stale(just_read.as_deref(), watch.as_mut()) {
             tokio::select! {
@@ -130,7 +140,7 @@ async fn until_stopped(config: &Config, seen: Option<Stamp>, plugins: &Plugins, 
                 () = changed(watch.as_mut()) => {}
             }
         }
-        match reload_until_still(config, plugins, signals).await {
+        match reload_until_still(&mut running, signals).await {
             Some(read) => just_read = read,
             None => return,
         }
@@ -148,15 +158,14 @@ fn is_stale(just_read: Option<&[PluginSpec]>, watch: Option<&mut Watch>) -> bool
 /// Reloads, and once more where that was asked for meanwhile. Whatever a reload waits for, it must not keep a
 /// signal to stop waiting. None: to stop; else the plugins as they were read, where that was possible.
 async fn reload_until_still(
-    config: &Config,
-    plugins: &Plugins,
+    running: &mut Running<'_>,
     signals: &mut Signals,
 ) -> Option<Option<Vec<PluginSpec>>> {
     let mut again = true;
     let mut just_read = None;
     while again {
         again = false;
-        let mut work = std::pin::pin!(reload(config, plugins));
+        let mut work = std::pin::pin!(running.reload());
         loop {
             tokio::select! {
                 read = &mut work => {
@@ -178,79 +187,6 @@ async fn changed(watch: Option<&mut Watch>) {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
     }
-}
-
-/// Reads the plugins' part of the configuration again, and says what it is. Whatever is wrong with it, all goes
-/// on as it was.
-async fn reload(running: &Config, plugins: &Plugins) -> Option<Vec<PluginSpec>> {
-    let Some(file) = &running.file else {
-        info!("nothing to reload: there is no configuration file");
-        return None;
-    };
-    match read_again(file) {
-        Err(problems) => {
-            for problem in problems {
-                error!("{problem}");
-            }
-            error!("the configuration was not taken over, the one before stays in use");
-            None
-        }
-        Ok(config) => {
-            if differs(running, &config) {
-                warn!("only the plugins' part of the configuration is taken over; the rest needs a restart");
-            }
-            match plugins.reload(&config).await {
-                Ok(()) => {
-                    info!(file = %file.display(), "the plugins' part of the configuration is taken over")
-                }
-                Err(problems) => {
-                    for problem in problems {
-                        error!("{problem}");
-                    }
-                    error!("what could not be loaded stays as it was");
-                }
-            }
-            Some(config.plugins)
-        }
-    }
-}
-
-fn read_again(file: &Path) -> Result<Config, Vec<String>> {
-    Config::load(file).map_err(|report| report.problems.iter().map(ToString::to_string).collect())
-}
-
-/// Without plugins there is nothing to reload.
-#[cfg(not(feature = "wasm"))]
-struct Watch;
-
-#[cfg(not(feature = "wasm"))]
-struct Stamp;
-
-#[cfg(not(feature = "wasm"))]
-impl Stamp {
-    fn of(_file: &Path) -> Option<Stamp> {
-        None
-    }
-}
-
-#[cfg(not(feature = "wasm"))]
-impl Watch {
-    fn new(_file: &Path, _seen: Option<Stamp>) -> Option<Watch> {
-        None
-    }
-
-    fn set_others(&mut self, _files: impl Iterator<Item = std::path::PathBuf>) {}
-
-    async fn changed(&mut self) {}
-}
-
-/// Whether something changed that is not taken over while running.
-fn differs(running: &Config, config: &Config) -> bool {
-    let fixed = |config: &Config| {
-        let Config { broker, log, listeners, plugins_options, admin, storage, .. } = config;
-        format!("{broker:?}{log:?}{listeners:?}{plugins_options:?}{admin:?}{storage:?}")
-    };
-    fixed(running) != fixed(config)
 }
 
 async fn stop(server: Server, plugins: Plugins) {

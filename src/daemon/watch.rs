@@ -13,7 +13,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::plugin::stamp::{Stamp, folders};
+use crate::stamp::{Stamp, folders};
 
 /// How long the folders have to be quiet: editors write in several steps.
 const SETTLE: Duration = Duration::from_millis(150);

@@ -17,9 +17,9 @@ use super::events::EventQueue;
 use super::file;
 use super::loader::Loader;
 use super::options::{FailurePolicy, Hook, PluginOptions};
-use super::stamp::Stamp;
 use super::version::{Version, lock};
 use crate::hook::HookSet;
+use crate::stamp::Stamp;
 
 pub(super) struct Core {
     chain: ArcSwap<Chain>,

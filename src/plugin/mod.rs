@@ -41,7 +41,6 @@ mod password_hash;
 mod policy;
 mod preview1;
 mod reexport;
-pub(crate) mod stamp;
 mod status;
 mod surface;
 mod tally;

@@ -12,7 +12,7 @@ use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::core::Core;
-use super::stamp;
+use crate::stamp;
 
 /// A folder where something always happens must not put off a reload for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);

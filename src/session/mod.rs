@@ -18,6 +18,7 @@ pub use queue::{Delivery, FullBy, Overflow, Queue, QueueLimits, QueueRoom, Share
 pub use subscription::{Subscription, Subscriptions, Unrouted};
 pub use window::{Acknowledged, LARGEST_WINDOW, Window};
 
+use crate::current::Current;
 use crate::message::{ApplicationMessage, Origin, Timestamp};
 use crate::packet::{PacketIdentifier, QoS};
 
@@ -80,7 +81,7 @@ pub enum Kept<'a> {
 
 impl Session {
     /// A session of which nothing is known yet. The seed is as that of a [`FilterTree`](crate::topic::FilterTree).
-    pub fn new(limits: Arc<QueueLimits>, seed: u64) -> Session {
+    pub fn new(limits: Arc<Current<QueueLimits>>, seed: u64) -> Session {
         Session {
             subscriptions: Subscriptions::new(seed),
             inbound: Inbound::default(),
@@ -326,7 +327,7 @@ mod tests {
     /// A session with one message in flight and one in the queue, both parts of this buffer.
     fn session_with(buffer: &Bytes, expiry_interval: u32) -> Session {
         let limits = QueueLimits { messages: 10, bytes: 1 << 20, overflow: Overflow::DropNewest };
-        let mut session = Session::new(Arc::new(limits), 1);
+        let mut session = Session::new(Arc::new(Current::new(limits)), 1);
         session.expiry_interval = expiry_interval;
         session.resume(1);
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtMostOnce] {

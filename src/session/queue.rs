@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::lazy_deque::LazyDeque;
+use crate::current::Current;
 use crate::message::ApplicationMessage;
 use crate::packet::QoS;
 use crate::topic::TopicFilter;
@@ -82,7 +83,7 @@ pub struct QueueRoom {
 pub struct Queue {
     at_most_once: Lane,
     acknowledged: Lane,
-    limits: Arc<QueueLimits>,
+    limits: Arc<Current<QueueLimits>>,
 }
 
 /// Messages that keep their order.
@@ -93,13 +94,13 @@ struct Lane {
 }
 
 impl Queue {
-    pub fn new(limits: Arc<QueueLimits>) -> Queue {
+    pub fn new(limits: Arc<Current<QueueLimits>>) -> Queue {
         Queue { at_most_once: Lane::default(), acknowledged: Lane::default(), limits }
     }
 
     /// Bytes that it holds at most.
     pub fn maximum_bytes(&self) -> usize {
-        self.limits.bytes
+        self.limits.get().bytes
     }
 
     /// Adds at the end. Returns the older ones that gave way, as many as it took: QoS 0 before others, and
@@ -108,7 +109,7 @@ impl Queue {
     /// # Errors
     /// The delivery itself, where nothing that may give way makes enough room.
     pub fn push(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
-        self.push_within(delivery, self.limits.bytes)
+        self.push_within(delivery, self.limits.get().bytes)
     }
 
     /// The same, but the queue grows no longer in bytes: as many have to give way. An empty one takes one.
@@ -116,7 +117,7 @@ impl Queue {
     /// # Errors
     /// The delivery itself, where nothing that may give way makes enough room.
     pub fn push_without_growth(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
-        self.push_within(delivery, self.bytes().min(self.limits.bytes))
+        self.push_within(delivery, self.bytes().min(self.limits.get().bytes))
     }
 
     /// Takes the next: QoS 1 and 2 where the window has room, which bounds how long QoS 0 waits for them.
@@ -171,7 +172,7 @@ impl Queue {
 
     /// Whether even a small message would have another one give way, or be refused.
     pub fn is_full(&self) -> bool {
-        self.len() >= self.limits.messages || self.bytes() >= self.limits.bytes
+        self.len() >= self.limits.get().messages || self.bytes() >= self.limits.get().bytes
     }
 
     pub fn len(&self) -> usize {
@@ -183,7 +184,7 @@ impl Queue {
     }
 
     pub fn room(&self) -> QueueRoom {
-        let QueueLimits { messages, bytes, .. } = *self.limits;
+        let QueueLimits { messages, bytes, .. } = *self.limits.get();
         QueueRoom {
             messages: (messages.saturating_sub(self.len()) / 2).max(1),
             bytes: bytes.saturating_sub(self.bytes()) / 2,
@@ -199,7 +200,7 @@ impl Queue {
 
     /// Which limit it has reached, where it has just dropped something.
     pub fn full_by(&self) -> FullBy {
-        if self.len() >= self.limits.messages { FullBy::Messages } else { FullBy::Bytes }
+        if self.len() >= self.limits.get().messages { FullBy::Messages } else { FullBy::Bytes }
     }
 
     /// What all that waits costs.
@@ -221,7 +222,7 @@ impl Queue {
 
     /// Whether it fits beside what cannot give way to it.
     fn may_fit(&self, delivery: &Delivery, limit: usize) -> bool {
-        let drops_oldest = self.limits.overflow == Overflow::DropOldest;
+        let drops_oldest = self.limits.get().overflow == Overflow::DropOldest;
         let is_qos0 = delivery.qos == QoS::AtMostOnce;
         let (mut len, mut bytes) = (0, 0);
         if is_qos0 && !drops_oldest {
@@ -237,7 +238,7 @@ impl Queue {
 
     /// Whether it fits beside this many messages of so many bytes.
     fn fits(&self, delivery: &Delivery, len: usize, bytes: usize, limit: usize) -> bool {
-        len < self.limits.messages && (len == 0 || bytes + Queue::cost(&delivery.message) <= limit)
+        len < self.limits.get().messages && (len == 0 || bytes + Queue::cost(&delivery.message) <= limit)
     }
 
     /// Takes out the next that gives way to a message that [may fit](Queue::may_fit).
@@ -305,7 +306,7 @@ mod tests {
     }
 
     fn queue(messages: usize, bytes: usize, overflow: Overflow) -> Queue {
-        Queue::new(Arc::new(QueueLimits { messages, bytes, overflow }))
+        Queue::new(Arc::new(Current::new(QueueLimits { messages, bytes, overflow })))
     }
 
     #[test]
@@ -390,7 +391,7 @@ mod tests {
         while queue.push(delivery(QoS::AtMostOnce, "0")).is_ok() {}
         let many = queue.len();
         assert_eq!(queue.push(large.clone()).unwrap().len(), many - 1);
-        assert_eq!((queue.len(), queue.bytes()), (2, queue.limits.bytes));
+        assert_eq!((queue.len(), queue.bytes()), (2, queue.limits.get().bytes));
         assert!(queue.push(large).is_err());
         assert_eq!(queue.len(), 2);
     }

@@ -303,8 +303,8 @@ pub(crate) struct Counters {
     /// Bytes that all sessions hold, up to a batch per thread: it is asked for every message, and the sum over the
     /// shards would take too long.
     held_bytes: AtomicU64,
-    maximum_held_bytes: u64,
-    batch: u64,
+    maximum_held_bytes: AtomicU64,
+    batch: AtomicU64,
     /// These change with connections, not with messages, and the highest has to be exact.
     connected: AtomicU64,
     connected_maximum: AtomicU64,
@@ -312,15 +312,23 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(super) fn new(options: &Options) -> Counters {
-        let maximum = options.maximum_total_queued_bytes as u64;
-        Counters {
+        let counters = Counters {
             numbers: Sharded::new(),
             held_bytes: AtomicU64::new(0),
-            maximum_held_bytes: maximum,
-            batch: (maximum / 1024).min(LARGEST_BATCH),
+            maximum_held_bytes: AtomicU64::new(0),
+            batch: AtomicU64::new(0),
             connected: AtomicU64::new(0),
             connected_maximum: AtomicU64::new(0),
-        }
+        };
+        counters.set_maximum_held(options);
+        counters
+    }
+
+    /// How much all sessions may hold from now on.
+    pub(super) fn set_maximum_held(&self, options: &Options) {
+        let maximum = options.maximum_total_queued_bytes as u64;
+        self.maximum_held_bytes.store(maximum, Ordering::Relaxed);
+        self.batch.store((maximum / 1024).min(LARGEST_BATCH), Ordering::Relaxed);
     }
 
     pub(crate) fn count(&self, what: Count) {
@@ -365,7 +373,12 @@ impl Counters {
         ]);
         if before.bytes() != now.bytes() {
             let more = change(before.bytes(), now.bytes()).cast_signed();
-            self.numbers.add_in_batches(GATHERED_BYTES, more, self.batch, &self.held_bytes);
+            self.numbers.add_in_batches(
+                GATHERED_BYTES,
+                more,
+                self.batch.load(Ordering::Relaxed),
+                &self.held_bytes,
+            );
         }
     }
 
@@ -378,7 +391,7 @@ impl Counters {
     pub(super) fn bytes_left(&self) -> usize {
         // Below zero where the thread that took something out was faster.
         let held = self.held_bytes.load(Ordering::Relaxed).cast_signed().max(0).cast_unsigned();
-        self.maximum_held_bytes.saturating_sub(held) as usize
+        self.maximum_held_bytes.load(Ordering::Relaxed).saturating_sub(held) as usize
     }
 }
 

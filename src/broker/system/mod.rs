@@ -13,7 +13,7 @@ mod load;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
 use super::statistics::Statistics;
 use super::{Broker, write};
@@ -90,18 +90,21 @@ pub(crate) fn is_system_topic(topic: &str) -> bool {
 }
 
 impl Broker {
-    /// Publishes `$SYS` at its interval, for as long as it is polled; returns where that is off.
+    /// Publishes `$SYS` at its interval, for as long as it is polled.
     pub async fn publish_system_topics(&self) {
-        if self.options.sys_interval.is_zero() {
-            return;
-        }
-        let mut ticks = interval(self.options.sys_interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut report, mut last) = (Report::default(), self.clock.started());
+        let (mut report, mut last, mut next) = (Report::default(), self.clock.started(), Instant::now());
         loop {
-            let tick = ticks.tick().await;
-            let elapsed = tick.saturating_duration_since(last);
-            last = tick;
+            let is_off = self.options().sys_interval.is_zero();
+            tokio::select! {
+                () = sleep_until(next), if !is_off => {}
+                () = self.options_changed.notified() => {
+                    next = Instant::now();
+                    continue;
+                }
+            }
+            let now = Instant::now();
+            let elapsed = now.saturating_duration_since(last);
+            (last, next) = (now, now + self.options().sys_interval);
             for line in report.news(&self.statistics(), self.uptime(), elapsed) {
                 self.publish_line(line).await;
             }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tidegate::current::Current;
 use tidegate::message::{ApplicationMessage, Timestamp};
 use tidegate::packet::{PacketIdentifier, QoS};
 use tidegate::session::{
@@ -111,7 +112,7 @@ impl World {
     fn new(overflow: Overflow) -> World {
         let limits = QueueLimits { messages: MESSAGES, bytes: BYTES, overflow };
         let filter = TopicFilter::try_from("$share/g/t").unwrap();
-        let mut session = Session::new(Arc::new(limits), 1);
+        let mut session = Session::new(Arc::new(Current::new(limits)), 1);
         session.expiry_interval = 1000;
         World {
             session,

@@ -1,0 +1,99 @@
+//! What is looked at with every message and seldom replaced, such as limits that an operator changes.
+//!
+//! Who looks neither takes a lock nor counts itself. That costs the memory of the values before: they are not given
+//! back while the last is there, so this is for small ones that people replace, not programs.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// A look at the newest value follows one pointer for as many that came before.
+const TOGETHER: usize = 16;
+
+/// A value and those that it had before.
+pub struct Current<T> {
+    values: Values<T>,
+    /// Which of them it is.
+    newest: AtomicUsize,
+    /// Held by who adds one.
+    replacing: Mutex<()>,
+}
+
+struct Values<T> {
+    here: [OnceLock<T>; TOGETHER],
+    further: OnceLock<Box<Values<T>>>,
+}
+
+impl<T> Current<T> {
+    pub fn new(value: T) -> Current<T> {
+        let values = Values::default();
+        values.place(0).get_or_init(|| value);
+        Current { values, newest: AtomicUsize::new(0), replacing: Mutex::new(()) }
+    }
+
+    pub fn get(&self) -> &T {
+        let place = self.values.place(self.newest.load(Ordering::Acquire));
+        place.get().expect("a value is there before it is the newest")
+    }
+
+    pub fn replace(&self, value: T) {
+        let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.newest.load(Ordering::Relaxed) + 1;
+        self.values.place(next).get_or_init(|| value);
+        self.newest.store(next, Ordering::Release);
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Current<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+impl<T> Values<T> {
+    fn place(&self, number: usize) -> &OnceLock<T> {
+        let mut values = self;
+        for _ in 0..number / TOGETHER {
+            values = values.further.get_or_init(Box::default);
+        }
+        &values.here[number % TOGETHER]
+    }
+}
+
+impl<T> Default for Values<T> {
+    fn default() -> Values<T> {
+        Values { here: [const { OnceLock::new() }; TOGETHER], further: OnceLock::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_value_is_seen_and_those_before_stay_where_they_are() {
+        let current = Current::new(0);
+        let mut seen = vec![current.get()];
+        for number in 1..100 {
+            current.replace(number);
+            seen.push(current.get());
+        }
+        assert!(seen.into_iter().copied().eq(0..100));
+    }
+
+    #[test]
+    fn who_looks_while_it_is_replaced_never_sees_an_earlier_one_again() {
+        let current = Current::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| (1..1_000).for_each(|number| current.replace(number)));
+            scope.spawn(|| {
+                let mut last = 0;
+                while last < 999 {
+                    let now = *current.get();
+                    assert!(now >= last);
+                    last = now;
+                }
+            });
+        });
+    }
+}

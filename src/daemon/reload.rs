@@ -1,0 +1,74 @@
+//! Taking a changed configuration over while the broker runs.
+//!
+//! What is wrong with a file leaves all as it was. What cannot change in a running process is named.
+
+use std::path::Path;
+
+use tracing::{error, info, warn};
+
+use super::arguments::RunArguments;
+use super::log::Log;
+use super::plugins::Plugins;
+use super::run::overrule;
+use crate::config::{Config, PluginSpec};
+use crate::server::Server;
+
+/// What runs, and by which configuration.
+pub(super) struct Running<'a> {
+    pub(super) arguments: &'a RunArguments,
+    /// As it holds: where a part of the file needs a restart, what it was at the start.
+    pub(super) config: Config,
+    pub(super) server: &'a Server,
+    pub(super) plugins: &'a Plugins,
+    pub(super) log: Log,
+}
+
+impl Running<'_> {
+    /// Reads the configuration again and takes over what can be. Returns its plugins where it could be read.
+    pub(super) async fn reload(&mut self) -> Option<Vec<PluginSpec>> {
+        let Some(file) = self.config.file.clone() else {
+            info!("nothing to reload: there is no configuration file");
+            return None;
+        };
+        match self.take_over(&file).await {
+            Ok(specs) => Some(specs),
+            Err(problems) => {
+                problems.iter().for_each(|problem| error!("{problem}"));
+                error!("the configuration was not taken over, the one before stays in use");
+                None
+            }
+        }
+    }
+
+    async fn take_over(&mut self, file: &Path) -> Result<Vec<PluginSpec>, Vec<String>> {
+        let mut config = Config::load(file)
+            .map_err(|report| report.problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        overrule(&mut config, self.arguments);
+        for part in need_restart(&self.config, &config) {
+            warn!("{part} was changed, which needs a restart: until then it stays as it was");
+        }
+        // Those who decide come before those about whom they decide.
+        if let Err(problems) = self.plugins.reload(&config).await {
+            problems.iter().for_each(|problem| error!("{problem}"));
+            error!("what could not be loaded stays as it was");
+        }
+        self.log.set_level(config.log.level);
+        self.server.broker().set_options(config.broker.clone());
+        info!(file = %file.display(), "the configuration is taken over");
+        let specs = config.plugins.clone();
+        let running = std::mem::replace(&mut self.config, config);
+        self.config.keep_what_needs_a_restart(running);
+        Ok(specs)
+    }
+}
+
+/// What differs and is not taken over, as the file names it.
+fn need_restart(running: &Config, config: &Config) -> Vec<&'static str> {
+    let parts = [
+        ("`format` of [log]", running.log.format != config.log.format),
+        ("[plugins]", running.plugins_options != config.plugins_options),
+        ("[admin]", running.admin != config.admin),
+        ("[storage]", running.storage != config.storage),
+    ];
+    parts.into_iter().filter_map(|(part, differs)| differs.then_some(part)).collect()
+}
