@@ -143,12 +143,13 @@ fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) ->
     let storage = root.get("storage").and_then(|v| v.section("storage"));
     root.finish();
     let common = common.map(|section| plugin::read_common(section, folder)).unwrap_or_default();
-    let mut plugins = plugin::read(plugins, folder, &common, problems);
+    let listeners = listener::read(listeners, problems);
+    let mut plugins = plugin::read(plugins, folder, &listeners, &common, problems);
     plugins.retain(|plugin| plugin.enabled);
     Config {
         file: Some(file.to_owned()),
         broker: broker.unwrap_or_default(),
-        listeners: listener::read(listeners, problems),
+        listeners,
         plugins_options: common,
         plugins,
         log: log.unwrap_or_default(),

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::grants::{self, Grants};
+use super::listener::Listener;
+use super::near;
 use super::report::Problems;
 use super::section::{Entry, Section, shortened};
 use super::settings;
@@ -33,6 +35,8 @@ pub struct PluginSpec {
     pub hooks: Option<Vec<HookName>>,
     /// Messages whose topic matches none of these are kept away from it; empty: none are.
     pub topics: Vec<TopicFilter>,
+    /// Names of listeners: asked about their clients only; empty: about all.
+    pub listeners: Vec<String>,
     /// An object; what the plugin gets as its settings.
     pub settings: Value,
     /// Keys of the settings whose texts were read from these files.
@@ -93,6 +97,7 @@ impl PluginSpec {
             enabled: true,
             hooks: None,
             topics: Vec::new(),
+            listeners: Vec::new(),
             settings: Value::Object(serde_json::Map::new()),
             settings_files: BTreeMap::new(),
             deadline: Duration::from_millis(10),
@@ -228,13 +233,14 @@ pub(super) fn read_common(mut section: Section<'_, '_>, folder: &Path) -> Plugin
 pub(super) fn read(
     sections: Vec<Section<'_, '_>>,
     folder: &Path,
+    listeners: &[Listener],
     common: &PluginsOptions,
     problems: &Problems<'_>,
 ) -> Vec<PluginSpec> {
     let mut found: Vec<(PluginSpec, Range<usize>)> = Vec::new();
     for section in sections {
         let before = problems.count();
-        let Some((spec, span)) = read_one(section, folder, common, problems) else { continue };
+        let Some((spec, span)) = read_one(section, folder, listeners, common, problems) else { continue };
         if let Some((_, other)) = found.iter().find(|(other, _)| other.name == spec.name) {
             let line = problems.line(other.start);
             problems.add(
@@ -253,6 +259,7 @@ pub(super) fn read(
 fn read_one(
     mut section: Section<'_, '_>,
     folder: &Path,
+    listeners: &[Listener],
     common: &PluginsOptions,
     problems: &Problems<'_>,
 ) -> Option<(PluginSpec, Range<usize>)> {
@@ -271,6 +278,7 @@ fn read_one(
     section.set("require-signature", &mut spec.require_signature, |v| read_required(v, keys).map(Some));
     section.set("hooks", &mut spec.hooks, |v| read_hooks(v).map(Some));
     section.set("topics", &mut spec.topics, read_topics);
+    section.set("listeners", &mut spec.listeners, |v| read_each(&v.list()?, |v| read_listener(v, listeners)));
     section.set("settings", &mut spec.settings, settings::read);
     if let Some(files) =
         section.get("settings-files").and_then(|v| settings::read_files(&v, folder, &mut spec.settings))
@@ -394,6 +402,15 @@ pub(super) fn read_each<'a, 'i, T>(
 ) -> Option<Vec<T>> {
     let read: Vec<Option<T>> = entries.iter().map(read).collect();
     read.into_iter().collect()
+}
+
+fn read_listener(entry: &Entry<'_, '_>, listeners: &[Listener]) -> Option<String> {
+    let name = entry.text()?;
+    let names: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+    if names.contains(&name) {
+        return Some(name.to_owned());
+    }
+    entry.problem(format!("no listener has the name `{}`; {}", shortened(name), near::hint(name, &names)))
 }
 
 fn read_topic(entry: &Entry<'_, '_>) -> Option<TopicFilter> {

@@ -11,8 +11,8 @@ pub(super) fn started(config: &Config, addresses: &[std::net::SocketAddr], plugi
         Some(file) => info!(file = %file.display(), "configuration"),
         None => info!("no configuration file: defaults, for clients of this machine"),
     }
-    let decided = Decided::by(plugins);
     for (listener, address) in config.listeners.iter().zip(addresses) {
+        let decided = Decided::by(plugins, config, listener);
         info!(listener = listener.name, %address, "listening: {}", policy(listener, decided));
         if let Some(warning) = warning(listener, decided) {
             warn!(listener = listener.name, %address, "{warning}");
@@ -28,8 +28,13 @@ pub(super) struct Decided {
 }
 
 impl Decided {
-    pub(super) fn by(plugins: &[Loaded]) -> Decided {
-        let any = |hook| plugins.iter().any(|plugin| plugin.hooks.contains(&hook));
+    /// About clients of this listener.
+    pub(super) fn by(plugins: &[Loaded], config: &Config, listener: &Listener) -> Decided {
+        let is_asked = |plugin: &Loaded| {
+            let spec = config.plugins.iter().find(|spec| spec.name == plugin.name);
+            spec.is_none_or(|spec| spec.listeners.is_empty() || spec.listeners.contains(&listener.name))
+        };
+        let any = |hook| plugins.iter().any(|plugin| is_asked(plugin) && plugin.hooks.contains(&hook));
         Decided { connections: any(HookName::ValidatingConnection), topics: any(HookName::Authorizer) }
     }
 }

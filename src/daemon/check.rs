@@ -37,8 +37,8 @@ fn failure(problems: &[Problem]) -> Failure {
 /// What the configuration does.
 fn summary(file: &Path, config: &Config, plugins: &[Loaded]) -> String {
     let mut text = format!("{} is fine\n", file.display());
-    let decided = Decided::by(plugins);
     for listener in &config.listeners {
+        let decided = Decided::by(plugins, config, listener);
         let policy = announce::policy(listener, decided);
         let _ = writeln!(text, "listener {} on {}: {policy}", listener.name, listener.address);
         if let Some(warning) = announce::warning(listener, decided) {

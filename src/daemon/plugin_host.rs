@@ -118,6 +118,7 @@ fn plugin_options(spec: &PluginSpec, common: &PluginsOptions, maximum_packet_siz
         keep_state: spec.keep_state,
         hooks: spec.hooks.as_ref().map(|hooks| hooks.iter().filter_map(|hook| host_hook(*hook)).collect()),
         topics: spec.topics.clone(),
+        listeners: spec.listeners.clone(),
         budgets: Budgets {
             file: spec.file_size,
             decision: spec.deadline,

@@ -35,23 +35,25 @@ impl Hooks for PluginHost {
     fn validating_connection(&self, context: ConnectContext<'_>) -> Answer<ConnectOutcome> {
         const HOOK: Hook = Hook::ValidatingConnection;
         let in_force = self.core.chain();
-        if !must_go_aside(in_force.of(HOOK)) {
-            return Answer::Ready(connect::run(in_force.of(HOOK), &context, Place::Inline));
+        let plugins = in_force.about(Some(context.client)).of(HOOK);
+        if !must_go_aside(plugins) {
+            return Answer::Ready(connect::run(plugins, &context, Place::Inline));
         }
         let (chain, client) = (Arc::clone(&in_force), Arc::clone(context.client));
         let connect = context.connect.clone();
         let job = move |place| {
             let context = ConnectContext { client: &client, connect: &connect };
-            connect::run(chain.of(HOOK), &context, place)
+            connect::run(chain.about(Some(&client)).of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, connect::refused)
+        threads(plugins, HOOK, &self.aside).answer(job, connect::refused)
     }
 
     fn authenticate(&self, context: AuthenticateContext<'_>) -> Answer<AuthenticateOutcome> {
         const HOOK: Hook = Hook::ValidatingConnection;
         let in_force = self.core.chain();
-        if !must_go_aside(in_force.of(HOOK)) {
-            return Answer::Ready(authenticate::run(in_force.of(HOOK), &context, Place::Inline));
+        let plugins = in_force.about(Some(context.client)).of(HOOK);
+        if !must_go_aside(plugins) {
+            return Answer::Ready(authenticate::run(plugins, &context, Place::Inline));
         }
         let (chain, client) = (Arc::clone(&in_force), Arc::clone(context.client));
         let (connect, exchange) = (context.connect.cloned(), context.exchange.cloned());
@@ -59,15 +61,15 @@ impl Hooks for PluginHost {
         let job = move |place| {
             let (connect, data, exchange) = (connect.as_ref(), data.as_ref(), exchange.as_ref());
             let context = AuthenticateContext { client: &client, connect, method: &method, data, exchange };
-            authenticate::run(chain.of(HOOK), &context, place)
+            authenticate::run(chain.about(Some(&client)).of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, authenticate::refused)
+        threads(plugins, HOOK, &self.aside).answer(job, authenticate::refused)
     }
 
     fn authorize(&self, context: AuthorizeContext<'_>) -> Answer<Authorization> {
         let in_force = self.core.chain();
         let is_delivery = context.action == Action::Deliver;
-        let plugins = authorizers(&in_force, is_delivery);
+        let plugins = authorizers(in_force.about(Some(context.client)), is_delivery);
         if !must_go_aside(plugins) {
             let (answer, close) = authorize::run(plugins, &context, Place::Inline);
             end_connection(close, context.client, &self.requester);
@@ -77,7 +79,7 @@ impl Hooks for PluginHost {
         let (action, qos, retain) = (context.action, context.qos, context.retain);
         let (topic, requester) = (context.topic.to_owned(), self.requester.clone());
         let job = move |place| {
-            let plugins = authorizers(&chain, is_delivery);
+            let plugins = authorizers(chain.about(Some(&client)), is_delivery);
             let context = AuthorizeContext { client: &client, action, topic: &topic, qos, retain };
             let (answer, close) = authorize::run(plugins, &context, place);
             end_connection(close, &client, &requester);
@@ -88,7 +90,7 @@ impl Hooks for PluginHost {
 
     fn intercepting_publish(&self, context: PublishContext<'_>) -> Answer<PublishOutcome> {
         let chain = self.core.chain();
-        let asked = chain.intercepting_publish.asked(&context.message.topic);
+        let asked = chain.about(context.client).intercepting_publish.asked(&context.message.topic);
         if asked.is_empty() {
             return Answer::Ready(PublishOutcome { unasked: true, ..PublishOutcome::default() });
         }
@@ -106,8 +108,9 @@ impl Hooks for PluginHost {
         const HOOK: Hook = Hook::InterceptingClientEnqueue;
         let in_force = self.core.chain();
         // Topic lists are about publishes and what is not consumed: here every message is passed.
-        if !must_go_aside(in_force.of(HOOK)) {
-            return Answer::Ready(enqueue::run(in_force.of(HOOK), &context, Place::Inline));
+        let plugins = in_force.about(context.sender).of(HOOK);
+        if !must_go_aside(plugins) {
+            return Answer::Ready(enqueue::run(plugins, &context, Place::Inline));
         }
         let (chain, sender) = (Arc::clone(&in_force), context.sender.cloned());
         let (message, now) = (context.message.clone(), context.now);
@@ -115,16 +118,17 @@ impl Hooks for PluginHost {
         let job = move |place| {
             let (sender, receivers) = (sender.as_ref(), &*receivers);
             let context = EnqueueContext { sender, message: &message, receivers, now };
-            enqueue::run(chain.of(HOOK), &context, place)
+            enqueue::run(chain.about(sender).of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, || EnqueueOutcome::Skip)
+        threads(plugins, HOOK, &self.aside).answer(job, || EnqueueOutcome::Skip)
     }
 
     fn intercepting_subscription(&self, context: SubscribeContext<'_>) -> Answer<SubscribeOutcome> {
         const HOOK: Hook = Hook::InterceptingSubscription;
         let in_force = self.core.chain();
-        if !must_go_aside(in_force.of(HOOK)) {
-            return Answer::Ready(subscribe::run(in_force.of(HOOK), &context, Place::Inline));
+        let plugins = in_force.about(Some(context.client)).of(HOOK);
+        if !must_go_aside(plugins) {
+            return Answer::Ready(subscribe::run(plugins, &context, Place::Inline));
         }
         let (chain, client) = (Arc::clone(&in_force), Arc::clone(context.client));
         let subscriptions = context.subscriptions.to_vec();
@@ -132,25 +136,26 @@ impl Hooks for PluginHost {
         let job = move |place| {
             let (client, subscriptions) = (&client, &*subscriptions);
             let context = SubscribeContext { client, subscriptions, subscription_identifier };
-            subscribe::run(chain.of(HOOK), &context, place)
+            subscribe::run(chain.about(Some(client)).of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, move || subscribe::refused(count))
+        threads(plugins, HOOK, &self.aside).answer(job, move || subscribe::refused(count))
     }
 
     fn intercepting_unsubscription(&self, context: UnsubscribeContext<'_>) -> Answer<UnsubscribeOutcome> {
         const HOOK: Hook = Hook::InterceptingUnsubscription;
         let in_force = self.core.chain();
-        if !must_go_aside(in_force.of(HOOK)) {
-            return Answer::Ready(unsubscribe::run(in_force.of(HOOK), &context, Place::Inline));
+        let plugins = in_force.about(Some(context.client)).of(HOOK);
+        if !must_go_aside(plugins) {
+            return Answer::Ready(unsubscribe::run(plugins, &context, Place::Inline));
         }
         let (chain, client) = (Arc::clone(&in_force), Arc::clone(context.client));
         let filters = context.filters.to_vec();
         let count = filters.len();
         let job = move |place| {
             let context = UnsubscribeContext { client: &client, filters: &filters };
-            unsubscribe::run(chain.of(HOOK), &context, place)
+            unsubscribe::run(chain.about(Some(&client)).of(HOOK), &context, place)
         };
-        threads(in_force.of(HOOK), HOOK, &self.aside).answer(job, move || unsubscribe::refused(count))
+        threads(plugins, HOOK, &self.aside).answer(job, move || unsubscribe::refused(count))
     }
 
     fn application_message_not_consumed(
@@ -158,7 +163,8 @@ impl Hooks for PluginHost {
         context: NotConsumedContext<'_>,
     ) -> Answer<NotConsumedOutcome> {
         let in_force = self.core.chain();
-        let asked = in_force.not_consumed.asked(&context.message.topic);
+        let own = in_force.about(context.client);
+        let asked = own.not_consumed.asked(&context.message.topic);
         if !asked.must_go_aside(&context.message.topic) {
             return Answer::Ready(not_consumed::run(asked, &context, Place::Inline));
         }
@@ -166,9 +172,10 @@ impl Hooks for PluginHost {
         let (message, why, now) = (context.message.clone(), context.why, context.now);
         let job = move |place| {
             let context = NotConsumedContext { client: client.as_ref(), message: &message, why, now };
-            not_consumed::run(chain.not_consumed.asked(&message.topic), &context, place)
+            let asked = chain.about(client.as_ref()).not_consumed.asked(&message.topic);
+            not_consumed::run(asked, &context, place)
         };
-        let plugins = in_force.not_consumed.plugins();
+        let plugins = own.not_consumed.plugins();
         let threads = threads(plugins, Hook::ApplicationMessageNotConsumed, &self.aside);
         threads.answer(job, || NotConsumedOutcome::Observe)
     }
@@ -193,11 +200,16 @@ impl PluginHost {
         let job = move |place| {
             let context = PublishContext { client: client.as_ref(), message: &message, now };
             let topic = &publish::message(&outcome, &message).topic;
-            let asked = chain.intercepting_publish.asked_from(number, topic);
+            let asked = chain.about(client.as_ref()).intercepting_publish.asked_from(number, topic);
             // Nothing is put off but by a thread that serves connections.
             publish::run(asked, outcome, &context, place).unwrap_or_else(|_| publish::refused())
         };
-        let plugins = in_force.intercepting_publish.plugins().get(number as usize..).unwrap_or_default();
+        let plugins = in_force
+            .about(context.client)
+            .intercepting_publish
+            .plugins()
+            .get(number as usize..)
+            .unwrap_or_default();
         threads(plugins, Hook::InterceptingPublish, &self.aside).answer(job, publish::refused)
     }
 }

@@ -89,6 +89,9 @@ pub struct PluginOptions {
     /// Publishes and not-consumed messages that match none of these are kept away from the plugin;
     /// empty: none is.
     pub topics: Vec<TopicFilter>,
+    /// Names of listeners: the plugin is asked about the clients that came through one of these, and about what they
+    /// publish; empty: about all.
+    pub listeners: Vec<String>,
     pub budgets: Budgets,
     pub grants: Grants,
     pub policies: FailurePolicies,
@@ -104,6 +107,7 @@ impl PluginOptions {
             keep_state: true,
             hooks: None,
             topics: Vec::new(),
+            listeners: Vec::new(),
             budgets: Budgets::default(),
             grants: Grants::default(),
             policies: FailurePolicies::default(),

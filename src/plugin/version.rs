@@ -146,6 +146,11 @@ impl Version {
         self.blueprint.needs
     }
 
+    /// About whose clients it is asked; empty: about all.
+    pub(super) fn listeners(&self) -> &[String] {
+        &self.options.listeners
+    }
+
     /// One of these has to match for a message to be for the plugin; empty: every message is.
     pub(super) fn topics(&self) -> &[TopicFilter] {
         &self.topics

@@ -13,6 +13,7 @@ pub(super) mod publish;
 pub(super) mod subscribe;
 pub(super) mod unsubscribe;
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use self::by_topic::ByTopic;
@@ -20,7 +21,7 @@ use super::aside::Aside;
 use super::host::Effects;
 use super::options::Hook;
 use super::version::Version;
-use crate::hook::{HookSet, Reply};
+use crate::hook::{ClientInfo, HookSet, Reply};
 use crate::packet::ReasonCode;
 
 /// What is asked, in which order. Replaced as a whole when a plugin is loaded.
@@ -32,11 +33,31 @@ pub(super) struct Chain {
     delivery_authorizers: Vec<Arc<Version>>,
     pub(super) intercepting_publish: ByTopic,
     pub(super) not_consumed: ByTopic,
+    /// What any client wants.
     pub(super) wanted: HookSet,
+    /// Those for clients of a listener that some plugin is for.
+    by_listener: HashMap<String, Chain>,
 }
 
 impl Chain {
     pub(super) fn new(plugins: Vec<Arc<Version>>) -> Chain {
+        let listeners: BTreeSet<&String> = plugins.iter().flat_map(|plugin| plugin.listeners()).collect();
+        if listeners.is_empty() {
+            return Chain::of_one_listener(plugins);
+        }
+        let is_for = |plugin: &Version, name: &String| plugin.listeners().contains(name);
+        let with = |wants: &dyn Fn(&Version) -> bool| {
+            let wants = |plugin: &&Arc<Version>| plugin.listeners().is_empty() || wants(plugin);
+            Chain::of_one_listener(plugins.iter().filter(wants).cloned().collect())
+        };
+        let chain = |name: &String| (name.clone(), with(&|plugin| is_for(plugin, name)));
+        let by_listener: HashMap<String, Chain> = listeners.into_iter().map(chain).collect();
+        let others = with(&|_| false);
+        let wanted = by_listener.values().fold(others.wanted, |set, chain| set.with(chain.wanted));
+        Chain { by_listener, wanted, plugins, ..others }
+    }
+
+    fn of_one_listener(plugins: Vec<Arc<Version>>) -> Chain {
         let with = |hook: Hook| plugins.iter().filter(|p| p.has(hook)).cloned().collect::<Vec<_>>();
         let by_hook = Hook::ALL.map(with);
         let mut delivery_authorizers = by_hook[Hook::Authorizer.index()].clone();
@@ -56,7 +77,17 @@ impl Chain {
             by_hook,
             delivery_authorizers,
             wanted,
+            by_listener: HashMap::new(),
         }
+    }
+
+    /// Those who are asked about this client and what it does.
+    #[inline]
+    pub(super) fn about(&self, client: Option<&Arc<ClientInfo>>) -> &Chain {
+        if self.by_listener.is_empty() {
+            return self;
+        }
+        client.and_then(|client| self.by_listener.get(&client.listener.name)).unwrap_or(self)
     }
 
     #[inline]

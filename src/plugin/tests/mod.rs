@@ -3,6 +3,7 @@
 mod authentication;
 mod chains;
 mod failures;
+mod listeners;
 mod loading;
 mod reloads;
 mod services;
