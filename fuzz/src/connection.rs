@@ -163,7 +163,7 @@ impl Client {
         let (stream, theirs) = duplex(PIPE);
         let policy = ListenerPolicy { name: "fuzz".into(), anonymous: true, default_authorization: true };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let peer = Peer { address: Some(address), listener: Arc::new(policy) };
+        let peer = Peer::new(Some(address), Arc::new(policy));
         let served = serve(theirs, peer, broker.clone());
         Client {
             stream,

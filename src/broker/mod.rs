@@ -13,6 +13,7 @@ mod clock;
 mod detached;
 mod directory;
 mod fan_out;
+pub mod guard;
 mod hand_on;
 mod housekeeping;
 mod index;
@@ -60,6 +61,7 @@ use crate::hook::{Event, HookSet, Hooks, What};
 use crate::message::{ClientKey, Timestamp};
 use crate::session::QueueLimits;
 use crate::storage::{Committer, OpenedStorage};
+use guard::Guard;
 use hand_on::HandedOn;
 use housekeeping::Schedule;
 use index::Index;
@@ -92,6 +94,7 @@ pub struct Broker {
     /// Sessions whose retained replay waits until sessions may hold more again. The last lock of all.
     waiting_for_growth: Mutex<Vec<Arc<SessionEntry>>>,
     counters: Arc<Counters>,
+    guard: Arc<Guard>,
     /// Whether connections are to end.
     shutdown: watch::Sender<bool>,
     /// When the log was last told of a full queue, in milliseconds as a [`Timestamp`].
@@ -112,6 +115,7 @@ impl Broker {
         let mut found = Found::default();
         changes.into_iter().flatten().for_each(|change| found.note(change));
         let seed = fastrand::u64(..);
+        let counters = Arc::new(Counters::new(&options));
         let broker = Arc::new(Broker {
             index: Index::new(seed),
             registry: Registry::default(),
@@ -120,7 +124,8 @@ impl Broker {
             schedule: Schedule::default(),
             handed_on: HandedOn::default(),
             waiting_for_growth: Mutex::default(),
-            counters: Arc::new(Counters::new(&options)),
+            guard: Arc::new(Guard::new(options.guard.clone(), counters.clone())),
+            counters,
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),
             warned_at: AtomicU64::new(0),
@@ -162,6 +167,11 @@ impl Broker {
     /// Since the broker was made.
     pub fn uptime(&self) -> Duration {
         self.clock.started().elapsed()
+    }
+
+    /// Who may come in, and who is shut out.
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
     }
 
     /// A name for a new connection.

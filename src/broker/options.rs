@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
+use super::guard::GuardOptions;
 use super::{Count, SharedStrategy};
 use crate::packet::{PublishProperties, QoS, ReasonCode};
 use crate::session::{Overflow, QueueLimits};
@@ -86,6 +87,8 @@ pub struct Options {
     /// How long a client that does not read may hold up the end of its own connection, and how long a
     /// write may make no progress.
     pub write_timeout: Duration,
+    /// Who may come in, how often, and how fast.
+    pub guard: GuardOptions,
 }
 
 impl Default for Options {
@@ -123,6 +126,7 @@ impl Default for Options {
             maximum_authentication_rounds: 8,
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
+            guard: GuardOptions::default(),
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
+use super::guard;
 use super::report::Problems;
 use super::section::{Entry, Section, shortened};
+use crate::broker::guard::DoorLimits;
 
 /// The address of a broker that was not told any.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -18,12 +20,20 @@ pub struct Listener {
     pub anonymous: bool,
     /// Allow topics about which no plugin said anything.
     pub default_authorization: bool,
+    /// How many come in, how fast, and how fast they publish.
+    pub limits: DoorLimits,
 }
 
 impl Listener {
     /// A listener that lets in and allows only what a plugin lets in and allows.
     pub fn strict(name: impl Into<String>, address: SocketAddr) -> Listener {
-        Listener { name: name.into(), address, anonymous: false, default_authorization: false }
+        Listener {
+            name: name.into(),
+            address,
+            anonymous: false,
+            default_authorization: false,
+            limits: DoorLimits::default(),
+        }
     }
 
     /// For an address that was given without a configuration: everything is allowed where only this
@@ -79,6 +89,7 @@ fn read_one(mut section: Section<'_, '_>) -> Option<(Listener, Range<usize>)> {
     section.set("default-authorization", &mut listener.default_authorization, |v| {
         v.choice(&[("allow", true), ("deny", false)])
     });
+    listener.limits = guard::read_door(&mut section);
     section.finish();
     address.and(entry).map(|entry| (listener, entry.span()))
 }

@@ -8,6 +8,7 @@
 mod admin;
 mod broker;
 mod grants;
+mod guard;
 mod listener;
 mod log;
 mod near;
@@ -135,6 +136,7 @@ impl Config {
 fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) -> Config {
     let folder = file.parent().unwrap_or(Path::new(""));
     let broker = root.get("broker").and_then(|v| v.section("broker")).map(broker::read);
+    let guard = root.get("guard").and_then(|v| v.section("guard")).map(guard::read);
     let listeners = root.get("listener").map(|v| v.sections("listener")).unwrap_or_default();
     let plugins = root.get("plugin").map(|v| v.sections("plugin")).unwrap_or_default();
     let common = root.get("plugins").and_then(|v| v.section("plugins"));
@@ -148,7 +150,7 @@ fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) ->
     plugins.retain(|plugin| plugin.enabled);
     Config {
         file: Some(file.to_owned()),
-        broker: broker.unwrap_or_default(),
+        broker: Options { guard: guard.unwrap_or_default(), ..broker.unwrap_or_default() },
         listeners,
         plugins_options: common,
         plugins,

@@ -23,9 +23,9 @@ use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
+use super::arriving::Arriving;
 use super::disconnect::Ended;
 use super::handshake::{Admission, Refused};
-use super::input::Input;
 use super::output::{Output, texts};
 use super::{Connection, wait};
 use crate::broker::{AuthorizationCache, Broker, Count};
@@ -73,7 +73,7 @@ pub(super) struct Failure {
 /// The exchange that CONNECT has begun. The client has the time that is `left` for its part.
 pub(super) async fn authenticate<S>(
     stream: &mut S,
-    input: &mut Input,
+    arriving: &mut Arriving,
     client: &Arc<ClientInfo>,
     connect: &Connect,
     method: &ByteString,
@@ -99,7 +99,7 @@ where
             Step::Challenge(challenge, reply) => {
                 // [MQTT-4.12.0-2]
                 output.packet(&auth(ReasonCode::CONTINUE_AUTHENTICATION, method, challenge, reply));
-                let answer = timeout(under_way.left, converse(stream, input, &mut output, method));
+                let answer = timeout(under_way.left, converse(stream, arriving, &mut output, method, broker));
                 data = answer.await.unwrap_or_else(|_| Err(Failure::late().into()))?;
                 under_way.answered();
             }
@@ -110,9 +110,10 @@ where
 /// Sends the challenge and waits for the client's answer to it.
 async fn converse<S>(
     stream: &mut S,
-    input: &mut Input,
+    arriving: &mut Arriving,
     output: &mut Output,
     method: &ByteString,
+    broker: &Broker,
 ) -> Result<Option<Bytes>, Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -122,7 +123,7 @@ where
     }
     output.write_all(stream).await.map_err(|_| Refused::gone("the connection broke"))?;
     loop {
-        match input.next_packet(output.counters()) {
+        match arriving.next_packet(broker) {
             Ok(Some(Packet::Auth(auth))) => {
                 expect(&auth, ReasonCode::CONTINUE_AUTHENTICATION, method)?;
                 return Ok(auth.authentication_data);
@@ -135,9 +136,7 @@ where
             Err(error) => return Err(Refused::of_exchange(&error)),
             Ok(None) => {}
         }
-        std::future::poll_fn(|cx| input.poll_read(cx, stream, output.counters()))
-            .await
-            .map_err(Refused::gone)?;
+        arriving.read(stream, broker).await?;
     }
 }
 

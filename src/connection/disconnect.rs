@@ -96,13 +96,46 @@ impl Ended {
         Ended { limit: Some(Count::LimitWriteTimeout), ..Ended::network("the client does not read") }
     }
 
-    pub(super) fn by_timer(timer: Timer) -> Ended {
-        match timer {
+    /// A packet that has begun does not come to its end.
+    fn slow_packet() -> Ended {
+        let reason = Some(ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
+        Ended {
+            limit: Some(Count::LimitPacketTime),
+            ..Ended::new(DisconnectCause::Network, reason, "a packet took too long to come")
+        }
+    }
+
+    /// All packets that are not complete hold as much as they may.
+    pub(super) fn too_much_incomplete() -> Ended {
+        Ended {
+            limit: Some(Count::LimitIncompleteBytes),
+            ..Ended::new(
+                DisconnectCause::Kicked,
+                Some(ReasonCode::QUOTA_EXCEEDED),
+                "as many bytes of incomplete packets as `maximum-incomplete-bytes` allows",
+            )
+        }
+    }
+
+    /// The client published faster than it may.
+    pub(super) fn too_fast() -> Ended {
+        let reason = ReasonCode::MESSAGE_RATE_TOO_HIGH;
+        Ended {
+            limit: Some(Count::LimitPublishRate),
+            ..Ended::new(DisconnectCause::ProtocolError, Some(reason), reason.name())
+        }
+    }
+
+    /// None where it is no end.
+    pub(super) fn by_timer(timer: Timer) -> Option<Ended> {
+        Some(match timer {
             Timer::KeepAlive => Ended::keep_alive(),
             Timer::Expired => Ended::expired(),
             Timer::Authentication => Failure::late().into(),
             Timer::WriteStalled => Ended::stalled(),
-        }
+            Timer::SlowPacket => Ended::slow_packet(),
+            Timer::Rested => return None,
+        })
     }
 
     fn keep_alive() -> Ended {

@@ -13,15 +13,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::Peer;
+use super::arriving::{Arriving, gives_way, login};
 use super::authenticate::{Authentication, Failure, authenticate};
 use super::disconnect::{FAREWELL, linger};
 use super::input::Input;
 use super::mount::Mount;
 use super::output::{Output, texts};
 use super::terms::{Terms, asked_expiry, connack, outbound_window, settle};
-use crate::broker::{
-    Attachment, Broker, Count, Counters, DueWill, OpenError, OpenRequest, Opened, is_system_topic,
-};
+use crate::broker::guard::{Pending, Turned};
+use crate::broker::{Attachment, Broker, Count, DueWill, OpenError, OpenRequest, Opened, is_system_topic};
 use crate::hook::{
     ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, DisconnectCause, HookSet,
     RemoteAddress, Reply, What,
@@ -74,14 +74,20 @@ pub(super) struct Refused {
 }
 
 /// Lets a client in, or tells it why not; None where the connection is over.
-pub(super) async fn shake_hands<S>(stream: &mut S, peer: Peer, broker: &Arc<Broker>) -> Option<Accepted>
+pub(super) async fn shake_hands<S>(stream: &mut S, mut peer: Peer, broker: &Arc<Broker>) -> Option<Accepted>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let pending = peer.pending.take();
+    let gives_way = gives_way(pending.as_ref().map(Pending::gives_way));
     let greeted = tokio::select! {
         biased;
-        greeted = greet(stream, &peer, broker) => greeted,
+        greeted = greet(stream, &peer, pending, broker) => greeted,
         () = broker.shutting_down() => Err(Refused::silently("the server shuts down")),
+        () = gives_way => {
+            let why = "closed for a newer one: it said nothing, and there were as many as `maximum-pending-connections`";
+            Err(Refused::silently(why).counted(Count::LimitPendingConnections))
+        }
     };
     match greeted {
         Ok(accepted) => Some(accepted),
@@ -96,17 +102,15 @@ where
     }
 }
 
-/// Tells a client that there are too many. The limit is one of quantity, for which CONNACK has 0x97; 0x9F is about
-/// how fast they come.
-pub(super) async fn turn_away<S>(stream: &mut S, broker: &Arc<Broker>)
+/// Tells a client why it does not come in.
+pub(super) async fn turn_away<S>(stream: &mut S, turned: Turned, broker: &Arc<Broker>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let refused = tokio::select! {
         biased;
-        connect = receive_connect(stream, broker) => connect.map_or_else(|refused| refused, |(connect, _)| {
-            let why = "as many connections as `maximum-connections` allows";
-            let refused = Refused::with(connect.protocol_version, ReasonCode::QUOTA_EXCEEDED, why);
+        connect = receive_connect(stream, None, broker) => connect.map_or_else(|refused| refused, |(connect, _)| {
+            let refused = Refused::turned(connect.protocol_version, turned);
             Refused { maximum_packet_size: connect.maximum_packet_size, ..refused }
         }),
         () = broker.shutting_down() => Refused::silently("the server shuts down"),
@@ -114,39 +118,48 @@ where
     let _ = timeout(FAREWELL, refuse(stream, refused, broker)).await;
 }
 
-async fn greet<S>(stream: &mut S, peer: &Peer, broker: &Arc<Broker>) -> Result<Accepted, Refused>
+async fn greet<S>(
+    stream: &mut S,
+    peer: &Peer,
+    pending: Option<Pending>,
+    broker: &Arc<Broker>,
+) -> Result<Accepted, Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let begun = Instant::now();
-    let (connect, input) = receive_connect(stream, broker).await?;
+    let (connect, arriving) = receive_connect(stream, pending, broker).await?;
     let left = broker.options().connect_timeout.saturating_sub(begun.elapsed());
     let maximum_packet_size = connect.maximum_packet_size;
     let refused = |refused| Refused { maximum_packet_size, ..refused };
-    admit(stream, connect, input, peer, left, broker).await.map_err(refused)
+    admit(stream, connect, arriving, peer, left, broker).await.map_err(refused)
 }
 
 /// Only the client's part has a time-out: hooks have deadlines of their own.
-async fn receive_connect<S>(stream: &mut S, broker: &Broker) -> Result<(Connect, Input), Refused>
+async fn receive_connect<S>(
+    stream: &mut S,
+    pending: Option<Pending>,
+    broker: &Broker,
+) -> Result<(Connect, Arriving), Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut input = Input::new(broker.options().maximum_connect_size);
-    let connect =
-        timeout(broker.options().connect_timeout, read_connect(stream, &mut input, broker.counters()))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Refused::silently("no CONNECT in time").counted(Count::LimitConnectTimeout))
-            })?;
+    let mut arriving = Arriving::new(Input::new(broker.options().maximum_connect_size), pending);
+    let connect = timeout(broker.options().connect_timeout, read_connect(stream, &mut arriving, broker))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Refused::silently("no CONNECT in time").counted(Count::LimitConnectTimeout))
+        })?;
+    arriving.end_silence();
     broker.counters().count(Count::ConnectsReceived);
-    Ok((connect, input))
+    Ok((connect, arriving))
 }
 
 /// Hook, session; CONNACK stands in the output. The client has the time that is `left` for its part.
 async fn admit<S>(
     stream: &mut S,
     connect: Connect,
-    mut input: Input,
+    mut arriving: Arriving,
     peer: &Peer,
     left: Duration,
     broker: &Arc<Broker>,
@@ -158,13 +171,19 @@ where
     let refuse = |reason, why: &str| Refused::with(version, reason, why);
     check_client_identifier(&connect)?;
     check_will(&connect, broker)?;
+    let login = login(&connect, peer.address, broker)?;
     let client = Arc::new(client_info(&connect, peer, broker));
     let method = connect.authentication_method.as_ref();
     let admission = match method {
-        None => validate(&client, &connect, broker).await?,
-        Some(method) => authenticate(stream, &mut input, &client, &connect, method, left, broker).await?,
+        None => validate(&client, &connect, broker).await,
+        Some(method) => authenticate(stream, &mut arriving, &client, &connect, method, left, broker).await,
     };
-    let terms = settle(client, &connect, admission, broker);
+    if let (Err(refused), Some(login)) = (&admission, login)
+        && refused.is_failed_login()
+    {
+        broker.guard().login_failed(login);
+    }
+    let terms = settle(client, &connect, admission?, broker);
     let mut output = Output::new(version, broker.clone());
     output.set_limits(connect.maximum_packet_size, connect.request_problem_information);
     output.set_topic_alias_maximum(
@@ -208,6 +227,8 @@ where
     let client = &terms.client;
     tracing::debug!(client = %client.client_identifier, key = client.key.0, peer = ?peer.address, %version, session_present, "client connected");
     broker.event(|| What::ClientConnected { client: client.clone(), session_present });
+    login.into_iter().for_each(|login| broker.guard().login_succeeded(login));
+    let mut input = arriving.admit();
     input.decoder().set_maximum_packet_size(terms.maximum_packet_size);
     Ok(Accepted {
         input,
@@ -224,21 +245,21 @@ where
 }
 
 /// The first packet, which must be CONNECT [MQTT-3.1.0-1].
-async fn read_connect<S>(stream: &mut S, input: &mut Input, counters: &Counters) -> Result<Connect, Refused>
+async fn read_connect<S>(stream: &mut S, arriving: &mut Arriving, broker: &Broker) -> Result<Connect, Refused>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
-        match input.next_packet(counters) {
+        match arriving.next_packet(broker) {
             Ok(Some(Packet::Connect(connect))) => return Ok(*connect),
             Ok(Some(_)) => {
                 let refused = Refused::silently("the first packet is not CONNECT");
                 return Err(refused.counted(Count::RefusedMalformed));
             }
-            Err(error) => return Err(Refused::decode_error(&error, input)),
+            Err(error) => return Err(Refused::decode_error(&error, arriving.input())),
             Ok(None) => {}
         }
-        std::future::poll_fn(|cx| input.poll_read(cx, stream, counters)).await.map_err(Refused::gone)?;
+        arriving.read(stream, broker).await?;
     }
 }
 
@@ -363,7 +384,18 @@ impl Refused {
         Refused { reason: Some(reason), version, ..Refused::silently(why) }
     }
 
-    fn silently(why: &str) -> Refused {
+    /// By a guard.
+    pub(super) fn turned(version: ProtocolVersion, turned: Turned) -> Refused {
+        Refused::with(version, turned.reason, turned.why).counted(turned.counted())
+    }
+
+    /// Whether it has shown that it does not know a password.
+    fn is_failed_login(&self) -> bool {
+        let reasons = [ReasonCode::BAD_USER_NAME_OR_PASSWORD, ReasonCode::NOT_AUTHORIZED];
+        self.count == Count::RefusedNotAuthorized && self.reason.is_some_and(|it| reasons.contains(&it))
+    }
+
+    pub(super) fn silently(why: &str) -> Refused {
         Refused {
             version: ProtocolVersion::V311,
             reason: None,
@@ -374,7 +406,7 @@ impl Refused {
         }
     }
 
-    fn counted(self, count: Count) -> Refused {
+    pub(super) fn counted(self, count: Count) -> Refused {
         Refused { count, ..self }
     }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::incomplete::Beginning;
 use super::read_buffers::{self, READ_SIZE};
 use crate::broker::{Count, Counters};
 use crate::packet::{DecodeError, Decoder, Packet, PacketType, QoS};
@@ -38,6 +39,13 @@ impl Input {
     /// Whether there is something to decode.
     pub(super) fn has_unread(&self) -> bool {
         !self.chunk.is_empty() || self.partial.is_some()
+    }
+
+    /// What came of a packet that is not all there.
+    pub(super) fn beginning(&self) -> Option<Beginning> {
+        let partial = self.partial.as_ref()?;
+        let whole = self.decoder.packet_len(partial).ok().flatten();
+        Some(Beginning { bytes: partial.len(), whole, has_buffer: partial.len() > SHORT })
     }
 
     /// The type of what is to be decoded next, if there is anything.

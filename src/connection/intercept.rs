@@ -11,9 +11,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::Connection;
 use super::disconnect::Ended;
+use super::pace::Pace;
 use super::publish::Awaited;
-use super::{Connection, Pace};
 use crate::hook::{Answer, PublishOutcome};
 use crate::message::ApplicationMessage;
 use crate::packet::{Packet, PacketIdentifier, QoS};

@@ -5,15 +5,20 @@
 //! While a hook keeps a packet waiting, the task goes on writing. Start at [`serve`].
 
 mod alarm;
+mod arriving;
 mod authenticate;
 mod disconnect;
 mod handshake;
 mod held_back;
+mod incomplete;
 mod input;
 mod intercept;
 mod mount;
 mod outgoing_alias;
 mod output;
+mod pace;
+mod pacing;
+mod peer;
 mod publish;
 mod read_buffers;
 mod serve;
@@ -25,27 +30,27 @@ mod topic_alias;
 mod unwritten;
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 
-use crate::broker::{Attachment, AuthorizationCache, Batch, Blocked, End, Polled};
-use crate::hook::ListenerPolicy;
+use crate::broker::guard::RateAction;
+use crate::broker::{Attachment, AuthorizationCache, Batch, Blocked, Count, End, Polled};
 use crate::message::Timestamp;
 use crate::packet::{Ack, Packet, PacketType, ReasonCode};
 use crate::session::Acknowledged;
 use authenticate::Authentication;
 use disconnect::Ended;
+use incomplete::Incomplete;
 use input::Input;
 use intercept::{Held, Together};
 use output::Output;
+use pace::Pace;
+use pacing::Pacing;
+pub use peer::Peer;
 use serve::Waiting;
 pub use serve::{Moving, Serve, serve, turn_away};
 use thread::Seen;
@@ -55,19 +60,8 @@ use topic_alias::TopicAliases;
 
 /// Bytes waiting to be written above which nothing more is taken from the client or the session.
 const HIGH_WATER: usize = 64 * 1024;
-/// How long the packets of one read keep a thread from its other clients, about: the clock is looked at
-/// after this many packets.
-const FAIR: Duration = Duration::from_millis(1);
-const FAIR_PACKETS: u32 = 8;
 /// Turns of a connection for which there is always something, before others of its thread get theirs.
 const FAIR_TURNS: u32 = 32;
-
-/// Where a connection came from.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub address: Option<SocketAddr>,
-    pub listener: Arc<ListenerPolicy>,
-}
 
 struct Connection<S> {
     io: Io<S>,
@@ -137,12 +131,6 @@ enum Acted {
     UntilOneWaits(Option<Held>),
 }
 
-/// How long a connection has acted on packets.
-struct Pace {
-    begun: Instant,
-    packets: u32,
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Takes turns until something has to wait that is not here: for a hook, another thread, or the end.
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
@@ -174,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         self.io.now = self.attachment.broker().now();
         if let Some(timer) = self.io.timers.overdue() {
-            return Err(Ended::by_timer(timer));
+            return Ended::by_timer(timer).map_or(Ok(Turn::Over), Err);
         }
         match self.act_at_once()? {
             Acted::All => self.finish_turn(),
@@ -188,8 +176,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.io.output.is_unanswerable() {
             return Err(Ended::refused(ReasonCode::PACKET_TOO_LARGE));
         }
+        self.keep_pace()?;
         self.io.collect(&self.attachment);
         Ok(if self.attachment.wants_replay() { Turn::Waits(Next::Replays) } else { Turn::Over })
+    }
+
+    /// Has a client that published too fast wait, or ends its connection.
+    fn keep_pace(&mut self) -> Result<(), Ended> {
+        let Some(too_fast) = self.io.timers.pacing().and_then(Pacing::charge) else { return Ok(()) };
+        if too_fast.action == RateAction::Disconnect {
+            return Err(Ended::too_fast());
+        }
+        self.attachment.broker().counters().count(Count::LimitPublishRate);
+        self.io.timers.rest(too_fast.wait);
+        Ok(())
     }
 
     /// The rest of a turn in which a packet has to wait.
@@ -369,18 +369,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         if let Polled::End(end) = &polled {
             return Poll::Ready(Err(Ended::by_broker(end)));
         }
-        if blocked == Blocked::No {
-            if self.more_to_decode {
-                return Poll::Ready(Ok(()));
-            }
-            if let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream, self.output.counters()) {
-                return Poll::Ready(read.map_err(Ended::network));
-            }
+        if blocked == Blocked::No && self.more_to_decode {
+            return Poll::Ready(Ok(()));
+        }
+        if blocked == Blocked::No
+            && !self.timers.is_resting()
+            && let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream, self.output.counters())
+        {
+            return Poll::Ready(read.map_err(Ended::network));
         }
         if matches!(polled, Polled::Work) {
             return Poll::Ready(Ok(()));
         }
-        self.timers.poll(cx).map(|timer| Err(Ended::by_timer(timer)))
+        self.timers.poll(cx).map(|timer| Ended::by_timer(timer).map_or(Ok(()), Err))
     }
 
     /// Writes until everything is written or the socket takes no more.
@@ -415,10 +416,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         let packet =
             self.input.next_packet(self.output.counters()).map_err(|error| Ended::decode_error(&error))?;
         // Packets count, not bytes: one that never ends is no sign of life [MQTT-3.1.2-22].
-        if packet.is_some() && pace.packets == 0 {
-            self.timers.received(pace.begun);
+        match &packet {
+            Some(_) if pace.packets == 0 => self.timers.received(pace.begun),
+            None => self.watch_beginning(pace)?,
+            Some(_) => {}
         }
         Ok(packet)
+    }
+
+    /// A packet that has begun has a time in which it must be there.
+    fn watch_beginning(&mut self, pace: &Pace) -> Result<(), Ended> {
+        let Some(beginning) = self.input.beginning() else { return Ok(()) };
+        let guard = self.output.guard();
+        let incomplete = self.timers.incomplete().get_or_insert_with(|| Incomplete::new(pace.begun, guard));
+        if incomplete.grow(beginning) { Ok(()) } else { Err(Ended::too_much_incomplete()) }
     }
 
     fn is_blocked(&self) -> bool {
@@ -440,23 +451,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
                 output.len() < HIGH_WATER
             },
         );
-    }
-}
-
-impl Pace {
-    fn begin() -> Pace {
-        Pace { begun: Instant::now(), packets: 0 }
-    }
-
-    /// Counts a packet, and says whether the clock is to be looked at.
-    fn counts_a_round(&mut self) -> bool {
-        self.packets += 1;
-        self.packets.is_multiple_of(FAIR_PACKETS)
-    }
-
-    /// Whether it is others' turn.
-    fn is_over(&self) -> bool {
-        self.packets.is_multiple_of(FAIR_PACKETS) && self.begun.elapsed() >= FAIR
     }
 }
 

@@ -19,6 +19,7 @@ use super::held_back::HeldBack;
 use super::mount::Mount;
 use super::outgoing_alias::{Alias, OutgoingAliases};
 use super::unwritten::Unwritten;
+use crate::broker::guard::Guard;
 use crate::broker::{Broker, Count, Counters};
 use crate::hook::Reply;
 use crate::message::{Origin, Timestamp};
@@ -102,6 +103,11 @@ impl Output {
 
     pub(super) fn version(&self) -> ProtocolVersion {
         self.version
+    }
+
+    /// What all clients together may do.
+    pub(super) fn guard(&self) -> &Arc<Guard> {
+        self.broker.guard()
     }
 
     pub(super) fn counters(&self) -> &Counters {

@@ -127,6 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) fn admit(&mut self, mut publish: Publish) -> Result<Option<ApplicationMessage>, Ended> {
         let payload = (Count::PayloadBytesReceived, publish.payload.len());
         self.attachment.broker().counters().add_all([(Count::PublishesReceived, 1), payload]);
+        self.io.timers.published(publish.topic.len() + publish.payload.len());
         self.check_limits(&publish)?;
         let topic = self.topic_of(&mut publish)?;
         let topic = self.mounted(topic, &mut publish)?;

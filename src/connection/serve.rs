@@ -8,9 +8,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::disconnect::Ended;
+use super::pacing::Pacing;
 use super::thread::Seen;
 use super::timers::Timers;
 use super::{Connection, Io, Next, Peer, Seldom, handshake, wait};
+use crate::broker::guard::Turned;
 use crate::broker::{AuthorizationCache, Broker, Count};
 use crate::storage::Promise;
 
@@ -137,17 +139,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<S> {
 }
 
 /// The handshake, and what the connection that had the session before leaves to do.
-async fn begin<S>(mut stream: S, peer: Peer, broker: Arc<Broker>) -> Option<Connection<S>>
+async fn begin<S>(mut stream: S, mut peer: Peer, broker: Arc<Broker>) -> Option<Connection<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     broker.counters().count(Count::ConnectionsAccepted);
+    let door = peer.door.take();
     let accepted = handshake::shake_hands(&mut stream, peer, &broker).await?;
     let seldom =
         accepted.authentication.map(|it| Box::new(Seldom { authentication: Some(it), ..Seldom::default() }));
     let mut connection = Connection {
         io: Io {
-            timers: Timers::new(accepted.keep_alive, accepted.expires_at),
+            timers: Timers::new(accepted.keep_alive, accepted.expires_at, Pacing::of(broker.guard(), door)),
             more_to_decode: false,
             stream,
             input: accepted.input,
@@ -172,10 +175,10 @@ where
     Some(connection)
 }
 
-/// Tells a client for whom there is no room, and closes the connection.
-pub async fn turn_away<S>(mut stream: S, broker: Arc<Broker>)
+/// Tells a client why it does not come in, and closes the connection.
+pub async fn turn_away<S>(mut stream: S, turned: Turned, broker: Arc<Broker>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    handshake::turn_away(&mut stream, &broker).await;
+    handshake::turn_away(&mut stream, turned, &broker).await;
 }

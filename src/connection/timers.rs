@@ -1,5 +1,5 @@
-//! The times of a connection: keep-alive, a client that does not read, credentials that end, a
-//! re-authentication that does not come to its end.
+//! The times of a connection: keep-alive, a client that does not read, a packet that takes too long to come,
+//! credentials that end, a re-authentication that does not come to its end, a client that published too fast.
 //!
 //! The alarm is not moved with every packet. The times are looked at when it rings, and it is set again where none
 //! has come after all.
@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
+use super::incomplete::Incomplete;
+use super::pacing::Pacing;
 
 pub(super) struct Timers {
     last_received: Instant,
@@ -27,6 +29,12 @@ struct Others {
     authenticates_until: Option<Instant>,
     /// When the socket must have taken something of what waits.
     writes_until: Option<Instant>,
+    /// The packet of which only the beginning came.
+    incomplete: Option<Incomplete>,
+    /// Until when the client is not read from.
+    rests_until: Option<Instant>,
+    /// Where there is a rate for what it publishes.
+    pacing: Option<Box<Pacing>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +43,20 @@ pub(super) enum Timer {
     Expired,
     Authentication,
     WriteStalled,
+    SlowPacket,
+    /// The client is read from again: no end.
+    Rested,
 }
 
 impl Timers {
     /// `keep_alive` in seconds, 0 for none.
-    pub(super) fn new(keep_alive: u16, expires_in: Option<Duration>) -> Timers {
+    pub(super) fn new(keep_alive: u16, expires_in: Option<Duration>, pacing: Option<Box<Pacing>>) -> Timers {
         let mut timers = Timers { last_received: Instant::now(), keep_alive, others: None, alarm: None };
         if let Some(left) = expires_in {
             timers.expire_in(left);
+        }
+        if pacing.is_some() {
+            timers.others().pacing = pacing;
         }
         timers
     }
@@ -57,7 +71,9 @@ impl Timers {
         let others = self.others.as_ref()?;
         let now = Instant::now();
         let over = |at: Option<Instant>, timer| at.filter(|&at| at <= now).map(|_| timer);
-        over(others.expires_at, Timer::Expired).or(over(others.authenticates_until, Timer::Authentication))
+        let slow = || over(others.incomplete.as_ref().map(Incomplete::until), Timer::SlowPacket);
+        let late = || over(others.authenticates_until, Timer::Authentication);
+        over(others.expires_at, Timer::Expired).or_else(late).or_else(slow)
     }
 
     /// The credentials are new, and end then.
@@ -73,6 +89,44 @@ impl Timers {
     /// A packet came.
     pub(super) fn received(&mut self, now: Instant) {
         self.last_received = now;
+        if let Some(others) = &mut self.others {
+            others.incomplete = None;
+        }
+    }
+
+    /// The packet that is there in part, and must be there in whole in time.
+    pub(super) fn incomplete(&mut self) -> &mut Option<Incomplete> {
+        &mut self.others().incomplete
+    }
+
+    /// A message came.
+    pub(super) fn published(&mut self, bytes: usize) {
+        if let Some(others) = &mut self.others
+            && let Some(pacing) = &mut others.pacing
+        {
+            pacing.published(bytes);
+        }
+    }
+
+    /// What was published, where there is a rate for it.
+    pub(super) fn pacing(&mut self) -> Option<&mut Pacing> {
+        self.others.as_mut()?.pacing.as_deref_mut()
+    }
+
+    /// The client is not read from for so long, and so cannot show that it lives [MQTT-3.1.2-22].
+    pub(super) fn rest(&mut self, time: Duration) {
+        let now = Instant::now();
+        self.last_received = now.checked_add(time).unwrap_or(now);
+        let others = self.others();
+        others.rests_until = after(time);
+        others.incomplete.iter_mut().for_each(|it| it.put_off(time));
+    }
+
+    /// Whether the client is not read from now.
+    pub(super) fn is_resting(&mut self) -> bool {
+        let Some(others) = &mut self.others else { return false };
+        others.rests_until = others.rests_until.filter(|&at| Instant::now() < at);
+        others.rests_until.is_some()
     }
 
     /// The socket took something. A client for which so much waits that it is not read from cannot show otherwise
@@ -81,7 +135,10 @@ impl Timers {
     pub(super) fn written(&mut self, was_blocked: bool) {
         let waited = self.others.as_mut().and_then(|others| others.writes_until.take());
         if waited.is_some() && was_blocked {
-            self.received(Instant::now());
+            let now = Instant::now();
+            self.last_received = now;
+            // The client could not go on with a packet while it was not read from.
+            self.others().incomplete.iter_mut().for_each(|it| it.begin_again(now));
         }
     }
 
@@ -110,6 +167,8 @@ impl Timers {
             others.expires_at.map(|at| (at, Timer::Expired)),
             others.authenticates_until.map(|at| (at, Timer::Authentication)),
             others.writes_until.map(|at| (at, Timer::WriteStalled)),
+            others.incomplete.as_ref().map(|it| (it.until(), Timer::SlowPacket)),
+            others.rests_until.map(|at| (at, Timer::Rested)),
         ]
         .into_iter()
         .flatten()

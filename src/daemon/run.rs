@@ -123,6 +123,7 @@ fn listener_options(listener: &Listener) -> ListenerOptions {
         address: listener.address,
         anonymous: listener.anonymous,
         default_authorization: listener.default_authorization,
+        limits: listener.limits.clone(),
     }
 }
 

@@ -4,17 +4,18 @@ use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::connections::Connections;
 use super::workers::Spawner;
-use crate::broker::{Broker, Count};
+use crate::broker::Broker;
+use crate::broker::guard::{Door, DoorLimits, Pending, Place, Turned};
 use crate::connection::{Peer, serve, turn_away};
 use crate::hook::ListenerPolicy;
 use crate::transport::tcp::TcpListener;
@@ -33,12 +34,20 @@ pub struct ListenerOptions {
     pub anonymous: bool,
     /// Allow topics about which no hook said anything.
     pub default_authorization: bool,
+    /// How many come in, how fast, and how fast they publish.
+    pub limits: DoorLimits,
 }
 
 impl ListenerOptions {
     /// Nobody comes in, and nothing is allowed, unless a hook says so.
     pub fn new(name: impl Into<String>, address: SocketAddr) -> ListenerOptions {
-        ListenerOptions { name: name.into(), address, anonymous: false, default_authorization: false }
+        ListenerOptions {
+            name: name.into(),
+            address,
+            anonymous: false,
+            default_authorization: false,
+            limits: DoorLimits::default(),
+        }
     }
 
     /// 127.0.0.1 at this port, open to everyone on this machine.
@@ -60,28 +69,10 @@ impl ListenerOptions {
     }
 }
 
-/// Counts a connection for as long as it lives.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    /// None where there are as many already.
-    fn within(maximum: usize, count: &Arc<AtomicUsize>) -> Option<Counted> {
-        let counted = Counted(count.clone());
-        // Also where there are too many: dropping it counts back.
-        (count.fetch_add(1, Ordering::AcqRel) < maximum).then_some(counted)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// A socket that is counted for as long as it is open.
 pub(super) struct CountedStream {
     stream: TcpStream,
-    _counted: Counted,
+    _place: Place,
 }
 
 impl CountedStream {
@@ -132,15 +123,19 @@ impl AsyncWrite for CountedStream {
 struct Accepted {
     stream: StdStream,
     address: SocketAddr,
-    counted: Counted,
+    place: Place,
+    pending: Pending,
 }
 
 /// What serves the sockets of a listener.
 #[derive(Clone)]
 struct Serving {
     policy: Arc<ListenerPolicy>,
+    door: Arc<Door>,
     broker: Arc<Broker>,
     spawner: Spawner,
+    /// A place for each client that is told at a time why it does not come in.
+    turning_away: Arc<Semaphore>,
 }
 
 /// Accepts for as long as it is polled.
@@ -151,10 +146,10 @@ pub(super) async fn accept(
     options: ListenerOptions,
     broker: Arc<Broker>,
     spawner: Spawner,
-    connections: Arc<AtomicUsize>,
 ) {
-    let serving = Serving { policy: options.policy(), broker, spawner };
-    let turned_away = Arc::new(AtomicUsize::new(0));
+    let door = Arc::new(Door::new(broker.guard().clone(), options.limits.clone()));
+    let turning_away = Arc::new(Semaphore::new(TURNED_AWAY));
+    let serving = Serving { policy: options.policy(), door, broker, spawner, turning_away };
     let mut handed_over: Vec<Vec<Accepted>> = serving.spawner.workers().iter().map(|_| Vec::new()).collect();
     loop {
         let accepted = match socket.accept().await {
@@ -165,14 +160,13 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let maximum = serving.broker.options().maximum_connections;
         for (stream, address) in accepted {
-            if let Some(counted) = Counted::within(maximum, &connections) {
-                let accepted = Accepted { stream, address, counted };
-                handed_over[serving.spawner.next_number()].push(accepted);
-            } else {
-                tracing::debug!(listener = %options.name, peer = %address, "refused: as many connections as `maximum-connections` allows");
-                serving.refuse(stream, &turned_away);
+            match serving.admit(stream, address) {
+                Ok(accepted) => handed_over[serving.spawner.next_number()].push(accepted),
+                Err((stream, turned)) => {
+                    tracing::debug!(listener = %options.name, peer = %address, "refused: {}", turned.why);
+                    serving.refuse(stream, turned);
+                }
             }
         }
         for (worker, sockets) in serving.spawner.workers().iter().zip(&mut handed_over) {
@@ -185,27 +179,40 @@ pub(super) async fn accept(
 }
 
 impl Serving {
+    /// Asks the guards before the connection costs anything.
+    fn admit(&self, stream: StdStream, address: SocketAddr) -> Result<Accepted, (StdStream, Turned)> {
+        let maximum = self.broker.options().maximum_connections;
+        let entered = self.door.enter(Some(address.ip()), maximum);
+        match entered.and_then(|place| Ok((place, self.broker.guard().wait()?))) {
+            Ok((place, pending)) => Ok(Accepted { stream, address, place, pending }),
+            Err(turned) => Err((stream, turned)),
+        }
+    }
+
     /// To be called on the worker.
-    fn serve(&self, Accepted { stream, address, counted }: Accepted) {
+    fn serve(&self, Accepted { stream, address, place, pending }: Accepted) {
         let stream = match TcpStream::from_std(stream) {
-            Ok(stream) => CountedStream { stream, _counted: counted },
+            Ok(stream) => CountedStream { stream, _place: place },
             Err(error) => return tracing::warn!(%error, "could not register a connection"),
         };
-        let peer = Peer { address: Some(address), listener: self.policy.clone() };
+        let peer = Peer {
+            door: Some(self.door.clone()),
+            pending: Some(pending),
+            ..Peer::new(Some(address), self.policy.clone())
+        };
         let serve = serve(stream, peer, self.broker.clone());
         Connections::add(serve);
     }
 
-    fn refuse(&self, stream: StdStream, turned_away: &Arc<AtomicUsize>) {
-        self.broker.counters().count(Count::ConnectionsRefused);
-        self.broker.counters().count(Count::LimitConnections);
-        if let Some(counted) = Counted::within(TURNED_AWAY, turned_away) {
+    fn refuse(&self, stream: StdStream, turned: Turned) {
+        turned.count(self.broker.guard());
+        if let Ok(place) = self.turning_away.clone().try_acquire_owned() {
             let broker = self.broker.clone();
             self.spawner.spawn(async move {
                 if let Ok(stream) = TcpStream::from_std(stream) {
-                    turn_away(stream, broker).await;
+                    turn_away(stream, turned, broker).await;
                 }
-                drop(counted);
+                drop(place);
             });
         }
     }

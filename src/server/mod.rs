@@ -20,7 +20,6 @@ mod tests;
 mod workers;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -47,7 +46,6 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     accepting: Vec<JoinHandle<()>>,
     workers: Workers,
-    connections: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +115,7 @@ impl Server {
         self.accepting.drain(..).for_each(|accepting| accepting.abort());
         self.broker.end_all_connections();
         let deadline = Instant::now() + DRAIN;
-        while self.connections.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+        while self.broker.guard().connections() > 0 && Instant::now() < deadline {
             // A client that was just being let in gets its turn too.
             self.broker.end_all_connections();
             sleep_until(Instant::now() + Duration::from_millis(10)).await;
@@ -184,7 +182,6 @@ impl Builder {
         }
         let broker = Broker::new(self.options, self.hooks, self.storage, Arc::new(Standalone));
         let workers = Workers::start(self.workers, self.balanced).map_err(StartError::Worker)?;
-        let connections = Arc::new(AtomicUsize::new(0));
         workers.spawn(keep_house(broker.clone()));
         workers.spawn(publish_system_topics(broker.clone()));
         if let Some(requests) = self.requests {
@@ -198,11 +195,10 @@ impl Builder {
             .into_iter()
             .zip(self.listeners)
             .map(|(socket, options)| {
-                let (broker, spawner, connections) = (broker.clone(), workers.spawner(), connections.clone());
-                tokio::spawn(listener::accept(socket, options, broker, spawner, connections))
+                tokio::spawn(listener::accept(socket, options, broker.clone(), workers.spawner()))
             })
             .collect();
-        Ok(Server { broker, addresses, accepting, workers, connections })
+        Ok(Server { broker, addresses, accepting, workers })
     }
 }
 

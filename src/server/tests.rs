@@ -84,7 +84,7 @@ async fn a_connection_that_went_over_ends_like_any_other() {
     server.workers.connections()[here].send_away(1, 1 - here as u32);
     client.publish(message(1, QoS::AtMostOnce)).await.unwrap();
     messages.next().await.unwrap();
-    assert_eq!(server.connections.load(Ordering::Acquire), 1);
+    assert_eq!(server.broker().guard().connections(), 1);
     assert!(server.disconnect("client", ReasonCode::ADMINISTRATIVE_ACTION));
     while messages.next().await.is_ok() {}
     assert!(server.clients().is_empty());

@@ -21,6 +21,7 @@ mod examples;
 mod fairness;
 mod flow_control;
 mod fuzz_corpus;
+mod guards;
 mod histories;
 mod hook_connect;
 mod hook_publish;

@@ -56,7 +56,7 @@ impl Local {
     {
         let policy = ListenerPolicy { name: "memory".into(), anonymous: true, default_authorization: true };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let peer = Peer { address: Some(address), listener: Arc::new(policy) };
+        let peer = Peer::new(Some(address), Arc::new(policy));
         let served = serve(stream, peer, self.broker.clone());
         tokio::spawn(async move { assert!(served.await.is_none(), "it was sent to another thread") })
     }

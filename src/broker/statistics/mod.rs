@@ -136,12 +136,18 @@ statistics! {
         /// CONNECT packets.
         ConnectsReceived connects_received,
         /// Connections closed before any session was opened. The causes that follow, and `limit_connections`,
-        /// `limit_sessions`, `limit_connect_size` and `limit_connect_timeout`, come to as many.
+        /// `limit_sessions`, `limit_connect_size`, `limit_connect_timeout`, `limit_listener_connections`,
+        /// `limit_connections_per_address`, `limit_connection_rate_per_address`, `limit_listener_connection_rate`,
+        /// `limit_pending_connections` and `limit_pending_bytes`, come to as many.
         ConnectionsRefused connections_refused,
         /// Refused: what came was malformed or not CONNECT.
         RefusedMalformed refused_malformed,
         /// Refused: by a hook, or by none where anonymous clients are not let in.
         RefusedNotAuthorized refused_not_authorized,
+        /// Refused: the address, or the name at this address, is shut out because of failed logins.
+        RefusedBanned refused_banned,
+        /// Refused: the client is shut out at this address because it came and went too often.
+        RefusedFlapping refused_flapping,
         /// Refused: the client was gone before its CONNECT was complete.
         RefusedGone refused_gone,
         /// Refused: the session was to be kept, and the storage fails.
@@ -226,6 +232,31 @@ statistics! {
         LimitConnectTimeout limit_connect_timeout,
         /// `write-timeout`: connections closed.
         LimitWriteTimeout limit_write_timeout,
+        /// `maximum-connections` of a listener: connections refused.
+        LimitListenerConnections limit_listener_connections,
+        /// `connection-rate` of a listener: connections refused.
+        LimitListenerConnectionRate limit_listener_connection_rate,
+        /// `maximum-connections-per-address`: connections refused.
+        LimitConnectionsPerAddress limit_connections_per_address,
+        /// `connection-rate-per-address`: connections refused.
+        LimitConnectionRatePerAddress limit_connection_rate_per_address,
+        /// `maximum-pending-connections`: connections that were closed for newer ones before they were let in.
+        LimitPendingConnections limit_pending_connections,
+        /// `maximum-pending-bytes`: connections refused.
+        LimitPendingBytes limit_pending_bytes,
+        /// `failed-logins`: names that were shut out, each from an address.
+        LimitFailedLogins limit_failed_logins,
+        /// `failed-logins-per-address`: addresses that were shut out.
+        LimitFailedLoginsPerAddress limit_failed_logins_per_address,
+        /// `flapping-connects`: clients that were shut out, each from an address.
+        LimitFlapping limit_flapping,
+        /// `packet-timeout`, `minimum-packet-rate`: connections closed because a packet took too long to come.
+        LimitPacketTime limit_packet_time,
+        /// `maximum-incomplete-bytes`: connections closed.
+        LimitIncompleteBytes limit_incomplete_bytes,
+        /// `client-publish-rate`, `client-publish-bytes`, and `publish-rate`, `publish-bytes` of a listener: how often a
+        /// client was not read from for a while, or disconnected.
+        LimitPublishRate limit_publish_rate,
     }
     gauges {
         /// Sessions that a connection holds now.
@@ -251,6 +282,14 @@ statistics! {
         in_flight_messages,
         /// Their bytes, as for `queued_bytes`; those of a QoS 2 message until the client has it.
         in_flight_bytes,
+        /// Connections now that were not let in yet.
+        pending_connections,
+        /// Addresses, and names at addresses, of whom something is remembered now.
+        remembered_addresses,
+        /// Addresses, and names and clients at addresses, that are shut out now.
+        bans,
+        /// Bytes of packets of clients that were let in, as far as they are not complete now.
+        incomplete_bytes,
         /// Batches that the storage has kept since the start.
         storage_commits,
         /// Changes in these batches.
@@ -421,6 +460,10 @@ impl Broker {
             queued_bytes: counters.numbers.sum(QUEUED_BYTES),
             in_flight_messages: counters.numbers.sum(IN_FLIGHT),
             in_flight_bytes: counters.numbers.sum(IN_FLIGHT_BYTES),
+            pending_connections: self.guard.pending() as u64,
+            remembered_addresses: self.guard.remembered() as u64,
+            bans: self.guard.bans().len() as u64,
+            incomplete_bytes: self.guard.incomplete_bytes() as u64,
             ..counters.sums()
         }
     }
