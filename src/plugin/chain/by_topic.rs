@@ -4,8 +4,10 @@
 //! plugins and filters there are.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::version::Version;
+use super::wanted_lately::{self, Wanted};
 use crate::topic::{FilterTree, Match, TopicName};
 
 #[derive(Default)]
@@ -15,11 +17,15 @@ pub(in crate::plugin) struct ByTopic {
     unfiltered: Vec<u32>,
     /// Numbers of the others by their filters.
     filtered: Option<FilterTree<u32, ()>>,
+    /// By which threads remember what they found here. No other index of this process has it.
+    number: u64,
 }
 
 impl ByTopic {
     pub(super) fn new(plugins: &[Arc<Version>]) -> ByTopic {
-        let mut by_topic = ByTopic { plugins: plugins.to_vec(), ..ByTopic::default() };
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let mut by_topic = ByTopic { plugins: plugins.to_vec(), number, ..ByTopic::default() };
         for (number, plugin) in (0..).zip(plugins) {
             if plugin.topics().is_empty() {
                 by_topic.unfiltered.push(number);
@@ -49,7 +55,15 @@ impl ByTopic {
     #[inline]
     pub(in crate::plugin) fn asked_from(&self, start: u32, topic: &TopicName) -> Asked<'_> {
         let mut asked = Asked { by_topic: self, start, window: 0, beyond: None, next: start };
-        asked.look_up(start, topic);
+        if start > 0 || self.filtered.is_none() {
+            asked.look_up(start, topic);
+            return asked;
+        }
+        let Wanted { window, beyond } = wanted_lately::wanted(self.number, topic.as_str(), || {
+            asked.look_up(0, topic);
+            Wanted { window: asked.window, beyond: asked.beyond }
+        });
+        (asked.window, asked.beyond) = (window, beyond);
         asked
     }
 }

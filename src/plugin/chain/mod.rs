@@ -12,6 +12,7 @@ pub(super) mod not_consumed;
 pub(super) mod publish;
 pub(super) mod subscribe;
 pub(super) mod unsubscribe;
+mod wanted_lately;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
