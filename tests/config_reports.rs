@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 use tidegate::broker::SharedStrategy;
+use tidegate::broker::guard::{DoorLimits, GuardOptions, PublishLimits, RateAction};
 use tidegate::config::{Config, FailurePolicy, HookName, Level, LogFormat, StorageOptions, StoragePlace};
 use tidegate::packet::QoS;
 use tidegate::storage::Durability;
@@ -466,4 +467,90 @@ proptest! {
         }
         let _ = parse(&String::from_utf8_lossy(&bytes)).map_err(|report| report.len());
     }
+}
+
+#[test]
+fn guards_are_read_for_all_listeners_and_for_each() {
+    let text = "
+[[listener]]
+name = \"a\"
+address = \"0.0.0.0:1883\"
+maximum-connections = 10
+connection-rate = 20
+publish-rate = 30
+publish-bytes = \"1MiB\"
+
+[guard]
+exempt = [\"192.0.2.0/24\", \"::1\"]
+maximum-connections-per-address = 1
+connection-rate-per-address = 2
+connection-burst = \"3s\"
+maximum-pending-connections = 4
+maximum-pending-bytes = \"5KiB\"
+maximum-remembered = 6
+failed-logins = 7
+failed-logins-per-address = 8
+failed-login-window = \"9s\"
+ban = \"10s\"
+longest-ban = \"11s\"
+flapping-connects = 12
+flapping-window = \"13s\"
+flapping-ban = \"14s\"
+packet-timeout = \"15s\"
+minimum-packet-rate = 16
+maximum-incomplete-bytes = \"17KiB\"
+client-publish-rate = 18
+client-publish-bytes = 19
+publish-burst = \"20s\"
+publish-rate-action = \"disconnect\"
+";
+    let config = parse(text).unwrap_or_else(|report| panic!("{report}"));
+    let seconds = Duration::from_secs;
+    let expected = GuardOptions {
+        exempt: vec!["192.0.2.0/24".parse().unwrap(), "::1".parse().unwrap()],
+        connections_per_address: 1,
+        connection_rate_per_address: 2,
+        connection_burst: seconds(3),
+        pending_connections: 4,
+        pending_bytes: 5 * 1024,
+        remembered: 6,
+        failed_logins: 7,
+        failed_logins_per_address: 8,
+        failed_login_window: seconds(9),
+        ban: seconds(10),
+        longest_ban: seconds(11),
+        flapping_connects: 12,
+        flapping_window: seconds(13),
+        flapping_ban: seconds(14),
+        packet_timeout: seconds(15),
+        minimum_packet_rate: 16,
+        incomplete_bytes: 17 * 1024,
+        client_publishes: PublishLimits { messages: 18, bytes: 19 },
+        publish_burst: seconds(20),
+        publish_rate_action: RateAction::Disconnect,
+    };
+    assert_eq!(config.broker.guard, expected);
+    let publishes = PublishLimits { messages: 30, bytes: 1024 * 1024 };
+    let limits = DoorLimits { connections: 10, connection_rate: 20, publishes };
+    assert_eq!(config.listeners[0].limits, limits);
+}
+
+#[test]
+fn what_is_wrong_with_a_guard_is_told() {
+    let problems = [
+        ("exempt = [\"192.0.2.1/24\"]", "`192.0.2.1/24` has bits behind its length: that is no range"),
+        ("exempt = [\"localhost\"]", "`localhost` is neither an IP address nor a range of them"),
+        ("exempt = \"::1\"", "expects a list in brackets"),
+        ("ban = \"1h\"\nlongest-ban = \"1m\"", "must not be shorter than `ban`"),
+        ("ban = \"500ms\"", "must be from 1s to 30d"),
+        ("maximum-pending-connections = 0", "must be from 1 to 4294967296"),
+        ("publish-rate-action = \"drop\"", "`drop` is not possible"),
+        ("failed-login = 3", "unknown key; did you mean `failed-logins`?"),
+    ];
+    for (keys, expected) in problems {
+        let report = report(&format!("[guard]\n{keys}\n"));
+        assert!(report.contains(expected) && report.contains("guard."), "{keys}: {report}");
+    }
+    // The first ban may be longer than the longest is by default.
+    assert_eq!(parse("[guard]\nban = \"1d\"").unwrap().broker.guard.longest_ban, Duration::from_secs(86_400));
 }

@@ -152,6 +152,7 @@ impl Broker {
     pub fn set_options(&self, options: Options) {
         self.counters.set_maximum_held(&options);
         self.queue_limits.replace(options.queue_limits());
+        self.guard.set_options(options.guard.clone());
         self.options.replace(options);
         self.options_changed.notify_one();
     }

@@ -365,3 +365,16 @@ async fn incomplete_packets_of_all_clients_hold_no_more_than_they_may() {
     first.ping().await;
     until(|| local.broker.statistics().incomplete_bytes == 0).await;
 }
+
+#[tokio::test]
+async fn guards_change_while_the_broker_runs() {
+    let server = start_guarded(strict(), DoorLimits::default()).await;
+    let _first = Client::connect(&server, connect(V5, "first")).await;
+    let narrow = GuardOptions { connections_per_address: 1, ..strict() };
+    server.broker().set_options(options(narrow.clone()));
+    assert_eq!(refusal(&server, V5).await, ReasonCode::QUOTA_EXCEEDED);
+    server
+        .broker()
+        .set_options(options(GuardOptions { exempt: vec!["127.0.0.1".parse().unwrap()], ..narrow }));
+    Client::connect(&server, connect(V5, "second")).await.ping().await;
+}

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
 use super::super::statistics::Count;
 use super::options::{DoorLimits, PublishLimits};
 use super::rate::{Moment, Rate, SharedMeter};
 use super::source::Source;
 use super::{Guard, Turned};
+use crate::current::Current;
 use crate::packet::ReasonCode;
 
 /// A listener, as far as guards know it.
@@ -25,7 +24,7 @@ pub struct Door {
 
 struct State {
     guard: Arc<Guard>,
-    limits: ArcSwap<DoorLimits>,
+    limits: Current<DoorLimits>,
     connections: AtomicUsize,
     rate: SharedMeter,
     messages: SharedMeter,
@@ -47,7 +46,7 @@ impl Door {
     pub fn new(guard: Arc<Guard>, limits: DoorLimits) -> Door {
         let state = State {
             guard,
-            limits: ArcSwap::from_pointee(limits),
+            limits: Current::new(limits),
             connections: AtomicUsize::new(0),
             rate: SharedMeter::default(),
             messages: SharedMeter::default(),
@@ -59,7 +58,7 @@ impl Door {
 
     /// Holds for connections that are made, and messages that are published, from now on.
     pub fn set_limits(&self, limits: DoorLimits) {
-        self.state.limits.store(Arc::new(limits));
+        self.state.limits.replace(limits);
     }
 
     /// Connections now.
@@ -82,7 +81,7 @@ impl Door {
 
     /// What all its clients together may publish.
     pub fn publishes(&self) -> PublishLimits {
-        self.state.limits.load().publishes
+        self.state.limits.get().publishes
     }
 
     /// So much was published. Says for how long the rates are not kept.
@@ -100,7 +99,7 @@ impl Door {
         let here = self.state.connections.fetch_add(1, Ordering::AcqRel);
         // Also where there are too many: dropping it counts back.
         let place = Place(self.anywhere.clone());
-        let most = self.state.limits.load().connections;
+        let most = self.state.limits.get().connections;
         if all >= maximum {
             return Err(Turned::too_many(
                 Count::LimitConnections,
@@ -128,8 +127,8 @@ impl Place {
         guard.enter_from(source, now)?;
         self.0 = Arc::new(Visit { door: door.clone(), source: Some(source) });
         let door = &self.0.door;
-        let burst = guard_burst(&door.guard);
-        match Rate::new(door.limits.load().connection_rate, burst) {
+        let burst = door.guard.options().connection_burst;
+        match Rate::new(door.limits.get().connection_rate, burst) {
             Some(rate) if !door.rate.take(rate, now) => Err(Turned {
                 reason: ReasonCode::CONNECTION_RATE_EXCEEDED,
                 counted: Count::LimitListenerConnectionRate,
@@ -138,10 +137,6 @@ impl Place {
             _ => Ok(()),
         }
     }
-}
-
-fn guard_burst(guard: &Guard) -> Duration {
-    guard.options().connection_burst
 }
 
 impl Drop for Place {

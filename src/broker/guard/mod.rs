@@ -25,7 +25,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 pub use door::{Door, Place};
@@ -36,6 +35,7 @@ pub use source::{Network, NoNetwork, Source};
 
 use super::lock;
 use super::statistics::{Count, Counters};
+use crate::current::Current;
 use crate::packet::ReasonCode;
 use pending::{Entered, Waiting};
 use strikes::{Rule, Strikes, Struck};
@@ -46,7 +46,7 @@ const SHOWN: usize = 64;
 
 pub struct Guard {
     began: Instant,
-    options: ArcSwap<GuardOptions>,
+    options: Current<GuardOptions>,
     connections: AtomicUsize,
     /// Each of the three is locked for a few lines, when a connection comes, logs in or goes.
     visitors: Mutex<Table<Visitor>>,
@@ -117,7 +117,7 @@ impl Guard {
     pub(super) fn new(options: GuardOptions, counters: Arc<Counters>) -> Guard {
         Guard {
             began: Instant::now(),
-            options: ArcSwap::from_pointee(options),
+            options: Current::new(options),
             connections: AtomicUsize::new(0),
             visitors: Mutex::default(),
             logins: Mutex::default(),
@@ -129,13 +129,13 @@ impl Guard {
         }
     }
 
-    pub fn options(&self) -> Arc<GuardOptions> {
-        self.options.load_full()
+    pub fn options(&self) -> &GuardOptions {
+        self.options.get()
     }
 
     /// Holds from now on. Bans last as long as they were to, but for addresses that are exempt now.
     pub fn set_options(&self, options: GuardOptions) {
-        self.options.store(Arc::new(options));
+        self.options.replace(options);
     }
 
     /// Connections now, over all listeners.
@@ -159,12 +159,12 @@ impl Guard {
 
     /// None where its address does not count.
     fn source_of(&self, address: IpAddr) -> Option<Source> {
-        let exempt = self.options.load().exempt.iter().any(|network| network.contains(address));
+        let exempt = self.options.get().exempt.iter().any(|network| network.contains(address));
         (!exempt).then(|| Source::of(address))
     }
 
     fn enter_from(&self, source: Source, now: Moment) -> Result<(), Turned> {
-        let options = self.options.load();
+        let options = self.options.get();
         let mut visitors = lock(&self.visitors);
         let visitor = visitors.entry(source.number(), options.remembered, || Visitor::new(source));
         if visitor.strikes.ban_left(now.seconds()).is_some() {
@@ -202,7 +202,7 @@ impl Guard {
     /// # Errors
     /// Where all others have said CONNECT.
     pub fn wait(&self) -> Result<Pending, Turned> {
-        match self.waiting.enter(self.options.load().pending_connections) {
+        match self.waiting.enter(self.options.get().pending_connections) {
             Entered::Waits(pending) | Entered::InPlaceOfAnother(pending) => Ok(pending),
             Entered::Full => Err(Turned {
                 reason: ReasonCode::SERVER_BUSY,
@@ -258,13 +258,13 @@ impl Guard {
 
     /// The name, or the password, was wrong.
     pub fn login_failed(&self, login: Login<'_>) {
-        let options = self.options.load();
+        let options = self.options.get();
         let struck = self.strike(&self.logins, login.source, login.name(), &options.name_rule());
         if struck == Struck::Banned {
             self.counters.count(Count::LimitFailedLogins);
             tracing::warn!(address = %login.source, name = ?shown(login.name()), "shut out: too many failed logins with this name from there");
         }
-        if self.strike_address(login.source, &options) == Struck::Banned {
+        if self.strike_address(login.source, options) == Struck::Banned {
             self.counters.count(Count::LimitFailedLoginsPerAddress);
             tracing::warn!(address = %login.source, "shut out: too many failed logins from there");
         }
@@ -275,7 +275,7 @@ impl Guard {
             named.strikes.forgive();
         }
         // One that has no name of its own gets a new one each time.
-        let rule = self.options.load().flapping_rule();
+        let rule = self.options.get().flapping_rule();
         if login.client_identifier.is_empty() || rule.limit == 0 {
             return;
         }
@@ -288,7 +288,7 @@ impl Guard {
 
     fn strike(&self, table: &Mutex<Table<Named>>, source: Source, name: &str, rule: &Rule) -> Struck {
         let now = self.moment().seconds();
-        let (key, most) = (self.key(source, name), self.options.load().remembered);
+        let (key, most) = (self.key(source, name), self.options.get().remembered);
         let mut table = lock(table);
         let named = table.entry(key, most, || Named::new(key, source));
         let struck = named.strikes.strike(rule, now);
@@ -344,7 +344,7 @@ impl Guard {
     /// A client's packet that is not complete holds so many bytes more. Says whether all together may.
     pub(crate) fn hold_incomplete(&self, bytes: usize) -> bool {
         let before = self.incomplete.fetch_add(bytes, Ordering::Relaxed);
-        before.saturating_add(bytes) <= self.options.load().incomplete_bytes
+        before.saturating_add(bytes) <= self.options.get().incomplete_bytes
     }
 
     pub(crate) fn release_incomplete(&self, bytes: usize) {
