@@ -343,13 +343,9 @@ fn client() -> Arc<ClientInfo> {
         key: ClientKey(7),
         client_identifier: "0123456789abcdef0123".into(),
         user_name: None,
-        remote_address: None,
+        remote: None,
         protocol_version: ProtocolVersion::V5,
-        listener: Arc::new(ListenerPolicy {
-            name: "default".into(),
-            anonymous: true,
-            default_authorization: true,
-        }),
+        listener: Arc::new(ListenerPolicy::open("default")),
         user_properties: Box::default(),
     })
 }

@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod hook;
 pub mod message;
 pub mod packet;
+pub mod peer;
 #[cfg(feature = "wasm")]
 pub mod plugin;
 pub mod server;

@@ -161,9 +161,9 @@ enum Answer {
 impl Client {
     fn open(broker: &Arc<Broker>) -> Client {
         let (stream, theirs) = duplex(PIPE);
-        let policy = ListenerPolicy { name: "fuzz".into(), anonymous: true, default_authorization: true };
+        let policy = ListenerPolicy::open("fuzz");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let peer = Peer::new(Some(address), Arc::new(policy));
+        let peer = Peer::new(Some(address.into()), Arc::new(policy));
         let served = serve(theirs, peer, broker.clone());
         Client {
             stream,

@@ -10,6 +10,8 @@ use tokio::time::{sleep, timeout};
 
 use super::http::{self, Head, Response};
 use super::{AdminAddress, Figures};
+#[cfg(unix)]
+use crate::transport::unix;
 
 /// Connections at a time; others wait until the operating system accepts no more.
 const MOST_CONNECTIONS: usize = 16;
@@ -40,43 +42,13 @@ impl Listener {
                 Ok((Listener::Tcp(socket), address))
             }
             #[cfg(unix)]
-            AdminAddress::Unix(path) => Ok((Listener::Unix(unix::bind(path)?), address.clone())),
+            AdminAddress::Unix(path) => {
+                let socket = unix::bind(path, unix::UnixOptions::default())?;
+                Ok((Listener::Unix(socket), address.clone()))
+            }
             #[cfg(not(unix))]
             AdminAddress::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
-    }
-}
-
-#[cfg(unix)]
-mod unix {
-    use std::fs::{self, Permissions};
-    use std::io::{self, ErrorKind};
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-    use std::os::unix::net::{UnixListener, UnixStream};
-    use std::path::Path;
-
-    /// For the user that the broker runs as, and nobody else. Takes the place of a socket that nobody listens at.
-    pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
-        match fs::symlink_metadata(path) {
-            Ok(there) if !there.file_type().is_socket() => {
-                return Err(io::Error::new(ErrorKind::AlreadyExists, "there is a file that is no socket"));
-            }
-            Ok(_) if UnixStream::connect(path).is_ok() => return Err(ErrorKind::AddrInUse.into()),
-            _ => {}
-        }
-        // Under another name until nobody else may connect.
-        let mut new = path.as_os_str().to_owned();
-        new.push(format!(".{}", std::process::id()));
-        let new = Path::new(&new);
-        let socket = UnixListener::bind(new)?;
-        let placed = fs::set_permissions(new, Permissions::from_mode(0o600))
-            .and_then(|()| socket.set_nonblocking(true))
-            .and_then(|()| fs::rename(new, path));
-        if let Err(error) = placed {
-            let _ = fs::remove_file(new);
-            return Err(error);
-        }
-        Ok(socket)
     }
 }
 

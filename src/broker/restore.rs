@@ -177,7 +177,7 @@ impl Broker {
             key: self.next_client_key(),
             client_identifier: record.client_identifier.as_str().into(),
             user_name: record.user_name.as_deref().map(Box::from),
-            remote_address: None,
+            remote: None,
             protocol_version: record.protocol_version,
             listener: policies.of(record),
             user_properties: Box::default(),
@@ -203,9 +203,8 @@ impl Policies {
     fn of(&mut self, record: &ClientRecord) -> Arc<ListenerPolicy> {
         let key = (record.listener.clone(), record.default_authorization);
         let policy = || ListenerPolicy {
-            name: record.listener.clone(),
-            anonymous: false,
             default_authorization: record.default_authorization,
+            ..ListenerPolicy::new(&record.listener)
         };
         self.0.entry(key).or_insert_with(|| Arc::new(policy())).clone()
     }

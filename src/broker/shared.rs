@@ -258,12 +258,12 @@ pub(super) mod tests {
     }
 
     pub fn entry(number: u64) -> Arc<SessionEntry> {
-        let listener = ListenerPolicy { name: "l".into(), anonymous: true, default_authorization: true };
+        let listener = ListenerPolicy::open("l");
         let client = ClientInfo {
             key: ClientKey(number),
             client_identifier: number.to_string().into(),
             user_name: None,
-            remote_address: None,
+            remote: None,
             protocol_version: ProtocolVersion::V5,
             listener: Arc::new(listener),
             user_properties: Box::default(),

@@ -2,11 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::path::Path;
 
 use super::guard;
 use super::report::Problems;
 use super::section::{Entry, Section, shortened};
 use crate::broker::guard::DoorLimits;
+use crate::peer::CertificateField;
+use crate::transport::{ListenAddress, TransportOptions};
 
 /// The address of a broker that was not told any.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1883);
@@ -15,24 +18,30 @@ pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOC
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     pub name: String,
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// Let in clients about which no plugin said anything.
     pub anonymous: bool,
     /// Allow topics about which no plugin said anything.
     pub default_authorization: bool,
     /// How many come in, how fast, and how fast they publish.
     pub limits: DoorLimits,
+    /// What of a verified certificate is the User Name.
+    pub user_name_from: Option<CertificateField>,
+    /// What lies on its sockets.
+    pub transport: TransportOptions,
 }
 
 impl Listener {
     /// A listener that lets in and allows only what a plugin lets in and allows.
-    pub fn strict(name: impl Into<String>, address: SocketAddr) -> Listener {
+    pub fn strict(name: impl Into<String>, address: impl Into<ListenAddress>) -> Listener {
         Listener {
             name: name.into(),
-            address,
+            address: address.into(),
             anonymous: false,
             default_authorization: false,
             limits: DoorLimits::default(),
+            user_name_from: None,
+            transport: TransportOptions::default(),
         }
     }
 
@@ -45,13 +54,13 @@ impl Listener {
 }
 
 /// The listeners of the sections, with the default one where there is no section.
-pub(super) fn read(sections: Vec<Section<'_, '_>>, problems: &Problems<'_>) -> Vec<Listener> {
+pub(super) fn read(sections: Vec<Section<'_, '_>>, folder: &Path, problems: &Problems<'_>) -> Vec<Listener> {
     if sections.is_empty() {
         return vec![Listener::strict("default", DEFAULT_ADDRESS)];
     }
     let mut found: Vec<(Listener, Range<usize>)> = Vec::new();
     for section in sections {
-        let Some((listener, span)) = read_one(section) else { continue };
+        let Some((listener, span)) = read_one(section, folder) else { continue };
         for (other, other_span) in &found {
             let line = problems.line(other_span.start);
             if other.name == listener.name && !listener.name.is_empty() {
@@ -64,7 +73,7 @@ pub(super) fn read(sections: Vec<Section<'_, '_>>, problems: &Problems<'_>) -> V
                     ),
                 );
             }
-            if overlap(other.address, listener.address) {
+            if overlap(&other.address, &listener.address) {
                 problems.add(
                     &span,
                     "listener.address",
@@ -80,11 +89,12 @@ pub(super) fn read(sections: Vec<Section<'_, '_>>, problems: &Problems<'_>) -> V
     found.into_iter().map(|(listener, _)| listener).collect()
 }
 
-fn read_one(mut section: Section<'_, '_>) -> Option<(Listener, Range<usize>)> {
+fn read_one(mut section: Section<'_, '_>, folder: &Path) -> Option<(Listener, Range<usize>)> {
     let name = section.require("name", "name each listener, for the log").and_then(|v| v.name());
     let entry = section.require("address", "write an address and a port, such as \"127.0.0.1:1883\"");
-    let address = entry.as_ref().and_then(read_address);
-    let mut listener = Listener::strict(name.unwrap_or_default(), address.unwrap_or(DEFAULT_ADDRESS));
+    let address = entry.as_ref().and_then(|entry| read_address(entry, folder));
+    let mut listener =
+        Listener::strict(name.unwrap_or_default(), address.clone().unwrap_or(DEFAULT_ADDRESS.into()));
     section.set("anonymous", &mut listener.anonymous, |v| v.boolean());
     section.set("default-authorization", &mut listener.default_authorization, |v| {
         v.choice(&[("allow", true), ("deny", false)])
@@ -94,9 +104,18 @@ fn read_one(mut section: Section<'_, '_>) -> Option<(Listener, Range<usize>)> {
     address.and(entry).map(|entry| (listener, entry.span()))
 }
 
-fn read_address(entry: &Entry<'_, '_>) -> Option<SocketAddr> {
+/// A relative path is one from the file's folder.
+fn read_address(entry: &Entry<'_, '_>, folder: &Path) -> Option<ListenAddress> {
     let text = entry.text()?;
-    parse_address(text).map_or_else(|message| entry.problem(message), Some)
+    match text.strip_prefix("unix:") {
+        Some("") => {
+            entry.problem("has no path; write one behind `unix:`, such as \"unix:/run/tidegate/mqtt.sock\"")
+        }
+        Some(path) => Some(ListenAddress::Unix(folder.join(path))),
+        None => {
+            parse_address(text).map_or_else(|message| entry.problem(message), |address| Some(address.into()))
+        }
+    }
 }
 
 /// An IP address and a port.
@@ -128,7 +147,8 @@ pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     ))
 }
 
-fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+fn overlap(a: &ListenAddress, b: &ListenAddress) -> bool {
+    let (Some(a), Some(b)) = (a.tcp(), b.tcp()) else { return a == b };
     let every = |ip: IpAddr| ip.is_unspecified();
     let same_family = a.is_ipv4() == b.is_ipv4();
     a.port() == b.port()
@@ -150,10 +170,12 @@ mod tests {
 
     #[test]
     fn an_address_for_every_interface_collides_with_each_of_them() {
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        assert!(overlap(address("0.0.0.0:1883"), address("127.0.0.1:1883")));
-        assert!(!overlap(address("127.0.0.2:1883"), address("127.0.0.1:1883")));
-        assert!(!overlap(address("127.0.0.1:0"), address("127.0.0.1:0")));
-        assert!(!overlap(address("[::]:1883"), address("127.0.0.1:1883")));
+        let address = |text: &str| text.parse::<ListenAddress>().unwrap();
+        assert!(overlap(&address("0.0.0.0:1883"), &address("127.0.0.1:1883")));
+        assert!(!overlap(&address("127.0.0.2:1883"), &address("127.0.0.1:1883")));
+        assert!(!overlap(&address("127.0.0.1:0"), &address("127.0.0.1:0")));
+        assert!(!overlap(&address("[::]:1883"), &address("127.0.0.1:1883")));
+        assert!(overlap(&address("unix:/run/a"), &address("unix:/run/a")));
+        assert!(!overlap(&address("unix:/run/a"), &address("unix:/run/b")));
     }
 }

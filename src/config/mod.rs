@@ -145,7 +145,7 @@ fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) ->
     let storage = root.get("storage").and_then(|v| v.section("storage"));
     root.finish();
     let common = common.map(|section| plugin::read_common(section, folder)).unwrap_or_default();
-    let listeners = listener::read(listeners, problems);
+    let listeners = listener::read(listeners, folder, problems);
     let mut plugins = plugin::read(plugins, folder, &listeners, &common, problems);
     plugins.retain(|plugin| plugin.enabled);
     Config {

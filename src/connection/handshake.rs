@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::Peer;
 use super::arriving::{Arriving, gives_way, login};
@@ -24,13 +24,14 @@ use crate::broker::guard::{Pending, Turned};
 use crate::broker::{Attachment, Broker, Count, DueWill, OpenError, OpenRequest, Opened, is_system_topic};
 use crate::hook::{
     ClientInfo, ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, DisconnectCause, HookSet,
-    RemoteAddress, Reply, What,
+    Reply, What,
 };
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{
     Connack, Connect, DecodeError, Packet, PacketType, ProtocolVersion, PublishProperties, ReasonCode,
     Will as WillPacket,
 };
+use crate::peer::Remote;
 use crate::session::Will;
 use crate::topic::{InvalidTopic, TopicName};
 
@@ -92,7 +93,7 @@ where
     match greeted {
         Ok(accepted) => Some(accepted),
         Err(refused) => {
-            tracing::debug!(peer = ?peer.address, reason = ?refused.reason, why = %refused.why, "client refused");
+            tracing::debug!(peer = ?peer.address(), reason = ?refused.reason, why = %refused.why, "client refused");
             broker.counters().count(Count::ConnectionsRefused);
             broker.counters().count(refused.count);
             // One that does not read is not told.
@@ -109,7 +110,7 @@ where
 {
     let refused = tokio::select! {
         biased;
-        connect = receive_connect(stream, None, broker) => connect.map_or_else(|refused| refused, |(connect, _)| {
+        connect = receive_connect(stream, broker.options().connect_timeout, None, broker) => connect.map_or_else(|refused| refused, |(connect, _)| {
             let refused = Refused::turned(connect.protocol_version, turned);
             Refused { maximum_packet_size: connect.maximum_packet_size, ..refused }
         }),
@@ -127,9 +128,10 @@ async fn greet<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let begun = Instant::now();
-    let (connect, arriving) = receive_connect(stream, pending, broker).await?;
-    let left = broker.options().connect_timeout.saturating_sub(begun.elapsed());
+    let timeout = broker.options().connect_timeout;
+    let left = || timeout.saturating_sub(peer.since.elapsed());
+    let (connect, arriving) = receive_connect(stream, left(), pending, broker).await?;
+    let left = left();
     let maximum_packet_size = connect.maximum_packet_size;
     let refused = |refused| Refused { maximum_packet_size, ..refused };
     admit(stream, connect, arriving, peer, left, broker).await.map_err(refused)
@@ -138,6 +140,7 @@ where
 /// Only the client's part has a time-out: hooks have deadlines of their own.
 async fn receive_connect<S>(
     stream: &mut S,
+    left: Duration,
     pending: Option<Pending>,
     broker: &Broker,
 ) -> Result<(Connect, Arriving), Refused>
@@ -145,11 +148,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let mut arriving = Arriving::new(Input::new(broker.options().maximum_connect_size), pending);
-    let connect = timeout(broker.options().connect_timeout, read_connect(stream, &mut arriving, broker))
-        .await
-        .unwrap_or_else(|_| {
-            Err(Refused::silently("no CONNECT in time").counted(Count::LimitConnectTimeout))
-        })?;
+    let connect = timeout(left, read_connect(stream, &mut arriving, broker)).await.unwrap_or_else(|_| {
+        Err(Refused::silently("no CONNECT in time").counted(Count::LimitConnectTimeout))
+    })?;
     arriving.end_silence();
     broker.counters().count(Count::ConnectsReceived);
     Ok((connect, arriving))
@@ -171,7 +172,7 @@ where
     let refuse = |reason, why: &str| Refused::with(version, reason, why);
     check_client_identifier(&connect)?;
     check_will(&connect, broker)?;
-    let login = login(&connect, peer.address, broker)?;
+    let login = login(&connect, peer.address(), broker)?;
     let client = Arc::new(client_info(&connect, peer, broker));
     let method = connect.authentication_method.as_ref();
     let admission = match method {
@@ -225,7 +226,7 @@ where
     // It does not wait for what the messages behind it do.
     output.seal();
     let client = &terms.client;
-    tracing::debug!(client = %client.client_identifier, key = client.key.0, peer = ?peer.address, %version, session_present, "client connected");
+    tracing::debug!(client = %client.client_identifier, key = client.key.0, peer = ?peer.address(), %version, session_present, "client connected");
     broker.event(|| What::ClientConnected { client: client.clone(), session_present });
     login.into_iter().for_each(|login| broker.guard().login_succeeded(login));
     let mut input = arriving.admit();
@@ -314,11 +315,14 @@ fn check_will(connect: &Connect, broker: &Broker) -> Result<(), Refused> {
 fn client_info(connect: &Connect, peer: &Peer, broker: &Broker) -> ClientInfo {
     // The session may live long: its name must not keep the read buffer.
     let own = |text: &ByteString| ByteString::from(text.to_string());
+    let certificate =
+        peer.remote.as_ref().and_then(Remote::known).and_then(|known| known.certificate.as_ref());
+    let certified = peer.listener.user_name(certificate).map(Box::from);
     ClientInfo {
         key: broker.next_client_key(),
         client_identifier: Arc::from(&*connect.client_identifier),
-        user_name: connect.user_name.as_deref().map(Box::from),
-        remote_address: peer.address.map(RemoteAddress::from),
+        user_name: certified.or_else(|| connect.user_name.as_deref().map(Box::from)),
+        remote: peer.remote.clone(),
         protocol_version: connect.protocol_version,
         listener: peer.listener.clone(),
         user_properties: connect.user_properties.iter().map(|(k, v)| (own(k), own(v))).collect(),
@@ -339,7 +343,7 @@ async fn validate(
     };
     let ConnectOutcome { verdict, overrides, reply } = outcome;
     let (reason, why) = match verdict {
-        ConnectVerdict::Next if !client.listener.anonymous => {
+        ConnectVerdict::Next if !client.listener.anonymous && !is_certified(client) => {
             (ReasonCode::NOT_AUTHORIZED, "no hook allowed it, and anonymous clients are not")
         }
         ConnectVerdict::Allow | ConnectVerdict::Next => {
@@ -349,6 +353,11 @@ async fn validate(
     };
     Err(Refused { reply, ..Refused::with(connect.protocol_version, reason, why) }
         .counted(Count::RefusedNotAuthorized))
+}
+
+/// Whether a verified certificate gives the client its User Name: who proves to be somebody is not anonymous.
+fn is_certified(client: &ClientInfo) -> bool {
+    client.listener.user_name(client.certificate()).is_some()
 }
 
 fn session_will(will: &WillPacket, terms: &Terms) -> Result<Box<Will>, InvalidTopic> {

@@ -3,14 +3,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::broker::guard::{Door, Pending};
 use crate::hook::ListenerPolicy;
+use crate::peer::Remote;
 
 /// Where a connection came from.
 #[derive(Debug)]
 pub struct Peer {
-    pub address: Option<SocketAddr>,
+    pub remote: Option<Remote>,
     pub listener: Arc<ListenerPolicy>,
+    /// When it was accepted: what its transport took counts towards `connect-timeout`.
+    pub since: Instant,
     /// Where its listener has a guard: how fast all clients of that may publish.
     pub door: Option<Arc<Door>>,
     /// Where those are counted that were not let in yet.
@@ -18,8 +23,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Of whom no guard knows.
-    pub fn new(address: Option<SocketAddr>, listener: Arc<ListenerPolicy>) -> Peer {
-        Peer { address, listener, door: None, pending: None }
+    /// One that was accepted now, of whom no guard knows.
+    pub fn new(remote: Option<Remote>, listener: Arc<ListenerPolicy>) -> Peer {
+        Peer { remote, listener, since: Instant::now(), door: None, pending: None }
+    }
+
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.remote.as_ref().and_then(Remote::address)
     }
 }

@@ -123,7 +123,7 @@ fn named(client: Arc<ClientInfo>, overrides: &ConnectOverrides) -> (Arc<ClientIn
     let renamed = ClientInfo {
         client_identifier: name,
         user_name: overrides.user_name.as_deref().map(Box::from).or_else(|| client.user_name.clone()),
-        remote_address: client.remote_address.clone(),
+        remote: client.remote.clone(),
         listener: client.listener.clone(),
         user_properties: client.user_properties.clone(),
         ..*client

@@ -4,14 +4,15 @@ use tracing::{info, warn};
 
 use super::plugins::Loaded;
 use crate::config::{Config, HookName, Listener};
+use crate::server::ListenerStatus;
 
 /// Tells all of it.
-pub(super) fn started(config: &Config, addresses: &[std::net::SocketAddr], plugins: &[Loaded]) {
+pub(super) fn started(config: &Config, open: &[ListenerStatus], plugins: &[Loaded]) {
     match &config.file {
         Some(file) => info!(file = %file.display(), "configuration"),
         None => info!("no configuration file: defaults, for clients of this machine"),
     }
-    for (listener, address) in config.listeners.iter().zip(addresses) {
+    for (listener, ListenerStatus { address, .. }) in config.listeners.iter().zip(open) {
         let decided = Decided::by(plugins, config, listener);
         info!(listener = listener.name, %address, "listening: {}", policy(listener, decided));
         if let Some(warning) = warning(listener, decided) {
@@ -58,7 +59,7 @@ pub(super) fn policy(listener: &Listener, decided: Decided) -> String {
 
 /// What the operator probably did not want.
 pub(super) fn warning(listener: &Listener, decided: Decided) -> Option<&'static str> {
-    let local = listener.address.ip().to_canonical().is_loopback();
+    let local = listener.address.is_local();
     if !listener.anonymous && !decided.connections {
         return Some(
             "nobody can connect: no plugin decides who may. Configure a plugin with the hook \

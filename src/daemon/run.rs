@@ -72,7 +72,7 @@ async fn serve(
     let mut storage = config.storage.as_ref().map(open).transpose()?;
     let plugins = Plugins::load(&config, requester, storage.as_mut()).await?;
     let server = start(&config, &plugins, requests, storage).await?;
-    announce::started(&config, server.addresses(), &plugins.loaded());
+    announce::started(&config, &server.listeners(), &plugins.loaded());
     let admin = config.admin.as_ref().map(|options| open_admin(options, &server, &plugins)).transpose()?;
     let running = Running { arguments, config, server: &server, plugins: &plugins, log };
     until_stopped(running, seen, &mut signals).await;
@@ -119,11 +119,12 @@ fn open_admin(options: &AdminOptions, server: &Server, plugins: &Plugins) -> Res
 
 fn listener_options(listener: &Listener) -> ListenerOptions {
     ListenerOptions {
-        name: listener.name.clone(),
-        address: listener.address,
         anonymous: listener.anonymous,
         default_authorization: listener.default_authorization,
         limits: listener.limits.clone(),
+        user_name_from: listener.user_name_from,
+        transport: listener.transport.clone(),
+        ..ListenerOptions::at(&listener.name, listener.address.clone())
     }
 }
 

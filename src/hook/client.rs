@@ -1,12 +1,13 @@
 //! Who a hook is asked about, and what an answer may carry beside its verdict.
 
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytestring::ByteString;
 
 use crate::message::ClientKey;
 use crate::packet::{ProtocolVersion, ReasonCode};
+use crate::peer::{Certificate, CertificateField, Known, Remote, Transport};
 
 /// A client as far as hooks are concerned; one per Network Connection, unchanged while it lasts.
 ///
@@ -18,18 +19,11 @@ pub struct ClientInfo {
     pub client_identifier: Arc<str>,
     pub user_name: Option<Box<str>>,
     /// None where it did not come over the network.
-    pub remote_address: Option<RemoteAddress>,
+    pub remote: Option<Remote>,
     pub protocol_version: ProtocolVersion,
     pub listener: Arc<ListenerPolicy>,
     /// Of CONNECT.
     pub user_properties: Box<[(ByteString, ByteString)]>,
-}
-
-/// Where a client is: a [`SocketAddr`] in half of its bytes where that is one of IPv4.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RemoteAddress {
-    V4(SocketAddrV4),
-    V6(Box<SocketAddrV6>),
 }
 
 /// What holds for clients of one listener where no hook decides.
@@ -40,23 +34,48 @@ pub struct ListenerPolicy {
     pub anonymous: bool,
     /// Allow topics about which no hook said anything.
     pub default_authorization: bool,
+    pub transport: Transport,
+    /// What of a verified certificate is the User Name of a client that has one.
+    pub user_name_from: Option<CertificateField>,
 }
 
-impl RemoteAddress {
-    pub fn get(&self) -> SocketAddr {
-        match self {
-            RemoteAddress::V4(address) => (*address).into(),
-            RemoteAddress::V6(address) => (**address).into(),
-        }
+impl ClientInfo {
+    /// None where it did not come over an internet protocol.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.remote.as_ref().and_then(Remote::address)
+    }
+
+    /// What the transport knows of it beside its address.
+    pub fn known(&self) -> Option<&Known> {
+        self.remote.as_ref().and_then(Remote::known)
+    }
+
+    /// One that was verified.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.known().and_then(|known| known.certificate.as_ref())
     }
 }
 
-impl From<SocketAddr> for RemoteAddress {
-    fn from(address: SocketAddr) -> RemoteAddress {
-        match address {
-            SocketAddr::V4(address) => RemoteAddress::V4(address),
-            SocketAddr::V6(address) => RemoteAddress::V6(Box::new(address)),
+impl ListenerPolicy {
+    /// Over TCP; what no hook allows is not allowed.
+    pub fn new(name: impl Into<String>) -> ListenerPolicy {
+        ListenerPolicy {
+            name: name.into(),
+            anonymous: false,
+            default_authorization: false,
+            transport: Transport::Tcp,
+            user_name_from: None,
         }
+    }
+
+    /// Whatever no hook denies is allowed.
+    pub fn open(name: impl Into<String>) -> ListenerPolicy {
+        ListenerPolicy { anonymous: true, default_authorization: true, ..ListenerPolicy::new(name) }
+    }
+
+    /// The name that a client's certificate gives it here.
+    pub fn user_name(&self, certificate: Option<&Certificate>) -> Option<String> {
+        certificate?.field(self.user_name_from?)
     }
 }
 
@@ -74,14 +93,6 @@ pub struct Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_remote_address_is_the_one_it_was_made_of() {
-        for text in ["192.0.2.1:1883", "[2001:db8::1]:1883", "[fe80::1%3]:1883"] {
-            let address: SocketAddr = text.parse().unwrap();
-            assert_eq!(RemoteAddress::from(address).get(), address);
-        }
-    }
 
     #[test]
     fn a_client_takes_eighty_eight_bytes_beside_its_texts() {

@@ -21,7 +21,7 @@ use std::pin::Pin;
 
 pub use authenticate::{AuthenticateContext, AuthenticateOutcome, AuthenticateVerdict, Challenge, Exchange};
 pub use authorize::{Action, Authorization, AuthorizationVerdict, AuthorizeContext};
-pub use client::{ClientInfo, ListenerPolicy, RemoteAddress, Reply};
+pub use client::{ClientInfo, ListenerPolicy, Reply};
 pub use connect::{ConnectContext, ConnectOutcome, ConnectOverrides, ConnectVerdict, SessionItems};
 pub use directory::{
     ClientStatus, Directory, MAXIMUM_SESSION_ITEMS, MAXIMUM_SESSION_ITEMS_BYTES, SessionItemError, Sessions,

@@ -68,7 +68,7 @@ impl EventBatch {
             What::ClientConnected { client, session_present } => Row {
                 code: client.protocol_version.level(),
                 number: u32::from(*session_present),
-                topic: client.remote_address.as_ref().map_or(NO_TEXT, |address| self.shown(address.get())),
+                topic: client.remote_address().map_or(NO_TEXT, |address| self.shown(address)),
                 listener: self.text(&client.listener.name),
                 ..self.about(2, client)
             },

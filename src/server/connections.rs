@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use slab::Slab;
 use tokio::task::{unconstrained, yield_now};
 
-use super::listener::CountedStream;
+use super::counted::CountedStream;
 use super::workers::Spawner;
 use crate::connection::{Moving, Serve};
 

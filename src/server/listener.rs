@@ -1,178 +1,87 @@
 //! Accepts sockets and hands each to a worker.
 
-use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream as StdStream};
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connections::Connections;
+use super::counted::CountedStream;
 use super::workers::Spawner;
-use crate::broker::Broker;
-use crate::broker::guard::{Door, DoorLimits, Pending, Place, Turned};
+use crate::broker::guard::{self, Pending, Place, Turned};
+use crate::broker::{Broker, Count};
 use crate::connection::{Peer, serve, turn_away};
 use crate::hook::ListenerPolicy;
-use crate::transport::tcp::TcpListener;
+use crate::peer::Remote;
+use crate::transport::{Accepted, Door, DoorError, Listener, Plain, Stream};
 
 /// How long accepting rests after an error that the next try would meet again, such as too many files.
 const REST: Duration = Duration::from_millis(100);
 
-/// How many clients of a listener are told at a time that there are too many. Those beyond are closed at once.
-const TURNED_AWAY: usize = 64;
+/// How many clients of a listener are told at a time why they do not come in. Those beyond are closed at once.
+pub(super) const TURNED_AWAY: usize = 64;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerOptions {
-    pub name: String,
-    pub address: SocketAddr,
-    /// Let in clients about which no hook said anything.
-    pub anonymous: bool,
-    /// Allow topics about which no hook said anything.
-    pub default_authorization: bool,
-    /// How many come in, how fast, and how fast they publish.
-    pub limits: DoorLimits,
+/// What serves the sockets of a listener. It may be exchanged while the listener stays.
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub policy: Arc<ListenerPolicy>,
+    pub door: Arc<Door>,
+    pub guarded: Arc<guard::Door>,
+    pub broker: Arc<Broker>,
+    pub spawner: Spawner,
+    /// A place for each client that is told at a time why it does not come in.
+    pub turning_away: Arc<Semaphore>,
 }
 
-impl ListenerOptions {
-    /// Nobody comes in, and nothing is allowed, unless a hook says so.
-    pub fn new(name: impl Into<String>, address: SocketAddr) -> ListenerOptions {
-        ListenerOptions {
-            name: name.into(),
-            address,
-            anonymous: false,
-            default_authorization: false,
-            limits: DoorLimits::default(),
-        }
-    }
-
-    /// 127.0.0.1 at this port, open to everyone on this machine.
-    pub fn loopback(port: u16) -> ListenerOptions {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        ListenerOptions {
-            anonymous: true,
-            default_authorization: true,
-            ..ListenerOptions::new("default", address)
-        }
-    }
-
-    fn policy(&self) -> Arc<ListenerPolicy> {
-        Arc::new(ListenerPolicy {
-            name: self.name.clone(),
-            anonymous: self.anonymous,
-            default_authorization: self.default_authorization,
-        })
-    }
+/// A socket that was accepted, on its way to its worker.
+struct Arrived {
+    accepted: Accepted,
+    guarded: Guarded,
 }
 
-/// A socket that is counted for as long as it is open.
-pub(super) struct CountedStream {
-    stream: TcpStream,
-    _place: Place,
-}
-
-impl CountedStream {
-    /// With the runtime of the thread that calls, or that was entered.
-    pub(super) fn register(self) -> io::Result<CountedStream> {
-        let stream = TcpStream::from_std(self.stream.into_std()?)?;
-        Ok(CountedStream { stream, ..self })
-    }
-}
-
-impl AsyncRead for CountedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for CountedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// A socket that was accepted.
-struct Accepted {
-    stream: StdStream,
-    address: SocketAddr,
+/// How a connection is known that was not let in yet.
+struct Guarded {
+    since: Instant,
     place: Place,
     pending: Pending,
-}
-
-/// What serves the sockets of a listener.
-#[derive(Clone)]
-struct Serving {
-    policy: Arc<ListenerPolicy>,
-    door: Arc<Door>,
-    broker: Arc<Broker>,
-    spawner: Spawner,
-    /// A place for each client that is told at a time why it does not come in.
-    turning_away: Arc<Semaphore>,
 }
 
 /// Accepts for as long as it is polled.
 ///
 /// What is there at once goes to a worker together: to hand a socket over costs a system call that wakes it.
-pub(super) async fn accept(
-    socket: TcpListener,
-    options: ListenerOptions,
-    broker: Arc<Broker>,
-    spawner: Spawner,
-) {
-    let door = Arc::new(Door::new(broker.guard().clone(), options.limits.clone()));
-    let turning_away = Arc::new(Semaphore::new(TURNED_AWAY));
-    let serving = Serving { policy: options.policy(), door, broker, spawner, turning_away };
-    let mut handed_over: Vec<Vec<Accepted>> = serving.spawner.workers().iter().map(|_| Vec::new()).collect();
+pub(super) async fn accept(socket: Listener, serving: Arc<ArcSwap<Serving>>) {
+    let workers = serving.load().spawner.workers().len();
+    let mut handed_over: Vec<Vec<Arrived>> = (0..workers).map(|_| Vec::new()).collect();
     loop {
-        let accepted = match socket.accept().await {
+        let accepted = socket.accept().await;
+        let serving = serving.load();
+        let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(listener = %options.name, %error, "could not accept a connection");
+                tracing::warn!(listener = %serving.policy.name, %error, "could not accept a connection");
+                drop(serving);
                 sleep(REST).await;
                 continue;
             }
         };
-        for (stream, address) in accepted {
-            match serving.admit(stream, address) {
-                Ok(accepted) => handed_over[serving.spawner.next_number()].push(accepted),
-                Err((stream, turned)) => {
-                    tracing::debug!(listener = %options.name, peer = %address, "refused: {}", turned.why);
-                    serving.refuse(stream, turned);
+        for accepted in accepted {
+            match serving.admit(&accepted) {
+                Ok(guarded) => {
+                    handed_over[serving.spawner.next_number()].push(Arrived { accepted, guarded });
+                }
+                Err(turned) => {
+                    tracing::debug!(listener = %serving.policy.name, peer = ?accepted.address, "refused: {}", turned.why);
+                    serving.refuse(accepted, turned);
                 }
             }
         }
-        for (worker, sockets) in serving.spawner.workers().iter().zip(&mut handed_over) {
-            if !sockets.is_empty() {
-                let (serving, sockets) = (serving.clone(), std::mem::take(sockets));
-                worker.spawn(async move { sockets.into_iter().for_each(|socket| serving.serve(socket)) });
+        for (worker, arrived) in serving.spawner.workers().iter().zip(&mut handed_over) {
+            if !arrived.is_empty() {
+                let (serving, arrived) = (Serving::clone(&serving), std::mem::take(arrived));
+                worker.spawn(async move { arrived.into_iter().for_each(|arrived| serving.serve(arrived)) });
             }
         }
     }
@@ -180,36 +89,87 @@ pub(super) async fn accept(
 
 impl Serving {
     /// Asks the guards before the connection costs anything.
-    fn admit(&self, stream: StdStream, address: SocketAddr) -> Result<Accepted, (StdStream, Turned)> {
+    fn admit(&self, accepted: &Accepted) -> Result<Guarded, Turned> {
         let maximum = self.broker.options().maximum_connections;
-        let entered = self.door.enter(Some(address.ip()), maximum);
-        match entered.and_then(|place| Ok((place, self.broker.guard().wait()?))) {
-            Ok((place, pending)) => Ok(Accepted { stream, address, place, pending }),
-            Err(turned) => Err((stream, turned)),
-        }
+        let address = accepted.address.filter(|address| !self.door.is_proxy(*address));
+        let place = self.guarded.enter(address.map(|address| address.ip()), maximum)?;
+        Ok(Guarded { since: Instant::now(), place, pending: self.broker.guard().wait()? })
     }
 
     /// To be called on the worker.
-    fn serve(&self, Accepted { stream, address, place, pending }: Accepted) {
-        let stream = match TcpStream::from_std(stream) {
-            Ok(stream) => CountedStream { stream, _place: place },
-            Err(error) => return tracing::warn!(%error, "could not register a connection"),
-        };
-        let peer = Peer {
-            door: Some(self.door.clone()),
-            pending: Some(pending),
-            ..Peer::new(Some(address), self.policy.clone())
-        };
-        let serve = serve(stream, peer, self.broker.clone());
-        Connections::add(serve);
+    fn serve(&self, Arrived { accepted, guarded }: Arrived) {
+        match accepted {
+            Accepted { socket: Plain::Tcp(socket), address: Some(address) } if self.door.is_plain() => {
+                match Stream::tcp(socket) {
+                    Ok(stream) => self.begin(stream, Some(address.into()), guarded),
+                    Err(error) => tracing::warn!(%error, "could not register a connection"),
+                }
+            }
+            accepted => {
+                let serving = self.clone();
+                tokio::spawn(async move { serving.open(accepted, guarded).await });
+            }
+        }
     }
 
-    fn refuse(&self, stream: StdStream, turned: Turned) {
+    /// Takes the handshakes of the transport, which have their part of `connect-timeout`.
+    async fn open(&self, accepted: Accepted, mut guarded: Guarded) {
+        let address = accepted.address;
+        let deadline = guarded.since + self.broker.options().connect_timeout;
+        let opened = tokio::select! {
+            biased;
+            opened = timeout_at(deadline, self.door.open(accepted)) => opened.unwrap_or(Err(DoorError::Timeout)),
+            () = self.broker.shutting_down() => return,
+        };
+        let (stream, remote) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.not_opened(address, &error),
+        };
+        // Behind a proxy, only now it is known who comes.
+        if address.is_some_and(|address| self.door.is_proxy(address))
+            && let Some(client) = remote.as_ref().and_then(Remote::address)
+            && let Err(turned) = guarded.place.comes_from(client.ip())
+        {
+            tracing::debug!(listener = %self.policy.name, peer = %client, "refused: {}", turned.why);
+            turned.count(self.broker.guard());
+            return turn_away(stream, turned, self.broker.clone()).await;
+        }
+        self.begin(stream, remote, guarded);
+    }
+
+    fn not_opened(&self, peer: Option<SocketAddr>, error: &DoorError) {
+        tracing::debug!(listener = %self.policy.name, ?peer, %error, "client refused");
+        let counters = self.broker.counters();
+        counters.count(Count::ConnectionsAccepted);
+        counters.count(Count::ConnectionsRefused);
+        counters.count(match error {
+            DoorError::Socket(_) => Count::RefusedOther,
+            DoorError::Timeout => Count::LimitConnectTimeout,
+        });
+    }
+
+    /// The one place where a connection begins, with who is at its other end.
+    fn begin(&self, stream: Stream, remote: Option<Remote>, guarded: Guarded) {
+        let Guarded { since, place, pending } = guarded;
+        let peer = Peer {
+            since,
+            door: Some(self.guarded.clone()),
+            pending: Some(pending),
+            ..Peer::new(remote, self.policy.clone())
+        };
+        Connections::add(serve(CountedStream::new(stream, place), peer, self.broker.clone()));
+    }
+
+    fn refuse(&self, accepted: Accepted, turned: Turned) {
         turned.count(self.broker.guard());
-        if let Ok(place) = self.turning_away.clone().try_acquire_owned() {
+        // To tell a client through TLS that there are too many would cost more than to serve it.
+        let Accepted { socket: Plain::Tcp(socket), .. } = accepted else { return };
+        if self.door.is_plain()
+            && let Ok(place) = self.turning_away.clone().try_acquire_owned()
+        {
             let broker = self.broker.clone();
             self.spawner.spawn(async move {
-                if let Ok(stream) = TcpStream::from_std(stream) {
+                if let Ok(stream) = Stream::tcp(socket) {
                     turn_away(stream, turned, broker).await;
                 }
                 drop(place);

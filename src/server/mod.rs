@@ -13,17 +13,20 @@
 
 mod balance;
 mod connections;
+mod counted;
 mod listener;
+mod listeners;
+mod options;
 mod requests;
 #[cfg(test)]
 mod tests;
 mod workers;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::broker::{AuthorizationCache, Broker, ClientStatus, Options, Published, Statistics};
@@ -32,8 +35,9 @@ use crate::hook::{Directory, Hooks, NoHooks, Requests, What};
 use crate::message::ApplicationMessage;
 use crate::packet::ReasonCode;
 use crate::storage::OpenedStorage;
-use crate::transport::tcp::TcpListener;
-pub use listener::ListenerOptions;
+use crate::transport::{DoorError, ListenAddress};
+use listeners::{Bound, Listeners};
+pub use options::ListenerOptions;
 use workers::{Balanced, Workers};
 
 /// How long clients get to take their DISCONNECT at shutdown.
@@ -43,17 +47,28 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// farewell first.
 pub struct Server {
     broker: Arc<Broker>,
-    addresses: Vec<SocketAddr>,
-    accepting: Vec<JoinHandle<()>>,
+    listeners: Listeners,
     workers: Workers,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("listen on {address} (listener `{name}`): {}", explain(.source))]
-    Listen { name: String, address: SocketAddr, source: std::io::Error },
+    Listen { name: String, address: ListenAddress, source: std::io::Error },
+    #[error("open the listener `{name}`: {source}")]
+    Transport { name: String, source: DoorError },
+    #[error("open a second listener named `{0}`")]
+    NameTaken(String),
     #[error("start a worker thread: {0}")]
     Worker(std::io::Error),
+}
+
+/// A listener that accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerStatus {
+    pub name: String,
+    /// With the port that was taken.
+    pub address: ListenAddress,
 }
 
 /// What a [`Server`] is made of.
@@ -80,9 +95,36 @@ impl Server {
         }
     }
 
-    /// Where it listens, in the order of the listeners.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Where it listens, in the order of the listeners, without those that are in the file system.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners().iter().filter_map(|listener| listener.address.tcp()).collect()
+    }
+
+    /// The listeners that there are now, in the order in which they were added.
+    pub fn listeners(&self) -> Vec<ListenerStatus> {
+        self.listeners.status()
+    }
+
+    /// Opens one more.
+    ///
+    /// # Errors
+    /// Where it cannot be bound, where files that it needs cannot be used, and where there is one of its name.
+    pub async fn add_listener(&self, options: ListenerOptions) -> Result<ListenerStatus, StartError> {
+        self.listeners.add(Bound::new(options)?)
+    }
+
+    /// Has a listener that is open serve what comes from now on by other options; its socket and its connections stay
+    /// as they are. False where no listener has that name and address.
+    ///
+    /// # Errors
+    /// Where files that the options name cannot be used; nothing has changed then.
+    pub fn change_listener(&self, options: &ListenerOptions) -> Result<bool, StartError> {
+        self.listeners.change(options)
+    }
+
+    /// Closes one; its address is free then. Its connections stay. False where there is none of that name.
+    pub async fn remove_listener(&self, name: &str) -> bool {
+        self.listeners.remove(name).await
     }
 
     pub fn broker(&self) -> &Arc<Broker> {
@@ -112,7 +154,7 @@ impl Server {
     /// Stops listening, tells every client (MQTT 5.0: DISCONNECT 0x8B), publishes Wills, and waits up to
     /// five seconds for clients to take the news.
     pub async fn shutdown(mut self) {
-        self.accepting.drain(..).for_each(|accepting| accepting.abort());
+        self.listeners.stop();
         self.broker.end_all_connections();
         let deadline = Instant::now() + DRAIN;
         while self.broker.guard().connections() > 0 && Instant::now() < deadline {
@@ -172,14 +214,11 @@ impl Builder {
     /// # Errors
     /// Where a listener cannot be bound, or a thread cannot be started.
     pub async fn start(self) -> Result<Server, StartError> {
-        let mut bound = Vec::with_capacity(self.listeners.len());
-        for options in &self.listeners {
-            bound.push(TcpListener::bind(options.address).map_err(|source| StartError::Listen {
-                name: options.name.clone(),
-                address: options.address,
-                source,
-            })?);
+        let mut names = HashSet::new();
+        if let Some(twice) = self.listeners.iter().find(|options| !names.insert(&options.name)) {
+            return Err(StartError::NameTaken(twice.name.clone()));
         }
+        let bound: Vec<Bound> = self.listeners.into_iter().map(Bound::new).collect::<Result<_, _>>()?;
         let broker = Broker::new(self.options, self.hooks, self.storage, Arc::new(Standalone));
         let workers = Workers::start(self.workers, self.balanced).map_err(StartError::Worker)?;
         workers.spawn(keep_house(broker.clone()));
@@ -190,15 +229,9 @@ impl Builder {
             workers.spawn(requests::carry_out(requests, broker.clone()));
         }
         broker.event(|| What::Started);
-        let addresses = bound.iter().map(TcpListener::address).collect();
-        let accepting = bound
-            .into_iter()
-            .zip(self.listeners)
-            .map(|(socket, options)| {
-                tokio::spawn(listener::accept(socket, options, broker.clone(), workers.spawner()))
-            })
-            .collect();
-        Ok(Server { broker, addresses, accepting, workers })
+        let listeners = Listeners::new(broker.clone(), workers.spawner());
+        bound.into_iter().try_for_each(|bound| listeners.add(bound).map(|_| ()))?;
+        Ok(Server { broker, listeners, workers })
     }
 }
 
@@ -231,7 +264,7 @@ async fn publish_system_topics(broker: Arc<Broker>) {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.accepting.iter().for_each(JoinHandle::abort);
+        self.listeners.stop();
         self.workers.stop();
     }
 }

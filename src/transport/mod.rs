@@ -1,6 +1,20 @@
-//! Byte streams that clients come through. The one place for socket options.
+//! Byte streams that clients come through: TCP and Unix sockets, and what may lie on them: a PROXY header, TLS,
+//! WebSocket. The one place for socket options.
 //!
-//! A listener here is bound and gives accepted sockets; who serves them, and on which thread, is the
-//! server's business.
+//! A listener here is bound and gives accepted sockets; [`Door::open`] makes a [`Stream`] of one, which takes its
+//! handshakes. Who serves it, on which thread, and how many there may be is the server's business.
 
+mod address;
+mod door;
+mod listener;
+mod socket;
+mod stream;
 pub mod tcp;
+#[cfg(unix)]
+pub mod unix;
+
+pub use address::{InvalidAddress, ListenAddress};
+pub use door::{Door, DoorError, TransportOptions};
+pub use listener::Listener;
+pub use socket::{Accepted, Plain};
+pub use stream::Stream;

@@ -1,7 +1,7 @@
 //! TCP.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -10,6 +10,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+use super::socket::{Accepted, Plain};
 
 /// Connections that the kernel keeps for us before we accept them.
 const BACKLOG: i32 = 1024;
@@ -73,7 +75,7 @@ impl TcpListener {
     /// The operating system's, for example where there are no more file descriptors. The next call may
     /// succeed.
     #[cfg(unix)]
-    pub async fn accept(&self) -> io::Result<Vec<(StdStream, SocketAddr)>> {
+    pub async fn accept(&self) -> io::Result<Vec<Accepted>> {
         let mut accepted = Vec::new();
         while accepted.is_empty() {
             let mut ready = self.socket.readable().await?;
@@ -81,7 +83,7 @@ impl TcpListener {
                 match ready.try_io(|socket| socket.get_ref().accept()) {
                     Ok(Ok((stream, peer))) => {
                         stream.set_nonblocking(true)?;
-                        accepted.push((stream, peer));
+                        accepted.push(Accepted { socket: Plain::Tcp(stream), address: Some(peer) });
                     }
                     Ok(Err(error)) if accepted.is_empty() => return Err(error),
                     // It is met again by the next call; or there are no more.
@@ -97,9 +99,9 @@ impl TcpListener {
     /// # Errors
     /// The operating system's. The next call may succeed.
     #[cfg(not(unix))]
-    pub async fn accept(&self) -> io::Result<Vec<(StdStream, SocketAddr)>> {
+    pub async fn accept(&self) -> io::Result<Vec<Accepted>> {
         let (stream, peer) = self.socket.accept().await?;
-        Ok(vec![(stream.into_std()?, peer)])
+        Ok(vec![Accepted { socket: Plain::Tcp(stream.into_std()?), address: Some(peer) }])
     }
 }
 

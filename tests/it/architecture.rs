@@ -14,7 +14,7 @@ const ROWS: &[(u8, &[&str])] = &[
     (5, &["broker", "plugin"]),
     (4, &["hook", "storage", "cluster", "transport"]),
     (3, &["session"]),
-    (2, &["message"]),
+    (2, &["message", "peer"]),
     (1, &["packet"]),
     (0, &["topic", "current", "stamp"]),
 ];

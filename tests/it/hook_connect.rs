@@ -72,7 +72,7 @@ async fn the_hook_sees_who_comes_and_what_it_brings() {
         assert_eq!(client.user_name.as_deref(), Some("user"));
         assert_eq!(*client.user_properties, [("k".into(), "v".into())]);
         assert_eq!(client.listener.name, "default");
-        assert!(client.remote_address.as_ref().is_some_and(|address| address.get().ip().is_loopback()));
+        assert!(client.remote_address().is_some_and(|address| address.ip().is_loopback()));
         assert_eq!(context.connect.password.as_deref(), Some(&b"secret"[..]));
         ConnectOutcome { verdict: ConnectVerdict::Allow, ..ConnectOutcome::default() }.into()
     });

@@ -57,6 +57,7 @@ mod subscribe;
 mod subscribe_again;
 mod system_topics;
 mod takeover;
+mod transport;
 mod unsubscribe;
 #[cfg(feature = "wasm")]
 mod wasm;

@@ -115,7 +115,8 @@ async fn a_listener_that_cannot_be_bound_starts_nothing() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let free = ListenerOptions::loopback(0);
-    let builder = Server::builder().listener(free).listener(ListenerOptions::loopback(port));
+    let second = ListenerOptions { name: "second".into(), ..ListenerOptions::loopback(port) };
+    let builder = Server::builder().listener(free).listener(second);
     match builder.start().await {
         Err(error @ StartError::Listen { .. }) => {
             let said = error.to_string();

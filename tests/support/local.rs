@@ -54,9 +54,9 @@ impl Local {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let policy = ListenerPolicy { name: "memory".into(), anonymous: true, default_authorization: true };
+        let policy = ListenerPolicy::open("memory");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let peer = Peer::new(Some(address), Arc::new(policy));
+        let peer = Peer::new(Some(address.into()), Arc::new(policy));
         let served = serve(stream, peer, self.broker.clone());
         tokio::spawn(async move { assert!(served.await.is_none(), "it was sent to another thread") })
     }

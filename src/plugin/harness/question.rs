@@ -210,13 +210,9 @@ fn client_of(
         key,
         client_identifier: fields.text("client").unwrap_or("client").into(),
         user_name: fields.text("user-name").map(Box::from),
-        remote_address: Some(address.unwrap_or_else(|| ([127, 0, 0, 1], 50_000).into()).into()),
+        remote: Some(address.unwrap_or_else(|| ([127, 0, 0, 1], 50_000).into()).into()),
         protocol_version: protocol_version(fields),
-        listener: Arc::new(ListenerPolicy {
-            name: fields.text("listener").unwrap_or("default").to_owned(),
-            anonymous: false,
-            default_authorization: false,
-        }),
+        listener: Arc::new(ListenerPolicy::new(fields.text("listener").unwrap_or("default"))),
         user_properties: user_properties.into(),
     }
 }

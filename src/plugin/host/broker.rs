@@ -112,11 +112,7 @@ impl Host for HostData {
         let found = self.directory().and_then(|directory| directory.session(&client_identifier));
         Ok(Ok(found.and_then(|session| session.client).map(|client| ConnectedClient {
             user_name: client.user_name.as_ref().map(ToString::to_string),
-            remote_address: client
-                .remote_address
-                .as_ref()
-                .map(|address| address.get().to_string())
-                .unwrap_or_default(),
+            remote_address: client.remote_address().map(|address| address.to_string()).unwrap_or_default(),
             listener: client.listener.name.clone(),
             protocol_version: client.protocol_version.level(),
         })))

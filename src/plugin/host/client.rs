@@ -15,8 +15,8 @@ impl Host for HostData {
     }
 
     fn remote_address(&mut self) -> wasmtime::Result<String> {
-        let address = self.call.client.as_ref().and_then(|client| client.remote_address.as_ref());
-        Ok(address.map(|address| address.get().to_string()).unwrap_or_default())
+        let address = self.call.client.as_ref().and_then(|client| client.remote_address());
+        Ok(address.map(|address| address.to_string()).unwrap_or_default())
     }
 
     fn listener(&mut self) -> wasmtime::Result<String> {

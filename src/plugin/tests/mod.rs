@@ -165,13 +165,9 @@ fn client(identifier: &str) -> Arc<ClientInfo> {
         key: ClientKey(7),
         client_identifier: identifier.into(),
         user_name: Some("user".into()),
-        remote_address: Some(SocketAddr::from(([127, 0, 0, 1], 50_000)).into()),
+        remote: Some(SocketAddr::from(([127, 0, 0, 1], 50_000)).into()),
         protocol_version: ProtocolVersion::V5,
-        listener: Arc::new(ListenerPolicy {
-            name: "default".into(),
-            anonymous: false,
-            default_authorization: false,
-        }),
+        listener: Arc::new(ListenerPolicy::new("default")),
         user_properties: Box::new([("k".into(), "v".into())]),
     })
 }

@@ -1,0 +1,125 @@
+//! The listeners of a server, which may come and go while it runs.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::listener::{self, Serving, TURNED_AWAY};
+use super::options::ListenerOptions;
+use super::workers::Spawner;
+use super::{ListenerStatus, StartError};
+use crate::broker::{Broker, guard};
+use crate::transport::{Door, Listener};
+
+pub(super) struct Listeners {
+    broker: Arc<Broker>,
+    spawner: Spawner,
+    /// In the order in which they were added.
+    listening: Mutex<Vec<Listening>>,
+}
+
+/// One that accepts.
+struct Listening {
+    options: ListenerOptions,
+    status: ListenerStatus,
+    serving: Arc<ArcSwap<Serving>>,
+    accepting: JoinHandle<()>,
+}
+
+/// One that is bound and accepts nothing yet.
+pub(super) struct Bound {
+    options: ListenerOptions,
+    socket: Listener,
+    door: Arc<Door>,
+}
+
+impl Bound {
+    pub(super) fn new(options: ListenerOptions) -> Result<Bound, StartError> {
+        let door = door(&options)?;
+        let socket = Listener::bind(&options.address, &options.transport).map_err(|source| {
+            StartError::Listen { name: options.name.clone(), address: options.address.clone(), source }
+        })?;
+        Ok(Bound { options, socket, door })
+    }
+}
+
+fn door(options: &ListenerOptions) -> Result<Arc<Door>, StartError> {
+    let not_opened = |source| StartError::Transport { name: options.name.clone(), source };
+    Door::new(&options.transport).map(Arc::new).map_err(not_opened)
+}
+
+impl Listeners {
+    pub(super) fn new(broker: Arc<Broker>, spawner: Spawner) -> Listeners {
+        Listeners { broker, spawner, listening: Mutex::default() }
+    }
+
+    pub(super) fn status(&self) -> Vec<ListenerStatus> {
+        self.locked().iter().map(|listening| listening.status.clone()).collect()
+    }
+
+    pub(super) fn add(&self, bound: Bound) -> Result<ListenerStatus, StartError> {
+        let Bound { options, socket, door } = bound;
+        let mut all = self.locked();
+        if all.iter().any(|other| other.options.name == options.name) {
+            return Err(StartError::NameTaken(options.name));
+        }
+        let status = ListenerStatus { name: options.name.clone(), address: socket.address() };
+        let guarded = Arc::new(guard::Door::new(self.broker.guard().clone(), options.limits.clone()));
+        let serving = Arc::new(ArcSwap::from_pointee(self.serving(&options, door, guarded)));
+        let accepting = tokio::spawn(listener::accept(socket, serving.clone()));
+        all.push(Listening { options, status: status.clone(), serving, accepting });
+        Ok(status)
+    }
+
+    /// What comes by this listener from now on is served as these options say. False where none has that name and
+    /// address: its socket stays as it is.
+    pub(super) fn change(&self, options: &ListenerOptions) -> Result<bool, StartError> {
+        let door = door(options)?;
+        let mut all = self.locked();
+        let same = |other: &&mut Listening| {
+            other.options.name == options.name && other.options.address == options.address
+        };
+        let Some(listening) = all.iter_mut().find(same) else { return Ok(false) };
+        // Those who came in before still count.
+        let guarded = listening.serving.load().guarded.clone();
+        guarded.set_limits(options.limits.clone());
+        listening.serving.store(Arc::new(self.serving(options, door, guarded)));
+        listening.options = options.clone();
+        Ok(true)
+    }
+
+    /// Its socket is closed once this is done; connections stay.
+    pub(super) async fn remove(&self, name: &str) -> bool {
+        let removed = {
+            let mut all = self.locked();
+            let place = all.iter().position(|listening| listening.options.name == name);
+            place.map(|place| all.remove(place))
+        };
+        let Some(removed) = removed else { return false };
+        removed.accepting.abort();
+        // It has either ended by itself or been ended now.
+        let _ = removed.accepting.await;
+        true
+    }
+
+    pub(super) fn stop(&self) {
+        self.locked().iter().for_each(|listening| listening.accepting.abort());
+    }
+
+    fn serving(&self, options: &ListenerOptions, door: Arc<Door>, guarded: Arc<guard::Door>) -> Serving {
+        Serving {
+            policy: Arc::new(options.policy()),
+            door,
+            guarded,
+            broker: self.broker.clone(),
+            spawner: self.spawner.clone(),
+            turning_away: Arc::new(Semaphore::new(TURNED_AWAY)),
+        }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Vec<Listening>> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,105 @@
+//! Sockets in the file system.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+
+use super::socket::{Accepted, Plain};
+
+/// Who may connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnixOptions {
+    /// Permissions of the file; who may write to it may connect.
+    pub mode: u32,
+    /// Its group, where that is not the broker's own.
+    pub group: Option<u32>,
+}
+
+impl Default for UnixOptions {
+    /// The user that the broker runs as, and nobody else.
+    fn default() -> UnixOptions {
+        UnixOptions { mode: 0o600, group: None }
+    }
+}
+
+/// A socket that listens, and its file, which goes with it.
+pub struct UnixListener {
+    socket: tokio::net::UnixListener,
+    path: PathBuf,
+    /// Device and number of the file: what has taken its place is not removed.
+    file: Option<(u64, u64)>,
+}
+
+impl UnixListener {
+    /// # Errors
+    /// As [`bind`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(path: &Path, options: UnixOptions) -> io::Result<UnixListener> {
+        let socket = tokio::net::UnixListener::from_std(bind(path, options)?)?;
+        Ok(UnixListener { socket, path: path.to_owned(), file: identity(path) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// The operating system's. The next call may succeed.
+    pub async fn accept(&self) -> io::Result<Vec<Accepted>> {
+        let (socket, _) = self.socket.accept().await?;
+        Ok(vec![Accepted { socket: Plain::Unix(socket.into_std()?), address: None }])
+    }
+}
+
+impl Drop for UnixListener {
+    fn drop(&mut self) {
+        if self.file.is_some() && identity(&self.path) == self.file {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Listens at a path, and takes the place of a socket at which nobody listens any more.
+///
+/// # Errors
+/// The operating system's; also where somebody listens there, and where there is a file that is no socket.
+pub fn bind(path: &Path, options: UnixOptions) -> io::Result<StdListener> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => {
+            return Err(io::Error::new(ErrorKind::AlreadyExists, "there is a file that is no socket"));
+        }
+        Ok(_) if is_answered(path) => return Err(ErrorKind::AddrInUse.into()),
+        _ => {}
+    }
+    // Under another name until only those may connect who should.
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}", std::process::id()));
+    let new = Path::new(&new);
+    let socket = StdListener::bind(new)?;
+    let placed = options
+        .group
+        .map_or(Ok(()), |group| chown(new, None, Some(group)))
+        .and_then(|()| fs::set_permissions(new, Permissions::from_mode(options.mode)))
+        .and_then(|()| socket.set_nonblocking(true))
+        .and_then(|()| fs::rename(new, path));
+    if let Err(error) = placed {
+        let _ = fs::remove_file(new);
+        return Err(error);
+    }
+    Ok(socket)
+}
+
+/// Only a refusal says that nobody listens: one whose queue is full does not answer either.
+fn is_answered(path: &Path) -> bool {
+    !matches!(StdStream::connect(path), Err(error) if error.kind() == ErrorKind::ConnectionRefused)
+}
