@@ -20,6 +20,9 @@ pub trait Broker {
 
     /// Ends it as an operator does.
     async fn stop(&mut self);
+
+    /// Whatever else troubles it is over for good.
+    async fn calm(&mut self) {}
 }
 
 /// A folder for one test, removed with it unless the test fails.
@@ -60,16 +63,27 @@ maximum-queued-messages = 1_000_000
 maximum-queued-bytes = "1GiB"
 "#;
 
-/// `tidegate run --data`.
+/// `tidegate run`, with a data folder or a database.
 pub struct Process {
     pub folder: PathBuf,
+    /// Beside that which names its configuration.
+    arguments: Vec<String>,
     child: Option<Child>,
 }
 
 impl Process {
     pub fn on(folder: &Path) -> Process {
         fs::write(folder.with_extension("toml"), CONFIGURATION).unwrap();
-        Process { folder: folder.to_owned(), child: None }
+        let arguments = vec!["--data".into(), folder.to_str().unwrap().into()];
+        Process { folder: folder.to_owned(), arguments, child: None }
+    }
+
+    /// Its configuration lies beside the folder, its data in the database.
+    #[cfg(feature = "mysql")]
+    pub fn on_database(folder: &Path, url: &str) -> Process {
+        let storage = format!("[storage]\nurl = {url:?}\n");
+        fs::write(folder.with_extension("toml"), format!("{CONFIGURATION}{storage}")).unwrap();
+        Process { folder: folder.to_owned(), arguments: Vec::new(), child: None }
     }
 
     /// STOP, CONT or TERM.
@@ -81,8 +95,7 @@ impl Process {
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.arg("run").arg("--config").arg(self.folder.with_extension("toml"));
-        command.arg("--data").arg(&self.folder);
+        command.arg("run").arg("--config").arg(self.folder.with_extension("toml")).args(&self.arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }

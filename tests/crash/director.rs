@@ -85,6 +85,7 @@ pub async fn run(broker: &mut impl Broker, plan: &Plan) -> Arc<World> {
         check_retained(&world, port).await;
         world.is_at(port);
     }
+    broker.calm().await;
     director.come_to_rest().await;
     world.is_down();
     broker.stop().await;

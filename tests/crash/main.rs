@@ -7,11 +7,18 @@
 #![cfg(all(feature = "daemon", feature = "sqlite"))]
 
 mod broker;
+#[cfg(feature = "mysql")]
+mod database;
 mod director;
 mod faults;
 mod history;
+#[cfg(feature = "mysql")]
+#[path = "../support/mariadb.rs"]
+mod mariadb;
 mod publisher;
 mod receiver;
+#[cfg(feature = "mysql")]
+mod relay;
 mod torn;
 mod wire;
 mod world;
@@ -20,8 +27,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Folder, Local, Process};
+#[cfg(feature = "mysql")]
+use database::Shaken;
 use director::Plan;
 use faults::Faulty;
+#[cfg(feature = "mysql")]
+use mariadb::MariaDb;
 use tidegate::storage::memory::MemoryStorage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,5 +68,29 @@ async fn what_was_acknowledged_outlives_a_log_that_was_torn_behind_it() {
     // [MQTT-4.1.0-1], [MQTT-4.6.0-5]
     let plan = Plan { pace: Duration::from_millis(100), ..Plan::from_environment(10, 15) };
     let world = director::cut_power(&plan).await;
+    world.history.assert_clean(plan.seed);
+}
+
+#[cfg(feature = "mysql")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_outlives_a_process_that_is_killed_over_a_database() {
+    // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
+    let plan = Plan::from_environment(15, 20);
+    let Some(server) = MariaDb::start() else { return };
+    let folder = Folder::new("killed-database");
+    let url = server.url(&server.make_database());
+    let world = director::run(&mut Process::on_database(folder.path(), &url), &plan).await;
+    world.history.assert_clean(plan.seed);
+}
+
+#[cfg(feature = "mysql")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_outlives_a_database_that_is_killed_cut_off_and_stopped() {
+    // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
+    let plan = Plan::from_environment(20, 20);
+    let Some(server) = MariaDb::start() else { return };
+    let folder = Folder::new("database");
+    let mut broker = Shaken::on(folder.path(), server, plan.seed).await;
+    let world = director::run(&mut broker, &plan).await;
     world.history.assert_clean(plan.seed);
 }

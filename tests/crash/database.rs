@@ -1,0 +1,95 @@
+//! A broker whose database, and the way there, fail as much as it does itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fastrand::Rng;
+use mysql::prelude::Queryable;
+use tokio::task::block_in_place;
+use tokio::time::sleep;
+
+use crate::broker::{Broker, Process};
+use crate::mariadb::MariaDb;
+use crate::relay::Relay;
+
+/// What it calls a crash is a crash of the broker, of the database or of both, or something that happens to the way
+/// between them.
+pub struct Shaken {
+    process: Process,
+    server: MariaDb,
+    relay: Relay,
+    rng: Rng,
+    /// While it runs.
+    port: Option<u16>,
+}
+
+impl Shaken {
+    pub async fn on(folder: &Path, server: MariaDb, seed: u64) -> Shaken {
+        let relay = Relay::to(server.port()).await;
+        let (ours, theirs) = (server.port().to_string(), relay.port().to_string());
+        let url = server.url(&server.make_database()).replace(&ours, &theirs);
+        let process = Process::on_database(folder, &url);
+        Shaken { process, server, relay, rng: Rng::with_seed(seed), port: None }
+    }
+
+    async fn kill_broker(&mut self) {
+        self.process.crash().await;
+        self.port = None;
+    }
+
+    async fn kill_database(&mut self) {
+        block_in_place(|| self.server.kill());
+        sleep(Duration::from_millis(self.rng.u64(0..400))).await;
+        block_in_place(|| self.server.start_again());
+    }
+
+    /// The server ends the connections of its own accord.
+    fn kill_connections(&self) {
+        block_in_place(|| {
+            let mut root = self.server.root();
+            let ids = "SELECT id FROM information_schema.processlist WHERE user = 'tide'";
+            let ids: Vec<u64> = root.query(ids).unwrap();
+            // One that ends by itself meanwhile is no fault.
+            ids.iter().for_each(|id| drop(root.query_drop(format!("KILL CONNECTION {id}"))));
+        });
+    }
+
+    /// It neither answers nor ends.
+    async fn stop_database(&mut self) {
+        self.server.signal("STOP");
+        sleep(Duration::from_millis(self.rng.u64(10..800))).await;
+        self.server.signal("CONT");
+    }
+}
+
+impl Broker for Shaken {
+    async fn start(&mut self) -> u16 {
+        if self.port.is_none() {
+            self.port = Some(self.process.start().await);
+        }
+        self.port.unwrap()
+    }
+
+    async fn crash(&mut self) {
+        match self.rng.u32(0..12) {
+            0..2 => self.kill_broker().await,
+            2..4 => self.kill_database().await,
+            4 => {
+                self.kill_broker().await;
+                self.kill_database().await;
+            }
+            5..7 => self.relay.cut(),
+            7..10 => {
+                let after = Duration::from_millis(self.rng.u64(0..60));
+                self.relay.cut_behind_the_server(after).await;
+            }
+            10 => self.kill_connections(),
+            _ => self.stop_database().await,
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.process.stop().await;
+        self.port = None;
+    }
+}
