@@ -30,7 +30,10 @@ pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("tidegate-crash-{}-{name}", std::process::id()));
+        Folder::at(std::env::temp_dir().join(format!("tidegate-crash-{}-{name}", std::process::id())))
+    }
+
+    pub fn at(path: PathBuf) -> Folder {
         fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
@@ -68,6 +71,7 @@ pub struct Process {
     pub folder: PathBuf,
     /// Beside that which names its configuration.
     arguments: Vec<String>,
+    pub environment: Vec<(String, PathBuf)>,
     child: Option<Child>,
 }
 
@@ -75,7 +79,7 @@ impl Process {
     pub fn on(folder: &Path) -> Process {
         fs::write(folder.with_extension("toml"), CONFIGURATION).unwrap();
         let arguments = vec!["--data".into(), folder.to_str().unwrap().into()];
-        Process { folder: folder.to_owned(), arguments, child: None }
+        Process { folder: folder.to_owned(), arguments, environment: Vec::new(), child: None }
     }
 
     /// Its configuration lies beside the folder, its data in the database.
@@ -83,7 +87,7 @@ impl Process {
     pub fn on_database(folder: &Path, url: &str) -> Process {
         let storage = format!("[storage]\nurl = {url:?}\n");
         fs::write(folder.with_extension("toml"), format!("{CONFIGURATION}{storage}")).unwrap();
-        Process { folder: folder.to_owned(), arguments: Vec::new(), child: None }
+        Process { folder: folder.to_owned(), arguments: Vec::new(), environment: Vec::new(), child: None }
     }
 
     /// STOP, CONT or TERM.
@@ -93,21 +97,16 @@ impl Process {
         assert!(Command::new("kill").args([&signal, &pid]).status().await.unwrap().success());
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.arg("run").arg("--config").arg(self.folder.with_extension("toml")).args(&self.arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        command
-    }
-}
-
-impl Broker for Process {
-    async fn start(&mut self) -> u16 {
+    /// What it said where it has ended.
+    pub async fn try_start(&mut self) -> Result<u16, String> {
         let mut child = self.command().spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut said = String::new();
         let port = loop {
-            let Some(line) = lines.next_line().await.unwrap() else { panic!("it does not start:\n{said}") };
+            let Some(line) = lines.next_line().await.unwrap() else {
+                assert!(!child.wait().await.unwrap().success(), "it ended as if all were well:\n{said}");
+                return Err(said);
+            };
             if let Some(port) = port_of(&line) {
                 break port;
             }
@@ -123,7 +122,21 @@ impl Broker for Process {
             }
         });
         self.child = Some(child);
-        port
+        Ok(port)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.arg("run").arg("--config").arg(self.folder.with_extension("toml")).args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+}
+
+impl Broker for Process {
+    async fn start(&mut self) -> u16 {
+        self.try_start().await.unwrap_or_else(|said| panic!("it does not start:\n{said}"))
     }
 
     /// SIGKILL.

@@ -10,6 +10,8 @@ mod broker;
 #[cfg(feature = "mysql")]
 mod database;
 mod director;
+#[cfg(unix)]
+mod disk;
 mod faults;
 mod history;
 #[cfg(feature = "mysql")]
@@ -20,6 +22,8 @@ mod receiver;
 #[cfg(feature = "mysql")]
 mod relay;
 mod torn;
+#[cfg(unix)]
+mod unsynced;
 mod wire;
 mod world;
 
@@ -30,6 +34,8 @@ use broker::{Folder, Local, Process};
 #[cfg(feature = "mysql")]
 use database::Shaken;
 use director::Plan;
+#[cfg(unix)]
+use disk::Failing;
 use faults::Faulty;
 #[cfg(feature = "mysql")]
 use mariadb::MariaDb;
@@ -68,6 +74,18 @@ async fn what_was_acknowledged_outlives_a_log_that_was_torn_behind_it() {
     // [MQTT-4.1.0-1], [MQTT-4.6.0-5]
     let plan = Plan { pace: Duration::from_millis(100), ..Plan::from_environment(10, 15) };
     let world = director::cut_power(&plan).await;
+    world.history.assert_clean(plan.seed);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_outlives_a_disk_that_fails_and_loses_power() {
+    // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
+    let plan = Plan { life: 100..900, ..Plan::from_environment(20, 20) };
+    let folder = Folder::new("disk");
+    let Some(mut broker) = Failing::on(&folder, plan.seed) else { return };
+    let world = director::run(&mut broker, &plan).await;
+    println!("{}", broker.summary());
     world.history.assert_clean(plan.seed);
 }
 

@@ -2,7 +2,7 @@
 //! reads, and takes the folder for this process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::{StorageError, StorageFault};
@@ -127,6 +127,22 @@ impl Folder {
         renamed.map_err(|error| refused(&path, format!("cannot be made: {error}")))
     }
 
+    /// Has the log on the disk as it can be read now. What a process has written that was killed before its sync need not
+    /// be there, and not even a sync would bring there what a sync has failed for: the system takes that for written. So
+    /// the same bytes are written again first.
+    pub(super) fn sync_log(&self) -> Result<(), StorageError> {
+        let log = path_in(&self.path, "-wal");
+        let synced = match OpenOptions::new().read(true).write(true).open(&log) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => Err(error),
+            Ok(file) => write_again(file).and_then(|()| File::open(&self.path)?.sync_all()),
+        };
+        let failed = |error| {
+            StorageError::new("open the data folder", format!("{} cannot be synced: {error}", log.display()))
+        };
+        synced.map_err(failed)
+    }
+
     /// To read a database, SQLite makes a log that stays empty.
     pub(super) fn remove_what_reading_left(&self) {
         let log = path_in(&self.path, "-wal");
@@ -174,6 +190,21 @@ impl Header {
 
     fn number(&self, at: usize) -> u32 {
         u32::from_be_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
+    }
+}
+
+fn write_again(mut file: File) -> io::Result<()> {
+    let mut piece = vec![0; 256 * 1024];
+    let mut at = 0;
+    loop {
+        file.seek(SeekFrom::Start(at))?;
+        let count = file.read(&mut piece)?;
+        if count == 0 {
+            return file.sync_all();
+        }
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&piece[..count])?;
+        at += count as u64;
     }
 }
 

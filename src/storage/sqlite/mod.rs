@@ -87,6 +87,8 @@ impl SqliteStorage {
         let mut opened = Opened { connection: None, access: Access::Write, has_written: false, folder };
         opened.connection = Some(connect(&database, options).map_err(|error| unusable(&database, error))?);
         opened.bring_up_to_date(&database, schema::STEPS)?;
+        // What is found counts as kept from the start.
+        opened.folder.sync_log()?;
         Ok(SqliteStorage { opened: Mutex::new(opened) })
     }
 
