@@ -71,19 +71,20 @@ impl Broker for Shaken {
     }
 
     async fn crash(&mut self) {
-        match self.rng.u32(0..12) {
-            0..2 => self.kill_broker().await,
-            2..4 => self.kill_database().await,
-            4 => {
+        // What the database has lost without a word shows when the broker is killed.
+        match self.rng.u32(0..14) {
+            0..5 => self.kill_broker().await,
+            5 | 6 => self.kill_database().await,
+            7 => {
                 self.kill_broker().await;
                 self.kill_database().await;
             }
-            5..7 => self.relay.cut(),
-            7..10 => {
+            8 => self.relay.cut(),
+            9..12 => {
                 let after = Duration::from_millis(self.rng.u64(0..60));
                 self.relay.cut_behind_the_server(after).await;
             }
-            10 => self.kill_connections(),
+            12 => self.kill_connections(),
             _ => self.stop_database().await,
         }
     }
