@@ -9,11 +9,10 @@ use std::task::Waker;
 
 use tokio::sync::oneshot;
 
-use super::Broker;
 use super::mailbox::Mailbox;
-use super::registry::DueWill;
 use super::session_entry::{EntryState, SessionEntry};
 use super::statistics::{Count, Growth};
+use super::{Broker, DueWill};
 use crate::hook::{ClientInfo, Directory, DisconnectCause, DropCause, SessionItems, What};
 use crate::message::Timestamp;
 use crate::packet::{PacketIdentifier, ReasonCode};

@@ -17,8 +17,8 @@ use crate::message::{ApplicationMessage, Timestamp};
 use crate::packet::{PacketIdentifier, QoS, ReasonCode};
 use crate::session::{Delivery, Dropped, Kept, Outgoing, Subscription, Will};
 use crate::storage::{
-    Change, ClientRecord, Committer, DeliveryRecord, DeliveryState, Group, Op, SessionRecord, StorageError,
-    StorageFault, WillRecord,
+    Change, ClientRecord, Committer, DeliveryRecord, DeliveryState, Group, Op, Promise, SessionRecord,
+    StorageError, StorageFault, WillRecord,
 };
 use crate::topic::TopicFilter;
 
@@ -179,16 +179,16 @@ impl SessionEntry {
     }
 
     /// The Will of the connection that holds the session.
-    pub(super) fn keep_will(&self, state: &mut EntryState) {
-        let Some(committer) = self.committer().filter(|_| state.kept) else { return };
+    pub(super) fn keep_will(&self, state: &mut EntryState) -> Promise {
+        let Some(committer) = self.committer().filter(|_| state.kept) else { return Promise::default() };
         let due = state.due().will;
         let client = client_record(&state.last_client);
-        let Some(will) = &mut state.session.will else { return };
+        let Some(will) = &mut state.session.will else { return Promise::default() };
         if will.number == 0 {
             will.number = committer.next_number();
         }
         let record = WillRecord { number: will.number, client, will: Will::clone(will), due };
-        committer.append(Op::Change(Change::PutWill(Box::new(record))));
+        committer.append(Op::Change(Change::PutWill(Box::new(record))))
     }
 }
 

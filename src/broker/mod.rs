@@ -31,6 +31,7 @@ mod shared;
 mod statistics;
 mod subscribe;
 mod system;
+mod will;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -47,12 +48,13 @@ pub use kept::reason_of;
 pub use mailbox::Mailbox;
 pub use options::Options;
 pub use publish::{Published, Publishing, Step};
-pub use registry::{DueWill, OpenError, OpenRequest, Opened};
+pub use registry::{OpenError, OpenRequest, Opened};
 pub use shared::SharedStrategy;
 pub(crate) use statistics::{Count, Counters};
 pub use statistics::{Statistic, StatisticKind, Statistics};
 pub use subscribe::{Subscribed, Unsubscribed};
 pub(crate) use system::is_system_topic;
+pub use will::DueWill;
 
 use crate::cluster::Cluster;
 use crate::current::Current;

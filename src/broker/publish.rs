@@ -6,7 +6,7 @@ use super::authorize::{Asked, AuthorizationCache, Generation};
 use super::fan_out::FannedOut;
 use super::retained::NotRetained;
 use super::statistics::Count;
-use super::{Broker, DueWill, is_system_topic};
+use super::{Broker, is_system_topic};
 use crate::hook::{
     Action, Answer, Authorization, AuthorizeContext, ClientInfo, HookSet, Later, NotConsumedContext,
     NotConsumedOutcome, PublishContext, PublishOutcome, PublishVerdict, Reply, WhyNotConsumed,
@@ -248,7 +248,9 @@ impl Broker {
         message: ApplicationMessage,
         reply: Option<Box<Reply>>,
     ) -> Step {
-        if let Some(reason) = self.storage_fails()
+        // Nobody is told of a Will, so that nobody would send it again.
+        if message.origin != Origin::Will
+            && let Some(reason) = self.storage_fails()
             && self.is_to_be_kept(context.client, &message)
         {
             return Step::Done(Published { reply, ..Published::failed(reason) });
@@ -286,21 +288,6 @@ impl Broker {
                 Err(ReasonCode::TOPIC_NAME_INVALID)
             }
         }
-    }
-
-    /// Publishes a Will Message as the client that left it.
-    pub async fn publish_will(&self, mut will: DueWill) {
-        // Its Message Expiry Interval begins now (MQTT 5.0, 3.1.3.2.4).
-        let expiry =
-            will.message.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
-        will.message.expires_at = expiry.map(|seconds| self.now().after_secs(seconds));
-        let mut cache = AuthorizationCache::default();
-        let Published { reason, .. } = self.publish(Some(&will.client), will.message, &mut cache).await;
-        if reason.is_error() {
-            let client = &will.client.client_identifier;
-            tracing::debug!(%client, %reason, "a Will Message was not published");
-        }
-        self.keep_will_no_longer(will.number);
     }
 
     async fn route(

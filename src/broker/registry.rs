@@ -17,9 +17,9 @@ use super::authorize::AuthorizationCache;
 use super::mailbox::Mailbox;
 use super::session_entry::{EntryState, Link, SessionEntry, SessionKey};
 use super::statistics::Count;
-use super::{Broker, read, write};
+use super::{Broker, DueWill, read, write};
 use crate::hook::{ClientInfo, ClientStatus, DisconnectCause, SessionEnd, What};
-use crate::message::{ApplicationMessage, ClientKey, Timestamp};
+use crate::message::{ClientKey, Timestamp};
 use crate::packet::ReasonCode;
 use crate::session::{Delivery, Dropped, NEVER_EXPIRES, Session, Will};
 use crate::storage::Committer;
@@ -94,20 +94,6 @@ struct TakenOver {
     formers: Vec<Former>,
 }
 
-/// A Will Message whose time has come.
-pub struct DueWill {
-    pub client: Arc<ClientInfo>,
-    pub message: ApplicationMessage,
-    /// By which the storage knows it; 0 where it does not.
-    pub number: u64,
-}
-
-impl DueWill {
-    pub(super) fn new(client: Arc<ClientInfo>, will: Will) -> DueWill {
-        DueWill { client, message: will.message, number: will.number }
-    }
-}
-
 impl Registry {
     pub(super) fn next_client_key(&self) -> ClientKey {
         ClientKey(self.last_client.fetch_add(1, Ordering::Relaxed) + 1)
@@ -136,7 +122,7 @@ impl Broker {
     /// A connection that holds it loses it [MQTT-3.1.4-3].
     ///
     /// # Errors
-    /// Where there are too many sessions, or a new one is to be kept and the storage fails.
+    /// Where there are too many sessions, or a new one or a Will is to be kept and the storage fails.
     pub fn open(self: &Arc<Self>, request: OpenRequest) -> Result<Opened, OpenError> {
         let client = request.client.clone();
         let mut sessions = write(&self.registry.sessions);
@@ -145,12 +131,13 @@ impl Broker {
         if let Some(entry) = &existing {
             let mut state = entry.lock();
             // The time is read under the lock: what was decided under it before is past by now.
-            end = how_it_ends(&state, request.clean_start, self.now());
+            let now = self.now();
+            end = how_it_ends(&state, request.clean_start, now);
             let ends = end.is_some();
-            if ends {
+            if ends || request.will.is_some() {
                 self.may_be_kept(&request)?;
             }
-            taken = self.take_over(entry, &mut state, ends);
+            taken = self.take_over(entry, &mut state, ends, now);
             if !ends {
                 self.resume(entry, &mut state, &request);
                 let has_former = !taken.formers.is_empty();
@@ -397,21 +384,15 @@ impl Broker {
     }
 
     /// Takes the session from the connection that holds it, if one does.
-    fn take_over(&self, entry: &SessionEntry, state: &mut EntryState, session_ends: bool) -> TakenOver {
-        let client = state.last_client.clone();
+    fn take_over(
+        &self,
+        entry: &SessionEntry,
+        state: &mut EntryState,
+        session_ends: bool,
+        now: Timestamp,
+    ) -> TakenOver {
         let link = entry.take_link(state);
-        let waits = state.change_due(|due| due.will.take()).is_some();
-        let will = state.session.will.take().filter(|_| link.is_some() || waits);
-        // Where the session goes on before the delay has passed, the Will is not sent [MQTT-3.1.3-9].
-        let is_due =
-            session_ends || link.is_some() && will.as_ref().is_some_and(|will| will.delay_interval == 0);
-        let due_will = match will {
-            Some(will) if is_due => Some(DueWill::new(client, *will)),
-            other => {
-                other.into_iter().for_each(|will| self.keep_will_no_longer(will.number));
-                None
-            }
-        };
+        let due_will = self.will_of_former(state, link.is_some(), session_ends, now);
         let mut taken = TakenOver { due_will, dropped: Vec::new(), formers: state.take_formers() };
         if let Some(link) = link {
             self.counters.count(Count::Takeovers);
@@ -424,27 +405,6 @@ impl Broker {
         taken.formers.retain_mut(|former| former.try_recv() == Err(TryRecvError::Empty));
         taken
     }
-
-    /// What becomes of the Will at the end of a connection.
-    fn settle_will(
-        &self,
-        state: &mut EntryState,
-        closing: Closing,
-        session_ends: bool,
-        now: Timestamp,
-    ) -> Option<DueWill> {
-        if closing == Closing::Normal {
-            let will = state.session.will.take();
-            will.into_iter().for_each(|will| self.keep_will_no_longer(will.number));
-        }
-        let delay = state.session.will.as_ref()?.delay_interval;
-        if delay == 0 || session_ends {
-            let will = state.session.will.take()?;
-            return Some(DueWill::new(state.last_client.clone(), *will));
-        }
-        state.change_due(|due| due.will = Some(now.after_secs(delay)));
-        None
-    }
 }
 
 /// Makes the connection of the request the one that holds the session.
@@ -456,7 +416,8 @@ fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
     state.session.will = request.will.clone();
     state.session.expiry_interval = request.expiry_interval;
     state.session.resume(request.receive_maximum);
-    entry.keep_will(state);
+    // Who is told that the Will was taken is told what outlives a crash [MQTT-3.1.2-7].
+    entry.keep_will(state).make();
     entry.note_load(state);
 }
 

@@ -165,7 +165,10 @@ impl Broker {
         match self.registry.find(&client.client_identifier) {
             Some(entry) => {
                 let mut state = entry.lock();
-                state.session.will = Some(Box::new(will));
+                // That of a connection before, which was due when this one came.
+                if let Some(former) = state.session.will.replace(Box::new(will)) {
+                    self.schedule_will(DueWill::new(self.client_of(&client, policies), *former));
+                }
                 state.change_due(|all| all.will = Some(due));
             }
             None => self.schedule_will(DueWill::new(self.client_of(&client, policies), will)),

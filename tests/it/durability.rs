@@ -22,9 +22,9 @@ use crate::support::*;
 
 /// A storage that fails or hesitates where a test wants it to.
 #[derive(Default)]
-struct Obedient {
+pub struct Obedient {
     kept: MemoryStorage,
-    is_full: AtomicBool,
+    pub is_full: AtomicBool,
     /// How many deliveries there is room for; 0: for all.
     room: AtomicUsize,
     /// Whether nothing is to be committed now.
@@ -58,16 +58,16 @@ impl Obedient {
         room == 0 || self.counts().1 + put <= room + deleted.sum::<usize>()
     }
 
-    fn close(&self) {
+    pub fn close(&self) {
         *self.is_closed.lock().unwrap() = true;
     }
 
-    fn open(&self) {
+    pub fn open(&self) {
         *self.is_closed.lock().unwrap() = false;
         self.opened.notify_all();
     }
 
-    fn held(&self) -> Vec<Change> {
+    pub fn held(&self) -> Vec<Change> {
         let mut all = Vec::new();
         self.kept.load(&mut |change| all.push(change)).unwrap();
         all
@@ -81,7 +81,7 @@ impl Obedient {
     }
 }
 
-async fn start_on(storage: &Arc<Obedient>) -> Server {
+pub async fn start_on(storage: &Arc<Obedient>) -> Server {
     start_with(storage, Durability::Always).await
 }
 
@@ -98,7 +98,7 @@ async fn subscribed(server: &Server, version: ProtocolVersion, name: &str, qos: 
     away.disconnect().await;
 }
 
-async fn subscribed_to(server: &Server, name: &str, filter: &str) {
+pub async fn subscribed_to(server: &Server, name: &str, filter: &str) {
     let mut away = Client::connect(server, persistent(V5, name)).await;
     away.subscribe(filter, QOS1).await;
     away.disconnect().await;

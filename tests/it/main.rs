@@ -16,6 +16,7 @@ mod connect;
 mod crossing;
 mod disconnect;
 mod durability;
+mod durable_wills;
 mod events;
 mod examples;
 mod fairness;
