@@ -77,7 +77,12 @@ pub struct Process {
 
 impl Process {
     pub fn on(folder: &Path) -> Process {
-        fs::write(folder.with_extension("toml"), CONFIGURATION).unwrap();
+        Process::with(folder, "")
+    }
+
+    /// With more in its configuration.
+    pub fn with(folder: &Path, more: &str) -> Process {
+        fs::write(folder.with_extension("toml"), format!("{CONFIGURATION}{more}")).unwrap();
         let arguments = vec!["--data".into(), folder.to_str().unwrap().into()];
         Process { folder: folder.to_owned(), arguments, environment: Vec::new(), child: None }
     }
@@ -91,10 +96,9 @@ impl Process {
     }
 
     /// STOP, CONT or TERM.
-    pub async fn signal(&self, signal: &str) {
-        let pid = self.child.as_ref().and_then(Child::id).unwrap().to_string();
-        let signal = format!("-{signal}");
-        assert!(Command::new("kill").args([&signal, &pid]).status().await.unwrap().success());
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().and_then(Child::id).unwrap();
+        signal(name, &pid.to_string()).await;
     }
 
     /// What it said where it has ended.
@@ -155,6 +159,11 @@ fn port_of(line: &str) -> Option<u16> {
     let digits = line.split_once("listening: ")?.1.split_once("127.0.0.1:")?.1;
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().ok()
+}
+
+pub async fn signal(name: &str, pid: &str) {
+    let killed = Command::new("kill").args([&format!("-{name}"), pid]).status().await;
+    assert!(killed.unwrap().success());
 }
 
 /// A broker of this process. What it crashes with is that its storage hears of nothing any more, whatever it does on its

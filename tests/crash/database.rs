@@ -1,5 +1,6 @@
 //! A broker whose database, and the way there, fail as much as it does itself.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use mysql::prelude::Queryable;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
-use crate::broker::{Broker, Process};
+use crate::broker::{Broker, Process, signal};
 use crate::mariadb::MariaDb;
 use crate::relay::Relay;
 
@@ -56,9 +57,13 @@ impl Shaken {
 
     /// It neither answers nor ends.
     async fn stop_database(&mut self) {
-        self.server.signal("STOP");
+        let pid = block_in_place(|| {
+            let file: String = self.server.root().query_first("SELECT @@pid_file").unwrap().unwrap();
+            fs::read_to_string(file).unwrap().trim().to_owned()
+        });
+        signal("STOP", &pid).await;
         sleep(Duration::from_millis(self.rng.u64(10..800))).await;
-        self.server.signal("CONT");
+        signal("CONT", &pid).await;
     }
 }
 

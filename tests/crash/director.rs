@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use crate::broker::{Broker, Folder, Process};
 use crate::history::Key;
+use crate::mortal::Mortal;
 use crate::publisher::{Publisher, mixed, retained};
 use crate::receiver::{Orders, Profile, Receiver};
 use crate::torn;
@@ -71,6 +72,7 @@ pub async fn run(broker: &mut impl Broker, plan: &Plan) -> Arc<World> {
     world.is_at(broker.start().await);
     director.wait_for_subscriptions().await;
     director.start_publishers();
+    director.start_mortals();
     for round in 0..plan.rounds {
         if began.elapsed() > plan.time || !world.history.is_clean() {
             break;
@@ -155,6 +157,8 @@ impl Director {
             ("once-5", V5, "p/#", two, Once),
             ("fickle-5", V5, "p/#", two, Always),
             ("fickle-311", V311, "p/#", one, Sometimes),
+            ("mourner-5", V5, "w/#", two, Sometimes),
+            ("mourner-311", V311, "w/#", two, Once),
             ("member-1", V5, "$share/g/p/#", two, Always),
             ("member-2", V311, "$share/g/p/#", two, Sometimes),
             ("member-3", V5, "$share/g/p/#", two, Sometimes),
@@ -199,6 +203,14 @@ impl Director {
             let name = format!("retainer-{number}");
             let publisher = Publisher::new(&name, version, retained(number, 4), self.rng.fork());
             self.start_publisher(publisher);
+        }
+    }
+
+    fn start_mortals(&mut self) {
+        for (number, version) in [(1, V5), (2, V311), (3, V5)] {
+            let mortal = Mortal::new(number, version, self.rng.fork());
+            let world = self.world.clone();
+            self.publishers.spawn(async move { mortal.run(&world).await });
         }
     }
 

@@ -17,6 +17,9 @@ pub struct Key {
     pub number: u32,
 }
 
+/// Publishers from this number on leave Wills.
+pub const MORTAL: u16 = 1000;
+
 /// What has an order: messages of one publisher, topic and QoS [MQTT-4.6.0-5].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stream {
@@ -32,7 +35,9 @@ pub enum What {
         id: PacketIdentifier,
         dup: bool,
     },
-    /// PUBACK, or PUBREC of QoS 2.
+    /// As a Will, with CONNECT.
+    Left,
+    /// PUBACK, or PUBREC of QoS 2; of a Will the end of a connection that was let in with it.
     Acknowledged,
     /// The same with a Reason Code that says no.
     Refused(ReasonCode),
@@ -200,7 +205,12 @@ impl Inner {
 impl Key {
     pub fn topic(self) -> String {
         let Stream { publisher, topic, retain, .. } = self.stream;
-        format!("{}/{publisher}/{topic}", if retain { 'r' } else { 'p' })
+        let kind = match publisher {
+            _ if retain => 'r',
+            MORTAL.. => 'w',
+            _ => 'p',
+        };
+        format!("{kind}/{publisher}/{topic}")
     }
 
     /// From the payload; None for one that no publisher of ours sent.
@@ -228,6 +238,7 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             What::Sent { id, dup } => write!(f, "sent as {id}{}", if *dup { " with DUP" } else { "" }),
+            What::Left => f.write_str("left"),
             What::Acknowledged => f.write_str("acknowledged"),
             What::Refused(reason) => write!(f, "refused with {reason:?}"),
             What::Completed => f.write_str("completed"),

@@ -17,10 +17,13 @@ mod history;
 #[cfg(feature = "mysql")]
 #[path = "../support/mariadb.rs"]
 mod mariadb;
+mod mortal;
 mod publisher;
 mod receiver;
 #[cfg(feature = "mysql")]
 mod relay;
+#[cfg(feature = "wasm")]
+mod state;
 mod torn;
 #[cfg(unix)]
 mod unsynced;

@@ -84,12 +84,6 @@ impl MariaDb {
         }
     }
 
-    /// STOP or CONT.
-    pub fn signal(&self, signal: &str) {
-        let id = self.process.as_ref().unwrap().id().to_string();
-        run(Command::new("kill").args([&format!("-{signal}"), &id]));
-    }
-
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -68,6 +68,8 @@ fn act(what: &str, words: &[&str]) -> String {
             let topic = word(1).unwrap_or_default();
             done(broker::publish_later(delay, topic, b"later", Qos::AtLeastOnce, false, &[]))
         }
+        "add" => state::atomic_add(first, 1).map_or("refused".into(), |sum| sum.to_string()),
+        "compare" => compare_and_count(first),
         "count" => {
             metrics::count("asked_total", &[("by", first)], 2);
             metrics::gauge("last", &[], 1.5);
@@ -77,6 +79,20 @@ fn act(what: &str, words: &[&str]) -> String {
             String::new()
         }
         other => format!("cannot {other}"),
+    }
+}
+
+/// Counts by compare-and-set, as others may count meanwhile.
+fn compare_and_count(key: &str) -> String {
+    loop {
+        let old = state::get(key);
+        let count = old.as_deref().and_then(|old| str::from_utf8(old).ok()?.parse::<u64>().ok());
+        let new = (count.unwrap_or(0) + 1).to_string();
+        match state::compare_and_set(key, old.as_deref(), Some(new.as_bytes())) {
+            Ok(true) => return new,
+            Ok(false) => {}
+            Err(_) => return "refused".into(),
+        }
     }
 }
 
