@@ -325,3 +325,39 @@ fn the_version_is_printed() {
         concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n")
     );
 }
+
+#[test]
+fn listeners_come_and_go_while_clients_stay_and_one_that_cannot_be_opened_changes_nothing() {
+    let folder = Folder::new("reload-listeners");
+    let listener = |name: &str, address: &str, anonymous: bool| {
+        format!(
+            "[[listener]]\nname = \"{name}\"\naddress = \"{address}\"\nanonymous = {anonymous}\n\
+             default-authorization = \"allow\"\n"
+        )
+    };
+    let first = listener("first", "127.0.0.1:0", true);
+    let mut daemon = Daemon::start(&["--config", &folder.write("t.toml", &first)]);
+    let mut client = RawClient::connect(daemon.port, "stays");
+
+    let socket = folder.path("second.sock");
+    let second = listener("second", &format!("unix:{socket}"), true);
+    folder.write("t.toml", &format!("{first}{second}"));
+    daemon.wait_for("listener=\"second\"");
+    std::os::unix::net::UnixStream::connect(&socket).unwrap();
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let closed = listener("first", "127.0.0.1:0", false);
+    folder.write("t.toml", &format!("{closed}{}", listener("taken", &address, true)));
+    daemon.wait_for("another process listens there");
+    daemon.wait_for("the one before stays in use");
+    std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    RawClient::connect(daemon.port, "comes in as before");
+
+    folder.write("t.toml", &closed);
+    daemon.wait_for("no longer listening");
+    daemon.wait_for("no client is let in");
+    assert!(std::os::unix::net::UnixStream::connect(&socket).is_err());
+    assert_eq!(RawClient::refused(daemon.port, "too late"), ReasonCode::NOT_AUTHORIZED);
+    assert_eq!(publish(&mut client, "t"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+}

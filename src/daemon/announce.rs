@@ -4,7 +4,7 @@ use tracing::{info, warn};
 
 use super::plugins::Loaded;
 use crate::config::{Config, HookName, Listener};
-use crate::server::ListenerStatus;
+use crate::server::{ListenerChanges, ListenerStatus};
 
 /// Tells all of it.
 pub(super) fn started(config: &Config, open: &[ListenerStatus], plugins: &[Loaded]) {
@@ -12,11 +12,27 @@ pub(super) fn started(config: &Config, open: &[ListenerStatus], plugins: &[Loade
         Some(file) => info!(file = %file.display(), "configuration"),
         None => info!("no configuration file: defaults, for clients of this machine"),
     }
-    for (listener, ListenerStatus { address, .. }) in config.listeners.iter().zip(open) {
+    listening(config, open, plugins);
+}
+
+/// Tells what is different after a reload. Plugins may decide otherwise about listeners that stay as they are.
+pub(super) fn changed(config: &Config, changes: &ListenerChanges, plugins: &[Loaded]) {
+    for ListenerStatus { name, address } in &changes.removed {
+        info!(listener = name, %address, "no longer listening; connections that came by it stay");
+    }
+    listening(config, &changes.changed, plugins);
+    listening(config, &changes.added, plugins);
+}
+
+fn listening(config: &Config, open: &[ListenerStatus], plugins: &[Loaded]) {
+    for ListenerStatus { name, address } in open {
+        let Some(listener) = config.listeners.iter().find(|listener| listener.name == *name) else {
+            continue;
+        };
         let decided = Decided::by(plugins, config, listener);
-        info!(listener = listener.name, %address, "listening: {}", policy(listener, decided));
+        info!(listener = name, %address, "listening: {}", policy(listener, decided));
         if let Some(warning) = warning(listener, decided) {
-            warn!(listener = listener.name, %address, "{warning}");
+            warn!(listener = name, %address, "{warning}");
         }
     }
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use tracing::{error, info, warn};
 
+use super::announce;
 use super::arguments::RunArguments;
 use super::log::Log;
 use super::plugins::Plugins;
-use super::run::overrule;
+use super::run::{listener_options, overrule};
 use crate::config::{Config, PluginSpec};
 use crate::server::Server;
 
@@ -44,6 +45,9 @@ impl Running<'_> {
         let mut config = Config::load(file)
             .map_err(|report| report.problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         overrule(&mut config, self.arguments);
+        let listeners = config.listeners.iter().map(listener_options).collect();
+        let listeners =
+            self.server.prepare_listeners(listeners).map_err(|error| vec![format!("failed to {error}")])?;
         for part in need_restart(&self.config, &config) {
             warn!("{part} was changed, which needs a restart: until then it stays as it was");
         }
@@ -54,6 +58,10 @@ impl Running<'_> {
         }
         self.log.set_level(config.log.level);
         self.server.broker().set_options(config.broker.clone());
+        match self.server.take_listeners(listeners).await {
+            Ok(changes) => announce::changed(&config, &changes, &self.plugins.loaded()),
+            Err(error) => error!("failed to {error}"),
+        }
         info!(file = %file.display(), "the configuration is taken over");
         let specs = config.plugins.clone();
         let running = std::mem::replace(&mut self.config, config);

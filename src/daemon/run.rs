@@ -117,7 +117,7 @@ fn open_admin(options: &AdminOptions, server: &Server, plugins: &Plugins) -> Res
     Ok(admin)
 }
 
-fn listener_options(listener: &Listener) -> ListenerOptions {
+pub(super) fn listener_options(listener: &Listener) -> ListenerOptions {
     ListenerOptions {
         anonymous: listener.anonymous,
         default_authorization: listener.default_authorization,

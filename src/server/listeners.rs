@@ -1,5 +1,6 @@
 //! The listeners of a server, which may come and go while it runs.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -33,6 +34,26 @@ pub(super) struct Bound {
     options: ListenerOptions,
     socket: Listener,
     door: Arc<Door>,
+}
+
+/// Listeners that are ready to take the place of those that there are.
+#[derive(Default)]
+pub struct NewListeners {
+    /// Names of those that stay as they are.
+    kept: Vec<String>,
+    /// Those whose socket stays, by their names until now.
+    changed: Vec<(String, Arc<Door>, ListenerOptions)>,
+    added: Vec<Bound>,
+}
+
+/// What became of the listeners.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListenerChanges {
+    pub added: Vec<ListenerStatus>,
+    /// Their sockets and connections stay, what comes is served by other options.
+    pub changed: Vec<ListenerStatus>,
+    /// Their connections stay.
+    pub removed: Vec<ListenerStatus>,
 }
 
 impl Bound {
@@ -77,17 +98,62 @@ impl Listeners {
     /// address: its socket stays as it is.
     pub(super) fn change(&self, options: &ListenerOptions) -> Result<bool, StartError> {
         let door = door(options)?;
+        let is_there = self
+            .locked()
+            .iter()
+            .any(|it| it.options.name == options.name && it.options.address == options.address);
+        Ok(is_there && self.set(&options.name, door, options.clone()).is_some())
+    }
+
+    /// Exchanges what serves the sockets of the listener with this name.
+    fn set(&self, name: &str, door: Arc<Door>, options: ListenerOptions) -> Option<ListenerStatus> {
         let mut all = self.locked();
-        let same = |other: &&mut Listening| {
-            other.options.name == options.name && other.options.address == options.address
-        };
-        let Some(listening) = all.iter_mut().find(same) else { return Ok(false) };
+        let listening = all.iter_mut().find(|listening| listening.options.name == name)?;
         // Those who came in before still count.
         let guarded = listening.serving.load().guarded.clone();
         guarded.set_limits(options.limits.clone());
-        listening.serving.store(Arc::new(self.serving(options, door, guarded)));
-        listening.options = options.clone();
-        Ok(true)
+        listening.serving.store(Arc::new(self.serving(&options, door, guarded)));
+        listening.status.name.clone_from(&options.name);
+        listening.options = options;
+        Some(listening.status.clone())
+    }
+
+    /// Looks whether these could be the listeners, binds those that are new, and changes nothing yet.
+    pub(super) fn prepare(&self, wanted: Vec<ListenerOptions>) -> Result<NewListeners, StartError> {
+        let mut names = HashSet::new();
+        if let Some(twice) = wanted.iter().find(|options| !names.insert(options.name.clone())) {
+            return Err(StartError::NameTaken(twice.name.clone()));
+        }
+        let open: Vec<ListenerOptions> = self.locked().iter().map(|it| it.options.clone()).collect();
+        let mut prepared = NewListeners::default();
+        for options in wanted {
+            if open.contains(&options) {
+                prepared.kept.push(options.name);
+            } else if let Some(before) = open.iter().find(|it| it.is_at(&options)) {
+                prepared.changed.push((before.name.clone(), door(&options)?, options));
+            } else {
+                prepared.added.push(Bound::new(options)?);
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// Makes them the listeners.
+    pub(super) async fn take(&self, new: NewListeners) -> Result<ListenerChanges, StartError> {
+        let NewListeners { kept, changed, added } = new;
+        let mut changes = ListenerChanges::default();
+        let stay = |name: &String| kept.contains(name) || changed.iter().any(|(before, ..)| before == name);
+        for status in self.status().into_iter().filter(|status| !stay(&status.name)) {
+            self.remove(&status.name).await;
+            changes.removed.push(status);
+        }
+        for (before, door, options) in changed {
+            changes.changed.extend(self.set(&before, door, options));
+        }
+        for bound in added {
+            changes.added.push(self.add(bound)?);
+        }
+        Ok(changes)
     }
 
     /// Its socket is closed once this is done; connections stay.

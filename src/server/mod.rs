@@ -37,6 +37,7 @@ use crate::packet::ReasonCode;
 use crate::storage::OpenedStorage;
 use crate::transport::{DoorError, ListenAddress};
 use listeners::{Bound, Listeners};
+pub use listeners::{ListenerChanges, NewListeners};
 pub use options::ListenerOptions;
 use workers::{Balanced, Workers};
 
@@ -125,6 +126,24 @@ impl Server {
     /// Closes one; its address is free then. Its connections stay. False where there is none of that name.
     pub async fn remove_listener(&self, name: &str) -> bool {
         self.listeners.remove(name).await
+    }
+
+    /// Looks whether these could be the listeners from now on: files that they need are read, and those at addresses
+    /// where nobody listens yet are bound. Nothing changes until they are [taken](Server::take_listeners).
+    ///
+    /// # Errors
+    /// Where one cannot be bound, where files that it needs cannot be used, and where two have one name.
+    pub fn prepare_listeners(&self, wanted: Vec<ListenerOptions>) -> Result<NewListeners, StartError> {
+        self.listeners.prepare(wanted)
+    }
+
+    /// Makes them the listeners. Connections stay, also those of listeners that are closed; a listener whose address
+    /// stays, by whatever name, misses no client.
+    ///
+    /// # Errors
+    /// Where one of their names was given to another listener meanwhile.
+    pub async fn take_listeners(&self, new: NewListeners) -> Result<ListenerChanges, StartError> {
+        self.listeners.take(new).await
     }
 
     pub fn broker(&self) -> &Arc<Broker> {

@@ -53,6 +53,12 @@ impl ListenerOptions {
         ListenerOptions { anonymous: true, default_authorization: true, ..self }
     }
 
+    /// Whether its socket can be that of the other. One that takes any free port has none in common with others.
+    pub(super) fn is_at(&self, other: &ListenerOptions) -> bool {
+        let takes_any = self.address.tcp().is_some_and(|address| address.port() == 0);
+        self.address == other.address && (!takes_any || self.name == other.name)
+    }
+
     pub(super) fn policy(&self) -> ListenerPolicy {
         ListenerPolicy {
             name: self.name.clone(),

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tidegate::packet::{Connect, Decoder, Packet, ProtocolVersion, encode};
+use tidegate::packet::{Connect, Decoder, Packet, ProtocolVersion, ReasonCode, encode};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -211,14 +211,27 @@ pub struct RawClient {
 impl RawClient {
     /// One that was let in.
     pub fn connect(port: u16, client_identifier: &'static str) -> RawClient {
+        let (client, reason) = RawClient::ask(port, client_identifier);
+        assert!(!reason.is_error(), "{reason:?}");
+        client
+    }
+
+    /// Why one is not let in.
+    pub fn refused(port: u16, client_identifier: &'static str) -> ReasonCode {
+        RawClient::ask(port, client_identifier).1
+    }
+
+    fn ask(port: u16, client_identifier: &'static str) -> (RawClient, ReasonCode) {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         let decoder = Decoder::client(ProtocolVersion::V5, u32::MAX);
         let mut client = RawClient { stream, decoder, received: BytesMut::new() };
         client.send(Packet::Connect(Box::new(Connect::new(ProtocolVersion::V5, client_identifier.into()))));
-        assert!(matches!(client.receive(), Packet::Connack(connack) if !connack.reason_code.is_error()));
-        client
+        match client.receive() {
+            Packet::Connack(connack) => (client, connack.reason_code),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub fn send(&mut self, packet: Packet) {
