@@ -110,8 +110,13 @@ impl Input {
         let Some(partial) = &mut self.partial else {
             let packet = self.decoder.decode(&mut self.chunk)?;
             if packet.is_none() && !self.chunk.is_empty() {
-                self.partial = Some(Box::new(BytesMut::from(&*self.chunk)));
-                self.chunk = Bytes::new();
+                let chunk = std::mem::take(&mut self.chunk);
+                let missing = missing(&chunk, &self.decoder);
+                // With room at once: to make some later would copy the beginning a second time.
+                let room = if chunk.len() > SHORT { chunk.len() + missing } else { chunk.len() };
+                let mut partial = BytesMut::with_capacity(room);
+                partial.extend_from_slice(&chunk);
+                self.partial = Some(Box::new(partial));
             }
             return Ok(packet);
         };
@@ -123,14 +128,18 @@ impl Input {
     }
 }
 
-/// Room for the packet that has begun, in steps: what a packet claims to be long is not yet there. And for no byte of
-/// the next: a small one would keep this packet's memory for as long as it waits in a queue, where only its own size
-/// counts.
+/// Room for the packet that has begun. And for no byte of the next: a small one would keep this packet's memory for as
+/// long as it waits in a queue, where only its own size counts.
 fn room_for_rest<'a>(partial: &'a mut BytesMut, decoder: &Decoder) -> impl BufMut + 'a {
-    let packet = decoder.packet_len(partial).ok().flatten().unwrap_or_default();
-    let missing = packet.saturating_sub(partial.len()).clamp(1, READ_SIZE);
+    let missing = missing(partial, decoder);
     partial.reserve(missing);
     partial.limit(missing)
+}
+
+/// Bytes that the packet is to be read on by, in steps: what a packet claims to be long is not yet there.
+fn missing(beginning: &[u8], decoder: &Decoder) -> usize {
+    let packet = decoder.packet_len(beginning).ok().flatten().unwrap_or_default();
+    packet.saturating_sub(beginning.len()).clamp(1, READ_SIZE)
 }
 
 #[cfg(test)]
