@@ -33,7 +33,7 @@ pub use plugin::{FailurePolicy, HookName, PluginSpec, PluginsOptions};
 pub use report::{Problem, Report};
 #[cfg(feature = "wasm")]
 pub(crate) use settings::read_text as read_settings_file;
-pub use storage::{StorageOptions, StoragePlace, parse_database_url, read_database_url};
+pub use storage::{StorageOptions, StoragePlace, parse_database_url, parse_table_prefix, read_database_url};
 pub use units::parse_time;
 
 use crate::admin::AdminOptions;

@@ -151,12 +151,19 @@ pub fn parse_database_url(url: &str) -> Result<String, String> {
 }
 
 fn checked_prefix(entry: &Entry<'_, '_>) -> Option<String> {
-    let prefix = entry.text()?;
+    parse_table_prefix(entry.text()?).map_or_else(|why| entry.problem(why), Some)
+}
+
+/// What the names of tables may begin with.
+///
+/// # Errors
+/// What it may be.
+pub fn parse_table_prefix(prefix: &str) -> Result<String, String> {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if prefix.len() <= LONGEST_TABLE_PREFIX && prefix.bytes().all(is_word) {
-        Some(prefix.to_owned())
+        Ok(prefix.to_owned())
     } else {
-        entry.problem(format!(
+        Err(format!(
             "begins the names of tables: it may have ASCII letters, digits and _ only, at most {LONGEST_TABLE_PREFIX}"
         ))
     }

@@ -11,14 +11,22 @@ use crate::message::Timestamp;
 use crate::storage::{Storage, StorageError, Survey};
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 pub(super) struct Place {
+    #[command(flatten)]
+    location: Location,
+    /// What the names of the database's tables begin with; `tidegate_` where it is not given
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["data", "config"])]
+    #[arg(value_parser = config::parse_table_prefix)]
+    table_prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Location {
     /// A data folder
     #[arg(short, long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// A database: mysql://user:password@host/database, or mysqls:// for an encrypted connection
-    ///
-    /// Its tables are those whose names begin with `tidegate_`; others are found by --config.
     ///
     /// Other users of this machine can see it in the list of processes: with a password, --url-file is better.
     #[arg(long, value_name = "URL", value_parser = config::parse_database_url)]
@@ -33,6 +41,16 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn options(&self) -> Result<StorageOptions, Failure> {
+        let mut options = self.location.options()?;
+        if let Some(prefix) = &self.table_prefix {
+            options.table_prefix.clone_from(prefix);
+        }
+        Ok(options)
+    }
+}
+
+impl Location {
+    fn options(&self) -> Result<StorageOptions, Failure> {
         if let Some(file) = &self.config {
             let config = Config::load(file)
                 .map_err(|report| Failure::usage(format!("the configuration cannot be used\n{report}")))?;

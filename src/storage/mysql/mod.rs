@@ -97,6 +97,13 @@ impl Storage for MysqlStorage {
         READINGS.iter().try_for_each(|reading| opened.read(reading, each))
     }
 
+    /// Has the server read its tables.
+    fn check(&self) -> Result<(), StorageError> {
+        let mut opened = self.opened();
+        let prefix = opened.address.prefix.clone();
+        schema::check(opened.connected()?, &prefix)
+    }
+
     fn extent(&self) -> Result<Extent, StorageError> {
         let mut opened = self.opened();
         let prefix = opened.address.prefix.clone();

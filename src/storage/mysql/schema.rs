@@ -5,6 +5,7 @@
 use mysql::prelude::Queryable;
 
 use super::super::StorageError;
+use super::super::record::corrupt;
 use super::connection::{Connection, refused};
 use super::error::failed;
 
@@ -55,6 +56,19 @@ pub(super) fn require_version(
         "its tables have version {version}, and this tidegate has {known}: run the one that wrote them, or start a \
          broker with it first where they are older"
     )))
+}
+
+/// What the server finds wrong with the tables. Of what InnoDB cannot read it says so, or ends.
+pub(super) fn check(connection: &mut Connection, prefix: &str) -> Result<(), StorageError> {
+    for table in tables(connection, prefix)? {
+        let said: Vec<(String, String, String, String)> =
+            connection.conn.query(format!("CHECK TABLE {table}")).map_err(failed("check the tables"))?;
+        if said.iter().any(|(_, _, kind, what)| kind != "note" && (kind != "status" || what != "OK")) {
+            let findings: Vec<_> = said.iter().map(|(.., finding)| finding.as_str()).collect();
+            return Err(corrupt(format!("{table}: {}", findings.join("; "))));
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of the tables with their indexes; the server's estimate.

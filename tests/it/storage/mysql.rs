@@ -317,3 +317,41 @@ fn state_moves_there_and_back() {
     clear(&storage).unwrap();
     assert_eq!(loaded(&storage).len(), 1, "when it was alive");
 }
+
+#[test]
+fn what_the_server_finds_wrong_with_its_tables_is_found_by_a_check() {
+    let Some(server) = MariaDb::start() else { return };
+    let database = server.make_database();
+    let storage = MysqlStorage::open(&server.url(&database), MysqlOptions::default()).unwrap();
+    storage.commit(&all_puts()).unwrap();
+    storage.check().unwrap();
+    // Of InnoDB's files the server itself would not survive that.
+    let table = format!("{database}.tidegate_retained");
+    server.as_root(&format!("ALTER TABLE {table} ENGINE = MyISAM"));
+    server.as_root(&format!("FLUSH TABLES {table}"));
+    let folder: String = server.root().query_first("SELECT @@datadir").unwrap().unwrap();
+    std::fs::write(format!("{folder}/{database}/tidegate_retained.MYD"), "x").unwrap();
+    let error = storage.check().unwrap_err();
+    assert_eq!(error.fault, StorageFault::Unusable);
+    assert!(error.to_string().contains("tidegate_retained"), "{error}");
+    assert!(error.to_string().contains("restore it from a backup"), "{error}");
+}
+
+#[cfg(feature = "daemon")]
+#[test]
+fn the_commands_look_at_the_tables_whose_prefix_they_are_given() {
+    let Some(server) = MariaDb::start() else { return };
+    let url = server.url(&server.make_database());
+    let options = MysqlOptions { table_prefix: "b_".into(), ..MysqlOptions::default() };
+    MysqlStorage::open(&url, options).unwrap().commit(&all_puts()).unwrap();
+    let check = |more: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(["store", "check", "--url", &url]).args(more).output().unwrap()
+    };
+    let (with, without) = (check(&["--table-prefix", "b_"]), check(&[]));
+    let said = String::from_utf8_lossy(&with.stderr).into_owned() + &String::from_utf8_lossy(&with.stdout);
+    assert!(said.contains("sessions"), "{said}");
+    assert_eq!(without.status.code(), Some(74));
+    let said = String::from_utf8_lossy(&without.stderr);
+    assert!(said.contains("no tables of a broker begin with \"tidegate_\""), "{said}");
+}
