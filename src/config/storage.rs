@@ -13,7 +13,8 @@ use crate::storage::Durability;
 pub struct StorageOptions {
     pub place: StoragePlace,
     pub durability: Durability,
-    /// Bytes that the data folder may take; None: as many as there are. The log beside it is not counted.
+    /// Bytes that the database in a data folder may take; None: as many as there are. The log beside it is not counted:
+    /// 16 MiB, and what is committed at once.
     pub maximum_bytes: Option<u64>,
     /// What the names of a database's tables begin with: ASCII letters, digits and `_`, at most 32.
     pub table_prefix: String,

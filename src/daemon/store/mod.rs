@@ -93,6 +93,8 @@ Examples:
 /// MQTTnet's sample (RetainedMessages.json), or of its messages (MqttApplicationMessage). What expires there does so as
 /// if it were published now.
 ///
+/// It is committed in parts: one that was interrupted leaves some of it, and is done again with --replace.
+///
 /// A broker must not run on the place meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = IMPORT_EXAMPLES, after_long_help = long(IMPORT_EXAMPLES))]
