@@ -18,6 +18,8 @@ mod history;
 #[path = "../support/mariadb.rs"]
 mod mariadb;
 mod mortal;
+#[cfg(unix)]
+mod one_fault;
 mod publisher;
 mod receiver;
 #[cfg(feature = "mysql")]
@@ -25,8 +27,6 @@ mod relay;
 #[cfg(feature = "wasm")]
 mod state;
 mod torn;
-#[cfg(unix)]
-mod unsynced;
 mod wire;
 mod world;
 
