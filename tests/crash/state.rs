@@ -107,7 +107,7 @@ async fn what_a_plugin_has_counted_before_its_answer_is_counted_after_a_crash() 
         let mut all: Vec<u64> = all.collect();
         all.sort_unstable();
         println!("{kind}: {} answers, counted to {last}", all.len());
-        assert!(all.len() > 100, "seed {}: there was too little to lose", plan.seed);
+        assert!(all.len() > 10, "seed {}: there was too little to lose", plan.seed);
         // What was lost is counted, and told, a second time.
         let twice: Vec<_> = all.windows(2).filter(|pair| pair[0] == pair[1]).collect();
         assert!(twice.is_empty(), "seed {}: {kind} told twice: {twice:?}", plan.seed);
