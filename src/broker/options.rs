@@ -61,6 +61,9 @@ pub struct Options {
     pub maximum_topic_length: usize,
     /// Levels of a Topic Name or Topic Filter. Deep ones cost memory and time for every level.
     pub maximum_topic_levels: usize,
+    /// Levels of a Topic Filter that contains `+`. A name is looked for on two paths for each level at which filters
+    /// have `+`: this says how many paths there can be, however many clients subscribe whatever they like.
+    pub maximum_wildcard_levels: usize,
     /// Which member of a Shared Subscription gets a message.
     pub shared_subscription_strategy: SharedStrategy,
     /// Retained messages in all. A message that cannot be retained is routed all the same, and its publisher
@@ -115,6 +118,7 @@ impl Default for Options {
             maximum_subscriptions: 10_000,
             maximum_topic_length: MAX_TOPIC_BYTES,
             maximum_topic_levels: 128,
+            maximum_wildcard_levels: 16,
             shared_subscription_strategy: SharedStrategy::RoundRobin,
             maximum_retained_messages: 1_000_000,
             maximum_retained_bytes: 1024 * 1024 * 1024,
@@ -165,7 +169,10 @@ impl Options {
 
     /// The same for a Topic Filter.
     pub(crate) fn limit_of_filter(&self, filter: &TopicFilter) -> Option<Count> {
-        self.limit_of_topic(filter.as_str().len(), filter.levels().count())
+        let levels = filter.levels().count();
+        let is_over = levels > self.maximum_wildcard_levels && filter.levels().any(|level| level == "+");
+        let wildcards = is_over.then_some(Count::LimitWildcardLevels);
+        self.limit_of_topic(filter.as_str().len(), levels).or(wildcards)
     }
 
     fn limit_of_topic(&self, length: usize, levels: usize) -> Option<Count> {

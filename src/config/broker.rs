@@ -64,6 +64,7 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section.set("maximum-subscriptions", &mut o.maximum_subscriptions, |v| v.integer(1..=MAXIMUM_COUNT));
     section.set("maximum-topic-length", &mut o.maximum_topic_length, |v| v.size(1..=MAX_TOPIC_BYTES as u64));
     section.set("maximum-topic-levels", &mut o.maximum_topic_levels, |v| v.integer(1..=65_536));
+    section.set("maximum-wildcard-levels", &mut o.maximum_wildcard_levels, |v| v.integer(1..=65_536));
     section.set("shared-subscription-strategy", &mut o.shared_subscription_strategy, |v| v.choice(&SHARED));
     section
         .set("maximum-retained-messages", &mut o.maximum_retained_messages, |v| v.integer(0..=MAXIMUM_COUNT));

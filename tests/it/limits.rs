@@ -328,6 +328,17 @@ async fn subscriptions_and_levels_beyond_the_limit_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_filter_with_a_wildcard_has_no_more_levels_than_it_may() {
+    let local = Local::with(Options { maximum_wildcard_levels: 3, ..Options::default() });
+    let mut client = local.connect(connect(V5, "a")).await;
+    let filters = ["a/b/c/d/#", "+/b/c", "a/+/#", "a/b/c/+", "$share/g/+/b/c/d", "$share/g/+/b/c"];
+    let suback = client.subscribe_to(filters.map(|it| to(it, QOS0)).into()).await;
+    let (granted, invalid) = (ReasonCode::GRANTED_QOS_0, ReasonCode::TOPIC_FILTER_INVALID);
+    assert_eq!(suback.reason_codes, [granted, granted, granted, invalid, invalid, granted]);
+    assert_eq!(local.broker.statistics().limit_wildcard_levels, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_holds_up_its_own_connection_is_counted() {
     let local = Local::with(Options { write_timeout: Duration::from_secs(30), ..Options::default() });
     let mut deaf = local.connect(connect(V5, "deaf")).await;

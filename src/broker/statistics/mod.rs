@@ -218,6 +218,8 @@ statistics! {
         LimitTopicLength limit_topic_length,
         /// `maximum-topic-levels`: messages, Wills and subscriptions refused.
         LimitTopicLevels limit_topic_levels,
+        /// `maximum-wildcard-levels`: subscriptions refused.
+        LimitWildcardLevels limit_wildcard_levels,
         /// `maximum-retained-messages`: messages not retained.
         LimitRetainedMessages limit_retained_messages,
         /// `maximum-retained-bytes`: messages not retained.
