@@ -2,7 +2,8 @@
 //!
 //! Bytes are read into a buffer that all connections of a thread share, so that an idle connection holds
 //! none; packets are slices of it. Only the beginning of a packet that is not all there yet is copied: where it is
-//! short, to the front of what is read next, else into a buffer that is this packet's alone.
+//! short, to the front of what is read next, else into a buffer that is this packet's alone. Behind a long packet, the
+//! next is read into such a buffer from the start.
 
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -17,13 +18,22 @@ use crate::packet::{DecodeError, Decoder, Packet, PacketType, QoS};
 
 /// The longest beginning of a packet that is copied to the front of what is read next.
 const SHORT: usize = 1024;
+/// Who has sent a packet of so many bytes probably sends another: to copy most of it would cost more than a buffer.
+const LONG: usize = 32 * 1024;
 
 pub(super) struct Input {
     decoder: Decoder,
     /// What was read last, as far as it was not decoded.
     chunk: Bytes,
-    /// The beginning of a packet; what is read next belongs behind it. Never empty.
-    partial: Option<Box<BytesMut>>,
+    /// None where there is nothing of it.
+    partial: Option<Box<Partial>>,
+}
+
+struct Partial {
+    /// The beginning of a packet; what is read next belongs behind it.
+    bytes: BytesMut,
+    /// Bytes of the last packet, where that was long. There is a beginning where it is zero.
+    long: usize,
 }
 
 impl Input {
@@ -38,12 +48,17 @@ impl Input {
 
     /// Whether there is something to decode.
     pub(super) fn has_unread(&self) -> bool {
-        !self.chunk.is_empty() || self.partial.is_some()
+        !self.chunk.is_empty() || self.begun().is_some()
+    }
+
+    /// The beginning of a packet.
+    fn begun(&self) -> Option<&BytesMut> {
+        self.partial.as_ref().map(|partial| &partial.bytes).filter(|bytes| !bytes.is_empty())
     }
 
     /// What came of a packet that is not all there.
     pub(super) fn beginning(&self) -> Option<Beginning> {
-        let partial = self.partial.as_ref()?;
+        let partial = self.begun()?;
         let whole = self.decoder.packet_len(partial).ok().flatten();
         Some(Beginning { bytes: partial.len(), whole, has_buffer: partial.len() > SHORT })
     }
@@ -60,7 +75,7 @@ impl Input {
     }
 
     fn next_byte(&self) -> Option<u8> {
-        let unread: &[u8] = self.partial.as_ref().map_or(&self.chunk, |partial| partial);
+        let unread: &[u8] = self.begun().map_or(&self.chunk, |begun| begun);
         unread.first().copied()
     }
 
@@ -81,11 +96,19 @@ impl Input {
         counters: &Counters,
     ) -> Poll<Result<(), &'static str>> {
         let read = match &mut self.partial {
-            Some(partial) if partial.len() > SHORT => {
-                pin!(stream.read_buf(&mut room_for_rest(partial, &self.decoder))).poll(cx)
+            Some(partial) if partial.bytes.len() > SHORT => {
+                pin!(stream.read_buf(&mut room_for_rest(&mut partial.bytes, &self.decoder))).poll(cx)
+            }
+            Some(partial) if partial.bytes.is_empty() => {
+                let mut own = BytesMut::with_capacity(partial.long);
+                let read = pin!(stream.read_buf(&mut (&mut own).limit(partial.long))).poll(cx);
+                if matches!(read, Poll::Ready(Ok(_))) {
+                    self.take_long(own);
+                }
+                read
             }
             partial => read_buffers::with(|shared| {
-                shared.extend_from_slice(partial.as_ref().map_or(&[], |partial| partial));
+                shared.extend_from_slice(partial.as_ref().map_or(&[], |partial| &partial.bytes));
                 let read = pin!(stream.read_buf(shared)).poll(cx);
                 if matches!(read, Poll::Ready(Ok(_))) {
                     self.chunk = shared.split().freeze();
@@ -107,24 +130,39 @@ impl Input {
     }
 
     fn decode(&mut self) -> Result<Option<Packet>, DecodeError> {
-        let Some(partial) = &mut self.partial else {
+        let Some(partial) = self.partial.as_mut().filter(|partial| !partial.bytes.is_empty()) else {
             let packet = self.decoder.decode(&mut self.chunk)?;
             if packet.is_none() && !self.chunk.is_empty() {
                 let chunk = std::mem::take(&mut self.chunk);
                 let missing = missing(&chunk, &self.decoder);
                 // With room at once: to make some later would copy the beginning a second time.
                 let room = if chunk.len() > SHORT { chunk.len() + missing } else { chunk.len() };
-                let mut partial = BytesMut::with_capacity(room);
-                partial.extend_from_slice(&chunk);
-                self.partial = Some(Box::new(partial));
+                let mut bytes = BytesMut::with_capacity(room);
+                bytes.extend_from_slice(&chunk);
+                self.partial = Some(Box::new(Partial { bytes, long: 0 }));
             }
             return Ok(packet);
         };
-        let packet = self.decoder.decode(&mut **partial)?;
-        if partial.is_empty() {
-            self.partial = None;
+        let length = partial.bytes.len();
+        let packet = self.decoder.decode(&mut partial.bytes)?;
+        if partial.bytes.is_empty() {
+            self.partial = (length >= LONG).then(|| {
+                let bytes = BytesMut::new();
+                Box::new(Partial { bytes, long: length })
+            });
         }
         Ok(packet)
+    }
+
+    /// What was read where a long packet was expected. What is none shares no buffer with one.
+    fn take_long(&mut self, read: BytesMut) {
+        let whole = self.decoder.packet_len(&read).ok().flatten().unwrap_or_default();
+        if whole >= read.len().max(LONG) {
+            self.partial = Some(Box::new(Partial { bytes: read, long: 0 }));
+        } else {
+            self.chunk = Bytes::copy_from_slice(&read);
+            self.partial = None;
+        }
     }
 }
 
@@ -199,6 +237,44 @@ mod tests {
         assert_eq!(receive(&mut input, &mut streams, &rest).await, [60_000]);
         assert!(!input.has_unread());
         assert_eq!(receive(&mut input, &mut streams, &[]).await, [1]);
+    }
+
+    #[tokio::test]
+    async fn what_comes_behind_a_long_packet_is_read_whatever_it_is() {
+        let (mut input, mut streams) = (input(), duplex(1024 * 1024));
+        let long = publish(65_536);
+        assert!(receive(&mut input, &mut streams, &long).await.is_empty());
+        assert_eq!(receive(&mut input, &mut streams, &[]).await, [65_536]);
+        assert!(!input.has_unread() && input.beginning().is_none() && input.next_type().is_none());
+        // One as long, in one read; then shorter and longer ones, and what is no long one at all.
+        assert_eq!(receive(&mut input, &mut streams, &long).await, [65_536]);
+        let others = [publish(50_000), publish(1), publish(2), publish(3_000)].concat();
+        assert_eq!(receive(&mut input, &mut streams, &others).await, [50_000, 1, 2, 3_000]);
+        assert!(!input.has_unread());
+        for length in [65_536, 100_000, 40_000, 100_000, 7, 65_536] {
+            client_sends(&mut input, &mut streams, length).await;
+        }
+        assert!(!input.has_unread());
+    }
+
+    #[tokio::test]
+    async fn a_read_of_a_long_packet_that_has_to_wait_keeps_nothing() {
+        let (mut input, mut streams) = (input(), duplex(1024 * 1024));
+        client_sends(&mut input, &mut streams, 65_536).await;
+        let counters = counters();
+        let waits =
+            poll_fn(|cx| Poll::Ready(input.poll_read(cx, &mut streams.1, &counters).is_pending())).await;
+        assert!(waits && !input.has_unread() && input.beginning().is_none());
+        assert_eq!(receive(&mut input, &mut streams, &publish(5)).await, [5]);
+    }
+
+    /// One packet, however many reads it takes.
+    async fn client_sends(input: &mut Input, streams: &mut (DuplexStream, DuplexStream), length: usize) {
+        let mut received = receive(input, streams, &publish(length)).await;
+        while received.is_empty() {
+            received = receive(input, streams, &[]).await;
+        }
+        assert_eq!(received, [length]);
     }
 
     #[tokio::test]
