@@ -66,7 +66,7 @@ async fn what_was_acknowledged_outlives_a_storage_that_fails_in_every_way() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_outlives_a_process_that_is_killed() {
     // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
-    let plan = Plan::from_environment(20, 20);
+    let plan = Plan::from_environment(15, 15);
     let folder = Folder::new("killed");
     let world = director::run(&mut Process::on(folder.path()), &plan).await;
     world.history.assert_clean(plan.seed);
