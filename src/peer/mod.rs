@@ -4,11 +4,13 @@
 //! Values only: `transport` finds them out, `hook` hands them on. What a client says of itself in CONNECT is not here.
 
 mod certificate;
+mod network;
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 
 pub use certificate::{AlternativeName, Certificate, CertificateField};
+pub use network::{Network, NoNetwork};
 
 /// How clients reach a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -31,12 +31,13 @@ pub use door::{Door, Place};
 pub use options::{DoorLimits, GuardOptions, PublishLimits, RateAction};
 pub use pending::Pending;
 pub use rate::{Meter, Moment, Rate};
-pub use source::{Network, NoNetwork, Source};
+pub use source::Source;
 
 use super::lock;
 use super::statistics::{Count, Counters};
 use crate::current::Current;
 use crate::packet::ReasonCode;
+pub use crate::peer::{Network, NoNetwork};
 use pending::{Entered, Waiting};
 use strikes::{Rule, Strikes, Struck};
 use table::{Remembered, Table};

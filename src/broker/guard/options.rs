@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::rate::Rate;
-use super::source::Network;
 use super::strikes::Rule;
+use crate::peer::Network;
 
 /// What holds for all listeners; the units are in the names or the comments.
 #[derive(Clone, Debug, PartialEq, Eq)]
