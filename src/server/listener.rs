@@ -1,6 +1,5 @@
 //! Accepts sockets and hands each to a worker.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,12 @@ use crate::broker::{Broker, Count};
 use crate::connection::{Peer, serve, turn_away};
 use crate::hook::ListenerPolicy;
 use crate::peer::Remote;
-use crate::transport::{Accepted, Door, DoorError, Listener, Plain, Stream};
+use crate::transport::proxy::ProxyError;
+#[cfg(feature = "tls")]
+use crate::transport::tls::TlsError;
+#[cfg(feature = "websocket")]
+use crate::transport::websocket::HandshakeError;
+use crate::transport::{Accepted, Door, DoorError, Listener, Plain, Socket, Stream};
 
 /// How long accepting rests after an error that the next try would meet again, such as too many files.
 const REST: Duration = Duration::from_millis(100);
@@ -47,6 +51,15 @@ struct Guarded {
     since: Instant,
     place: Place,
     pending: Pending,
+}
+
+/// Why a connection does not begin.
+enum NotOpened {
+    Failed(DoorError),
+    Turned(Turned, Socket),
+    /// For a newer one.
+    GaveWay,
+    ShuttingDown,
 }
 
 /// Accepts for as long as it is polled.
@@ -91,7 +104,8 @@ impl Serving {
     /// Asks the guards before the connection costs anything.
     fn admit(&self, accepted: &Accepted) -> Result<Guarded, Turned> {
         let maximum = self.broker.options().maximum_connections;
-        let address = accepted.address.filter(|address| !self.door.is_proxy(*address));
+        // A proxy stands for many; whom it speaks for counts once that is known.
+        let address = accepted.address.filter(|address| !self.door.trusts(address.ip()));
         let place = self.guarded.enter(address.map(|address| address.ip()), maximum)?;
         Ok(Guarded { since: Instant::now(), place, pending: self.broker.guard().wait()? })
     }
@@ -101,7 +115,7 @@ impl Serving {
         match accepted {
             Accepted { socket: Plain::Tcp(socket), address: Some(address) } if self.door.is_plain() => {
                 match Stream::tcp(socket) {
-                    Ok(stream) => self.begin(stream, Some(address.into()), guarded),
+                    Ok(stream) => self.begin(stream, address.into(), guarded),
                     Err(error) => tracing::warn!(%error, "could not register a connection"),
                 }
             }
@@ -116,46 +130,65 @@ impl Serving {
     async fn open(&self, accepted: Accepted, mut guarded: Guarded) {
         let address = accepted.address;
         let deadline = guarded.since + self.broker.options().connect_timeout;
+        let gives_way = guarded.pending.gives_way();
         let opened = tokio::select! {
             biased;
-            opened = timeout_at(deadline, self.door.open(accepted)) => opened.unwrap_or(Err(DoorError::Timeout)),
-            () = self.broker.shutting_down() => return,
+            opened = timeout_at(deadline, self.shake_hands(accepted, &mut guarded.place)) => {
+                opened.unwrap_or(Err(NotOpened::Failed(DoorError::Timeout)))
+            }
+            () = self.broker.shutting_down() => Err(NotOpened::ShuttingDown),
+            () = gives_way => Err(NotOpened::GaveWay),
         };
-        let (stream, remote) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return self.not_opened(address, &error),
-        };
-        // Behind a proxy, only now it is known who comes.
-        if address.is_some_and(|address| self.door.is_proxy(address))
-            && let Some(client) = remote.as_ref().and_then(Remote::address)
-            && let Err(turned) = guarded.place.comes_from(client.ip())
-        {
-            tracing::debug!(listener = %self.policy.name, peer = %client, "refused: {}", turned.why);
-            turned.count(self.broker.guard());
-            return turn_away(stream, turned, self.broker.clone()).await;
+        match opened {
+            Ok((stream, remote)) => self.begin(stream, remote, guarded),
+            Err(NotOpened::Turned(turned, socket)) => {
+                turned.count(self.broker.guard());
+                // To tell a client through TLS would cost more than to serve it.
+                if self.door.is_bare() {
+                    turn_away(socket, turned, self.broker.clone()).await;
+                }
+            }
+            Err(NotOpened::Failed(error)) => {
+                tracing::debug!(listener = %self.policy.name, peer = ?address, %error, "client refused");
+                self.not_opened(cause_of(&error));
+            }
+            Err(NotOpened::GaveWay) => self.not_opened(Count::LimitPendingConnections),
+            Err(NotOpened::ShuttingDown) => self.not_opened(Count::RefusedOther),
         }
-        self.begin(stream, remote, guarded);
     }
 
-    fn not_opened(&self, peer: Option<SocketAddr>, error: &DoorError) {
-        tracing::debug!(listener = %self.policy.name, ?peer, %error, "client refused");
+    async fn shake_hands(
+        &self,
+        accepted: Accepted,
+        place: &mut Place,
+    ) -> Result<(Stream, Remote), NotOpened> {
+        let is_proxy = accepted.address.is_some_and(|address| self.door.trusts(address.ip()));
+        let (socket, known) = self.door.identify(accepted).await.map_err(NotOpened::Failed)?;
+        // Behind a proxy, only now it is known who comes.
+        if let Some(client) = known.address.filter(|client| is_proxy && !self.door.trusts(client.ip()))
+            && let Err(turned) = place.comes_from(client.ip())
+        {
+            tracing::debug!(listener = %self.policy.name, peer = %client, "refused: {}", turned.why);
+            return Err(NotOpened::Turned(turned, socket));
+        }
+        self.door.open(socket, known).await.map_err(NotOpened::Failed)
+    }
+
+    fn not_opened(&self, cause: Count) {
         let counters = self.broker.counters();
         counters.count(Count::ConnectionsAccepted);
         counters.count(Count::ConnectionsRefused);
-        counters.count(match error {
-            DoorError::Socket(_) => Count::RefusedOther,
-            DoorError::Timeout => Count::LimitConnectTimeout,
-        });
+        counters.count(cause);
     }
 
     /// The one place where a connection begins, with who is at its other end.
-    fn begin(&self, stream: Stream, remote: Option<Remote>, guarded: Guarded) {
+    fn begin(&self, stream: Stream, remote: Remote, guarded: Guarded) {
         let Guarded { since, place, pending } = guarded;
         let peer = Peer {
             since,
             door: Some(self.guarded.clone()),
             pending: Some(pending),
-            ..Peer::new(remote, self.policy.clone())
+            ..Peer::new(Some(remote), self.policy.clone())
         };
         Connections::add(serve(CountedStream::new(stream, place), peer, self.broker.clone()));
     }
@@ -175,5 +208,24 @@ impl Serving {
                 drop(place);
             });
         }
+    }
+}
+
+fn cause_of(error: &DoorError) -> Count {
+    match error {
+        DoorError::Socket(_) => Count::RefusedOther,
+        DoorError::Timeout => Count::LimitConnectTimeout,
+        DoorError::Proxy(ProxyError::Io(_)) => Count::RefusedGone,
+        DoorError::Proxy(_) => Count::RefusedProxy,
+        #[cfg(feature = "tls")]
+        DoorError::Tls(TlsError::Certificate(_)) => Count::RefusedCertificate,
+        #[cfg(feature = "tls")]
+        DoorError::Tls(TlsError::Io(_)) => Count::RefusedGone,
+        #[cfg(feature = "tls")]
+        DoorError::Tls(_) => Count::RefusedTls,
+        #[cfg(feature = "websocket")]
+        DoorError::WebSocket(HandshakeError::Refused(_)) => Count::RefusedWebSocket,
+        #[cfg(feature = "websocket")]
+        DoorError::WebSocket(_) => Count::RefusedGone,
     }
 }

@@ -11,10 +11,13 @@ use super::listener::{self, Serving, TURNED_AWAY};
 use super::options::ListenerOptions;
 use super::workers::Spawner;
 use super::{ListenerStatus, StartError};
+#[cfg(feature = "tls")]
+use crate::broker::Count;
 use crate::broker::{Broker, guard};
 use crate::transport::{Door, Listener};
 
-pub(super) struct Listeners {
+/// The listeners of a server.
+pub struct Listeners {
     broker: Arc<Broker>,
     spawner: Spawner,
     /// In the order in which they were added.
@@ -87,6 +90,8 @@ impl Listeners {
             return Err(StartError::NameTaken(options.name));
         }
         let status = ListenerStatus { name: options.name.clone(), address: socket.address() };
+        #[cfg(feature = "tls")]
+        super::certificates::announce(&options.name, &door);
         let guarded = Arc::new(guard::Door::new(self.broker.guard().clone(), options.limits.clone()));
         let serving = Arc::new(ArcSwap::from_pointee(self.serving(&options, door, guarded)));
         let accepting = tokio::spawn(listener::accept(socket, serving.clone()));
@@ -109,6 +114,8 @@ impl Listeners {
     fn set(&self, name: &str, door: Arc<Door>, options: ListenerOptions) -> Option<ListenerStatus> {
         let mut all = self.locked();
         let listening = all.iter_mut().find(|listening| listening.options.name == name)?;
+        #[cfg(feature = "tls")]
+        super::certificates::announce(&options.name, &door);
         // Those who came in before still count.
         let guarded = listening.serving.load().guarded.clone();
         guarded.set_limits(options.limits.clone());
@@ -183,6 +190,18 @@ impl Listeners {
             spawner: self.spawner.clone(),
             turning_away: Arc::new(Semaphore::new(TURNED_AWAY)),
         }
+    }
+
+    /// What lies on their sockets, by their names.
+    #[cfg(feature = "tls")]
+    pub(super) fn doors(&self) -> Vec<(String, Arc<Door>)> {
+        let of_one = |it: &Listening| (it.options.name.clone(), it.serving.load().door.clone());
+        self.locked().iter().map(of_one).collect()
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn count(&self, what: Count) {
+        self.broker.counters().count(what);
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, Vec<Listening>> {

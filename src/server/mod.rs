@@ -12,6 +12,8 @@
 //! ```
 
 mod balance;
+#[cfg(feature = "tls")]
+mod certificates;
 mod connections;
 mod counted;
 mod listener;
@@ -35,9 +37,11 @@ use crate::hook::{Directory, Hooks, NoHooks, Requests, What};
 use crate::message::ApplicationMessage;
 use crate::packet::ReasonCode;
 use crate::storage::OpenedStorage;
-use crate::transport::{DoorError, ListenAddress};
-use listeners::{Bound, Listeners};
-pub use listeners::{ListenerChanges, NewListeners};
+use crate::transport::{DoorFault, ListenAddress};
+#[cfg(feature = "tls")]
+pub use certificates::ListenerCertificate;
+use listeners::Bound;
+pub use listeners::{ListenerChanges, Listeners, NewListeners};
 pub use options::ListenerOptions;
 use workers::{Balanced, Workers};
 
@@ -48,7 +52,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// farewell first.
 pub struct Server {
     broker: Arc<Broker>,
-    listeners: Listeners,
+    listeners: Arc<Listeners>,
     workers: Workers,
 }
 
@@ -57,7 +61,7 @@ pub enum StartError {
     #[error("listen on {address} (listener `{name}`): {}", explain(.source))]
     Listen { name: String, address: ListenAddress, source: std::io::Error },
     #[error("open the listener `{name}`: {source}")]
-    Transport { name: String, source: DoorError },
+    Transport { name: String, source: DoorFault },
     #[error("open a second listener named `{0}`")]
     NameTaken(String),
     #[error("start a worker thread: {0}")]
@@ -104,6 +108,19 @@ impl Server {
     /// The listeners that there are now, in the order in which they were added.
     pub fn listeners(&self) -> Vec<ListenerStatus> {
         self.listeners.status()
+    }
+
+    /// The listeners as something to be held by others, for as long as they like.
+    pub fn doors(&self) -> &Arc<Listeners> {
+        &self.listeners
+    }
+
+    /// Reads certificates, keys, authorities and lists of what is revoked again, of all listeners. New handshakes use
+    /// what is in them; where one cannot be used, its listener goes on with all that it had, which is logged and
+    /// counted.
+    #[cfg(feature = "tls")]
+    pub fn reload_certificates(&self) {
+        self.listeners.reload_certificates();
     }
 
     /// Opens one more.
@@ -248,8 +265,13 @@ impl Builder {
             workers.spawn(requests::carry_out(requests, broker.clone()));
         }
         broker.event(|| What::Started);
-        let listeners = Listeners::new(broker.clone(), workers.spawner());
+        let listeners = Arc::new(Listeners::new(broker.clone(), workers.spawner()));
         bound.into_iter().try_for_each(|bound| listeners.add(bound).map(|_| ()))?;
+        #[cfg(feature = "tls")]
+        {
+            let listeners = listeners.clone();
+            workers.spawn(async move { listeners.watch_ends().await });
+        }
         Ok(Server { broker, listeners, workers })
     }
 }

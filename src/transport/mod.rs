@@ -7,14 +7,19 @@
 mod address;
 mod door;
 mod listener;
+pub mod proxy;
 mod socket;
 mod stream;
 pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(unix)]
 pub mod unix;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 pub use address::{InvalidAddress, ListenAddress};
-pub use door::{Door, DoorError, TransportOptions};
+pub use door::{Door, DoorError, DoorFault, TransportOptions};
 pub use listener::Listener;
-pub use socket::{Accepted, Plain};
+pub use socket::{Accepted, Plain, Socket};
 pub use stream::Stream;

@@ -152,8 +152,20 @@ statistics! {
         RefusedGone refused_gone,
         /// Refused: the session was to be kept, and the storage fails.
         RefusedByStorage refused_by_storage,
+        /// Refused: no TLS, or none that is spoken here.
+        RefusedTls refused_tls,
+        /// Refused: the client had no certificate that is accepted, or did not accept the broker's.
+        RefusedCertificate refused_certificate,
+        /// Refused: a request that makes no WebSocket for MQTT.
+        RefusedWebSocket refused_web_socket,
+        /// Refused: no PROXY header, a broken one, or none of a proxy that is trusted.
+        RefusedProxy refused_proxy,
         /// Refused: for another reason, such as a Client Identifier or a Will that is not accepted.
         RefusedOther refused_other,
+        /// How often changed certificates, keys, authorities or lists were taken over.
+        CertificateReloads certificate_reloads,
+        /// How often they could not be used, so that those before stayed in use.
+        CertificateReloadsFailed certificate_reloads_failed,
         /// Connections that the client ended with DISCONNECT.
         EndedByClient ended_by_client,
         /// Connections that broke, or that the client closed without DISCONNECT.

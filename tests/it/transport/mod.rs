@@ -1,8 +1,17 @@
 //! The doors that clients come through, one file each.
 
+#[cfg(feature = "tls")]
+mod authority;
+#[cfg(all(feature = "daemon", feature = "tls", feature = "websocket", unix))]
+mod configuration;
 mod listeners;
+mod proxy;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(unix)]
 mod unix;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
