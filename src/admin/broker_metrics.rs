@@ -2,6 +2,8 @@
 
 use super::exposition::{Exposition, Kind};
 use crate::broker::{Statistic, StatisticKind, Statistics};
+#[cfg(feature = "tls")]
+use crate::server::ListenerCertificate;
 
 /// Counts that are one family, by what their names begin with: the family, its label, its help.
 const FAMILIES: [(&str, &str, &str, &str); 2] = [
@@ -32,6 +34,23 @@ pub(super) fn write(statistics: &Statistics, exposition: &mut Exposition) {
             let value = statistic.name[begin.len()..].replace('_', "-");
             exposition.count(family, &[(label, &value)], statistic.value);
         }
+    }
+}
+
+/// When the certificates end that listeners use.
+#[cfg(feature = "tls")]
+pub(super) fn write_certificates(certificates: &[ListenerCertificate], exposition: &mut Exposition) {
+    const NAME: &str = "tidegate_certificate_not_after_seconds";
+    exposition.family(NAME, Kind::Gauge, "When a certificate expires, in seconds since 1970.");
+    for ListenerCertificate { listener, certificate } in certificates {
+        let file = certificate.file.display().to_string();
+        let labels = [
+            ("listener", listener.as_str()),
+            ("file", &file),
+            ("subject", &certificate.subject),
+            ("fingerprint", &certificate.fingerprint),
+        ];
+        exposition.count(NAME, &labels, certificate.not_after.max(0).cast_unsigned());
     }
 }
 

@@ -35,6 +35,7 @@ use self::port::Listener;
 use crate::broker::Broker;
 #[cfg(feature = "wasm")]
 use crate::plugin::PluginHost;
+use crate::server::Listeners;
 
 /// Where the port is, and who may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub struct AdminOptions {
 #[derive(Clone)]
 pub struct Figures {
     pub broker: Arc<Broker>,
+    /// Whose certificates are shown.
+    pub listeners: Option<Arc<Listeners>>,
     #[cfg(feature = "wasm")]
     pub plugins: Option<Arc<PluginHost>>,
 }
@@ -56,6 +59,10 @@ impl Figures {
     fn metrics(&self) -> String {
         let mut exposition = Exposition::default();
         broker_metrics::write(&self.broker.statistics(), &mut exposition);
+        #[cfg(feature = "tls")]
+        if let Some(listeners) = &self.listeners {
+            broker_metrics::write_certificates(&listeners.certificates(), &mut exposition);
+        }
         #[cfg(feature = "wasm")]
         if let Some(host) = &self.plugins {
             plugin_metrics::write(&host.status(), host.dropped_events(), &mut exposition);

@@ -17,6 +17,7 @@ const TOKEN: &str = "0123456789abcdef";
 fn figures() -> Figures {
     let hooks = Arc::new(NoHooks);
     Figures {
+        listeners: None,
         broker: Broker::new(Options::default(), hooks, None, Arc::new(Standalone)),
         #[cfg(feature = "wasm")]
         plugins: None,

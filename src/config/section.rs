@@ -50,6 +50,10 @@ impl<'a, 'i> Section<'a, 'i> {
         entry
     }
 
+    pub(super) fn problems(&self) -> &'a Problems<'a> {
+        self.problems
+    }
+
     /// Of the header.
     pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()

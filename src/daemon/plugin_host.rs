@@ -40,7 +40,11 @@ impl Plugins {
     }
 
     pub(super) fn figures(&self, server: &Server) -> Figures {
-        Figures { broker: server.broker().clone(), plugins: Some(self.0.clone()) }
+        Figures {
+            broker: server.broker().clone(),
+            listeners: Some(server.doors().clone()),
+            plugins: Some(self.0.clone()),
+        }
     }
 
     pub(super) fn loaded(&self) -> Vec<Loaded> {

@@ -68,7 +68,7 @@ mod without_host {
         }
 
         pub(crate) fn figures(&self, server: &Server) -> Figures {
-            Figures { broker: server.broker().clone() }
+            Figures { broker: server.broker().clone(), listeners: Some(server.doors().clone()) }
         }
 
         pub(crate) fn loaded(&self) -> Vec<Loaded> {

@@ -10,7 +10,7 @@ use super::announce;
 use super::arguments::RunArguments;
 use super::log::Log;
 use super::plugins::Plugins;
-use super::run::{listener_options, overrule};
+use super::run::{listener_options, overrule, reload_certificates};
 use crate::config::{Config, PluginSpec};
 use crate::server::Server;
 
@@ -27,6 +27,8 @@ pub(super) struct Running<'a> {
 impl Running<'_> {
     /// Reads the configuration again and takes over what can be. Returns its plugins where it could be read.
     pub(super) async fn reload(&mut self) -> Option<Vec<PluginSpec>> {
+        // Whatever is wrong with the rest.
+        reload_certificates(self.server);
         let Some(file) = self.config.file.clone() else {
             info!("nothing to reload: there is no configuration file");
             return None;

@@ -133,7 +133,7 @@ async fn until_stopped(mut running: Running<'_>, seen: Option<Stamp>, signals: &
     let mut watch = watched.and_then(|file| Watch::new(file, seen));
     let mut just_read = Some(running.config.plugins.clone());
     loop {
-        if !is_stale(just_read.as_deref(), watch.as_mut()) {
+        if !is_stale(just_read.as_deref(), watch.as_mut(), running.server) {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => return,
@@ -149,13 +149,26 @@ async fn until_stopped(mut running: Running<'_>, seen: Option<Stamp>, signals: &
     }
 }
 
-/// Watches the files that the settings of these plugins were read from, and says whether one was changed
+/// Watches the files that the settings of these plugins were read from, and those of certificates, and says whether one was changed
 /// between being read and being watched.
-fn is_stale(just_read: Option<&[PluginSpec]>, watch: Option<&mut Watch>) -> bool {
+fn is_stale(just_read: Option<&[PluginSpec]>, watch: Option<&mut Watch>, server: &Server) -> bool {
     let (Some(specs), Some(watch)) = (just_read, watch) else { return false };
-    watch.set_others(specs.iter().flat_map(|spec| spec.settings_files.values().cloned()));
+    let settings = specs.iter().flat_map(|spec| spec.settings_files.values().cloned());
+    #[cfg(feature = "tls")]
+    let settings = settings.chain(server.doors().certificate_files());
+    watch.set_others(settings);
+    // What changed between being read and being watched.
+    reload_certificates(server);
     specs.iter().any(PluginSpec::has_stale_settings)
 }
+
+#[cfg(feature = "tls")]
+pub(super) fn reload_certificates(server: &Server) {
+    server.reload_certificates();
+}
+
+#[cfg(not(feature = "tls"))]
+pub(super) fn reload_certificates(_server: &Server) {}
 
 /// Reloads, and once more where that was asked for meanwhile. Whatever a reload waits for, it must not keep a
 /// signal to stop waiting. None: to stop; else the plugins as they were read, where that was possible.

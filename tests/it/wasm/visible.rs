@@ -25,7 +25,11 @@ fn patience(failures: u32) -> HostOptions {
 
 fn admin(broker: &Broker) -> Admin {
     let options = AdminOptions { listen: "127.0.0.1:0".parse().unwrap(), token: None };
-    let figures = Figures { broker: broker.server.broker().clone(), plugins: Some(broker.host.clone()) };
+    let figures = Figures {
+        broker: broker.server.broker().clone(),
+        listeners: None,
+        plugins: Some(broker.host.clone()),
+    };
     Admin::start(options, figures).expect("the admin port opens")
 }
 

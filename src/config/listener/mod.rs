@@ -1,5 +1,9 @@
 //! `[[listener]]`: where clients connect, and what holds where no plugin decides.
 
+#[cfg(feature = "tls")]
+mod tls;
+mod transport;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
@@ -100,8 +104,32 @@ fn read_one(mut section: Section<'_, '_>, folder: &Path) -> Option<(Listener, Ra
         v.choice(&[("allow", true), ("deny", false)])
     });
     listener.limits = guard::read_door(&mut section);
+    read_transport(&mut section, &mut listener, folder);
     section.finish();
     address.and(entry).map(|entry| (listener, entry.span()))
+}
+
+/// What lies on the sockets.
+fn read_transport(section: &mut Section<'_, '_>, listener: &mut Listener, folder: &Path) {
+    #[cfg(unix)]
+    {
+        listener.transport.unix = transport::read_unix(section, &listener.address);
+    }
+    listener.transport.proxy = transport::read_proxy(section, &listener.address);
+    #[cfg(feature = "websocket")]
+    transport::read_web_socket(section, &mut listener.transport);
+    #[cfg(not(feature = "websocket"))]
+    transport::refuse(section, "websocket", "websocket");
+    #[cfg(feature = "tls")]
+    {
+        let protocol = listener.transport.tls_protocol();
+        (listener.transport.tls, listener.user_name_from) = tls::read(section, folder, protocol);
+    }
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = folder;
+        transport::refuse(section, "certificate", "tls");
+    }
 }
 
 /// A relative path is one from the file's folder.
