@@ -45,7 +45,8 @@ impl<T: Remembered> Table<T> {
         self.entries.find_mut(self.hasher.hash_one(key), |it| it.key() == key)
     }
 
-    /// The one with this key, which is `new` where there is none. No more than `most` are remembered.
+    /// The one with this key, which is `new` where there is none. No more than `most` are remembered, but for those who
+    /// must not be forgotten and a few that come where all who are looked at are such.
     pub fn entry(&mut self, key: u64, most: usize, new: impl FnOnce() -> T) -> &mut T {
         if self.entries.len() >= most && self.get(key).is_none() {
             self.make_room();
@@ -77,10 +78,13 @@ impl<T: Remembered> Table<T> {
         if buckets == 0 {
             return;
         }
-        let begin = fastrand::usize(..buckets);
-        let around = (0..buckets).map(|step| (begin + step) % buckets);
-        let found = around.filter_map(|index| Some((index, self.entries.get_bucket(index)?))).take(LOOKED_AT);
-        let first = found.filter_map(|(index, it)| Some((it.forgotten_at()?, index))).min();
+        // Each by chance: those who lie side by side may have come together, and all have connections.
+        let looked_at = (0..LOOKED_AT).filter_map(|_| {
+            let begin = fastrand::usize(..buckets);
+            let mut around = (begin..buckets).chain(0..begin);
+            around.find_map(|index| Some((index, self.entries.get_bucket(index)?)))
+        });
+        let first = looked_at.filter_map(|(index, it)| Some((it.forgotten_at()?, index))).min();
         if let Some((_, index)) = first
             && let Ok(entry) = self.entries.get_bucket_entry(index)
         {
@@ -144,7 +148,8 @@ mod tests {
         for key in 500..1000 {
             table.entry(key, 100, || Seen { key, until: Some(0) });
         }
-        assert_eq!(table.len(), 100);
+        // Now and then nobody is met who may be forgotten.
+        assert!((100..120).contains(&table.len()), "{}", table.len());
         assert!((450..500).all(|key| table.get(key).is_some()));
     }
 }
