@@ -1,11 +1,12 @@
 #!/bin/sh
 # mosquitto_pub and mosquitto_sub against a broker: QoS 0, 1 and 2, retained, Will, resume.
 # Usage: mosquitto.sh HOST PORT 311|5
+# MQTT_OPTIONS are added to each command: --cafile, --cert, --key.
 set -eu
 host=$1 port=$2
 case $3 in 311) version=mqttv311 ;; 5) version=mqttv5 ;; *) exit 64 ;; esac
 name=mosquitto-$3
-base="-h $host -p $port -V $version"
+base="-h $host -p $port -V $version ${MQTT_OPTIONS:-}"
 
 expect() {
     if [ "$2" != "$3" ]; then

@@ -1,8 +1,10 @@
 """paho-mqtt against a broker: QoS 0, 1 and 2, retained, Will, resume.
 
 Usage: paho_client.py HOST PORT 311|5
+MQTT_CA: through TLS, trusting this file. MQTT_PATH: through a WebSocket at this path.
 """
 
+import os
 import queue
 import sys
 
@@ -25,7 +27,13 @@ class Client:
         self.events = queue.Queue()
         protocol = mqtt.MQTTv5 if V5 else mqtt.MQTTv311
         options = {} if V5 else {"clean_session": not keep}
+        if "MQTT_PATH" in os.environ:
+            options["transport"] = "websockets"
         self.paho = mqtt.Client(CallbackAPIVersion.VERSION2, f"{NAME}-{identifier}", protocol=protocol, **options)
+        if "MQTT_PATH" in os.environ:
+            self.paho.ws_set_options(path=os.environ["MQTT_PATH"])
+        if "MQTT_CA" in os.environ:
+            self.paho.tls_set(ca_certs=os.environ["MQTT_CA"])
         self.paho.on_connect = lambda client, data, flags, reason, properties: self.events.put((flags, reason))
         self.paho.on_subscribe = lambda client, data, mid, reasons, properties: self.events.put(reasons)
         self.paho.on_message = lambda client, data, message: self.messages.put(message)

@@ -6,6 +6,8 @@ mod authority;
 mod configuration;
 mod listeners;
 mod proxy;
+#[cfg(all(feature = "tls", feature = "websocket", unix))]
+mod real_clients;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(unix)]
