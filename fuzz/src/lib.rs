@@ -8,16 +8,27 @@ pub mod choices;
 pub mod connection;
 pub mod decoders;
 pub mod packets;
+pub mod proxy;
 pub mod round_trip;
 pub mod topics;
+#[cfg(feature = "websocket")]
+pub mod websocket;
+
+/// So that its corpus has a target in any case.
+#[cfg(not(feature = "websocket"))]
+pub mod websocket {
+    pub fn run(_data: &[u8]) {}
+}
 
 /// A target: its name, which is also that of the folder with its corpus, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     ("server_decoder", decoders::server),
     ("client_decoder", decoders::client),
     ("round_trip", round_trip::run),
     ("connection", connection::run),
     ("topics", topics::run),
+    ("websocket", websocket::run),
+    ("proxy", proxy::run),
 ];

@@ -84,6 +84,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
     }
 
+    /// What has ended the client's frames.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
     /// Whether a control frame may be written now.
     fn is_between_frames(&self) -> bool {
         self.frame_left == 0
