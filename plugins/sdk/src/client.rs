@@ -2,6 +2,10 @@
 
 use crate::{UserProperty, host};
 
+pub use crate::bindings::host::tidegate::plugin::client::{
+    Certificate, Proxy, Tls, UnixCredentials, WebSocket,
+};
+
 pub fn identifier() -> String {
     host::client::identifier()
 }
@@ -33,4 +37,39 @@ pub fn user_properties() -> Vec<UserProperty> {
 /// Client Identifier of a [`Receiver`](crate::Receiver)'s session.
 pub fn session_identifier(session: u64) -> Option<String> {
     host::client::session_identifier(session)
+}
+
+/// How it is connected: `tcp`, `tls`, `ws`, `wss` or `unix`.
+pub fn transport() -> String {
+    host::client::transport()
+}
+
+/// What its TLS handshake came to.
+pub fn tls() -> Option<TlsParameters> {
+    host::client::tls()
+}
+
+/// One that was verified against the listener's authorities.
+pub fn certificate() -> Option<CertificateFields> {
+    host::client::certificate()
+}
+
+/// DER of its certificate, then of the others that it sent.
+pub fn certificate_chain() -> Vec<Vec<u8>> {
+    host::client::certificate_chain()
+}
+
+/// Who runs the process at the other end of a Unix socket.
+pub fn unix_credentials() -> Option<Credentials> {
+    host::client::unix_credentials()
+}
+
+/// What a proxy said with the PROXY protocol.
+pub fn proxy() -> Option<ProxyHeader> {
+    host::client::proxy()
+}
+
+/// What the request of its WebSocket handshake said.
+pub fn web_socket() -> Option<WebSocketRequest> {
+    host::client::web_socket()
 }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::broker::{ConnectedClient, RetainedMessage, Session};
+use crate::client::{CertificateFields, Credentials, ProxyHeader, TlsParameters, WebSocketRequest};
 use crate::crypto::SignatureAlgorithm;
 use crate::http;
 use crate::log::Level;
@@ -110,6 +111,14 @@ pub struct Client {
     pub protocol_version: u8,
     pub user_properties: Vec<UserProperty>,
     pub sessions: BTreeMap<u64, String>,
+    /// `tcp`, `tls`, `ws`, `wss` or `unix`.
+    pub transport: String,
+    pub tls: Option<TlsParameters>,
+    pub certificate: Option<CertificateFields>,
+    pub certificate_chain: Vec<Vec<u8>>,
+    pub unix_credentials: Option<Credentials>,
+    pub proxy: Option<ProxyHeader>,
+    pub web_socket: Option<WebSocketRequest>,
 }
 
 /// The CONNECT, and what the plugin wants of the connection.
@@ -663,6 +672,7 @@ pub(crate) mod host {
 
     pub(crate) mod client {
         use crate::UserProperty;
+        use crate::client::{CertificateFields, Credentials, ProxyHeader, TlsParameters, WebSocketRequest};
         use crate::testing::with;
 
         pub(crate) fn identifier() -> String {
@@ -691,6 +701,34 @@ pub(crate) mod host {
 
         pub(crate) fn session_identifier(session: u64) -> Option<String> {
             with(|host| host.client.sessions.get(&session).cloned())
+        }
+
+        pub(crate) fn transport() -> String {
+            with(|host| host.client.transport.clone())
+        }
+
+        pub(crate) fn tls() -> Option<TlsParameters> {
+            with(|host| host.client.tls.clone())
+        }
+
+        pub(crate) fn certificate() -> Option<CertificateFields> {
+            with(|host| host.client.certificate.clone())
+        }
+
+        pub(crate) fn certificate_chain() -> Vec<Vec<u8>> {
+            with(|host| host.client.certificate_chain.clone())
+        }
+
+        pub(crate) fn unix_credentials() -> Option<Credentials> {
+            with(|host| host.client.unix_credentials.clone())
+        }
+
+        pub(crate) fn proxy() -> Option<ProxyHeader> {
+            with(|host| host.client.proxy.clone())
+        }
+
+        pub(crate) fn web_socket() -> Option<WebSocketRequest> {
+            with(|host| host.client.web_socket.clone())
         }
     }
 

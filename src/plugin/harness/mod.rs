@@ -12,6 +12,7 @@ mod events;
 mod expect;
 mod fields;
 mod given;
+mod known;
 mod question;
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What a plugin is asked without a broker: the input of a case, as the context that the broker would give.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use serde_json::{Map, Value};
 use super::super::options::Hook;
 use super::events;
 use super::fields::Fields;
+use super::known;
 use crate::hook::{Action, ClientInfo, Event, ListenerPolicy, Receiver, SubscriptionRequest, WhyNotConsumed};
 use crate::message::{ApplicationMessage, ClientKey, Origin};
 use crate::packet::{Connect, ProtocolVersion, PublishProperties, QoS, RetainHandling, Will};
@@ -205,14 +205,17 @@ fn client_of(
     fields: &Fields<'_>,
     user_properties: Vec<(ByteString, ByteString)>,
 ) -> ClientInfo {
-    let address = fields.parsed("remote-address", str::parse::<SocketAddr>);
+    let (remote, transport) = known::remote(fields);
     ClientInfo {
         key,
         client_identifier: fields.text("client").unwrap_or("client").into(),
         user_name: fields.text("user-name").map(Box::from),
-        remote: Some(address.unwrap_or_else(|| ([127, 0, 0, 1], 50_000).into()).into()),
+        remote: Some(remote),
         protocol_version: protocol_version(fields),
-        listener: Arc::new(ListenerPolicy::new(fields.text("listener").unwrap_or("default"))),
+        listener: Arc::new(ListenerPolicy {
+            transport,
+            ..ListenerPolicy::new(fields.text("listener").unwrap_or("default"))
+        }),
         user_properties: user_properties.into(),
     }
 }
