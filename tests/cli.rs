@@ -361,3 +361,56 @@ fn listeners_come_and_go_while_clients_stay_and_one_that_cannot_be_opened_change
     assert_eq!(RawClient::refused(daemon.port, "too late"), ReasonCode::NOT_AUTHORIZED);
     assert_eq!(publish(&mut client, "t"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
 }
+
+/// Whether who trusts this authority trusts the broker.
+#[cfg(feature = "tls")]
+fn is_trusted(port: u16, authority: &rcgen::Certificate) -> bool {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = builder.unwrap().with_root_certificates(roots).with_no_client_auth();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut connection = rustls::ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
+    let mut socket = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    while connection.is_handshaking() {
+        if connection.complete_io(&mut socket).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn certificates_are_taken_over_when_their_files_change_and_at_sighup() {
+    let folder = Folder::new("reload-certificates");
+    let write = || {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        folder.write("server.key", &signing_key.serialize_pem());
+        folder.write("server.pem", &cert.pem());
+        cert
+    };
+    let first = write();
+    let listener = "[[listener]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n\
+                    [[listener.certificate]]\nchain = \"server.pem\"\nkey = \"server.key\"\n";
+    let mut daemon = Daemon::start(&["--config", &folder.write("t.toml", listener)]);
+    assert!(is_trusted(daemon.port, &first));
+    let second = write();
+    daemon.wait_for("new certificates");
+    assert!(is_trusted(daemon.port, &second) && !is_trusted(daemon.port, &first));
+    folder.write("server.pem", "nothing of the kind");
+    daemon.wait_for("has no certificate");
+    daemon.wait_for("what was before stays in use");
+    assert!(is_trusted(daemon.port, &second));
+
+    let unwatched = format!("{listener}[plugins]\nreload = false\n");
+    let first = write();
+    let mut daemon = Daemon::start(&["--config", &folder.write("u.toml", &unwatched)]);
+    assert!(is_trusted(daemon.port, &first));
+    let second = write();
+    daemon.hang_up();
+    daemon.wait_for("new certificates");
+    assert!(is_trusted(daemon.port, &second));
+}

@@ -50,6 +50,7 @@ impl<'a, 'i> Section<'a, 'i> {
         entry
     }
 
+    #[cfg(feature = "tls")]
     pub(super) fn problems(&self) -> &'a Problems<'a> {
         self.problems
     }

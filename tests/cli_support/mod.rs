@@ -188,6 +188,13 @@ impl Daemon {
         self.process.said()
     }
 
+    /// SIGHUP.
+    #[cfg(feature = "tls")]
+    pub fn hang_up(&self) {
+        let pid = self.process.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    }
+
     /// SIGTERM; answers the exit code.
     pub fn terminate(&mut self) -> i32 {
         self.process.terminate();

@@ -2,8 +2,10 @@
 
 use super::super::section::{Entry, Section};
 use crate::peer::Network;
+use crate::transport::ListenAddress;
+#[cfg(feature = "websocket")]
+use crate::transport::TransportOptions;
 use crate::transport::proxy::{Others, ProxyOptions};
-use crate::transport::{ListenAddress, TransportOptions};
 
 /// What is asked of a file's permissions.
 #[cfg(unix)]
