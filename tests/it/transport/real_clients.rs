@@ -116,10 +116,10 @@ async fn paho_mqtt_does_all_of_it_through_tls_and_websockets() {
     }
     let fixture = Fixture::new();
     let (trust, path) = (("MQTT_CA", fixture.path("ca.pem")), ("MQTT_PATH", "/mqtt".to_owned()));
-    run(&start(fixture.listener()).await, &python, "paho_client.py", &[trust.clone()]).await;
+    run(&start(fixture.listener()).await, &python, "paho_client.py", std::slice::from_ref(&trust)).await;
     let mut plain = ListenerOptions::loopback(0);
     plain.transport.web_socket = Some(WebSocketOptions::default());
-    run(&start(plain).await, &python, "paho_client.py", &[path.clone()]).await;
+    run(&start(plain).await, &python, "paho_client.py", std::slice::from_ref(&path)).await;
     let mut secure = fixture.listener();
     secure.transport.web_socket = Some(WebSocketOptions::default());
     run(&start(secure).await, &python, "paho_client.py", &[trust, path]).await;
