@@ -414,3 +414,38 @@ fn certificates_are_taken_over_when_their_files_change_and_at_sighup() {
     daemon.wait_for("new certificates");
     assert!(is_trusted(daemon.port, &second));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_password_stays_neither_in_the_log_nor_in_the_memory_of_the_broker() {
+    use std::io::{Read, Seek, SeekFrom};
+
+    const PASSWORD: &str = "kU7-only-in-this-test-Wq3";
+    let daemon = Daemon::start(&["--log", "trace"]);
+    for version in ["5", "311"] {
+        let sent = daemon.client(
+            "pub",
+            &["-V", version, "-u", "ada", "-P", PASSWORD, "-t", "secret/topic", "-m", "of no matter"],
+        );
+        assert_eq!(sent.code, 0, "{}", sent.err);
+    }
+    let log = daemon.log();
+    assert!(log.contains("client connected"), "{log}");
+    assert!(!log.contains(PASSWORD), "{log}");
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", daemon.id())).unwrap();
+    let mut memory = std::fs::File::open(format!("/proc/{}/mem", daemon.id())).unwrap();
+    let mut found_name = false;
+    for line in maps.lines().filter(|line| line.contains(" rw-p ")) {
+        let (from, to) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
+        let [from, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
+        let mut bytes = vec![0; (to - from) as usize];
+        memory.seek(SeekFrom::Start(from)).unwrap();
+        if memory.read_exact(&mut bytes).is_err() {
+            continue;
+        }
+        let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!has(PASSWORD), "in {line}");
+        found_name |= has("secret/topic");
+    }
+    assert!(found_name, "nothing was looked at");
+}

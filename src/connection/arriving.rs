@@ -2,7 +2,9 @@
 
 use std::future::poll_fn;
 
+use bytes::Bytes;
 use tokio::io::AsyncRead;
+use zeroize::Zeroize;
 
 use super::handshake::Refused;
 use super::input::Input;
@@ -30,7 +32,8 @@ impl Arriving {
     }
 
     /// It is let in.
-    pub(super) fn admit(self) -> Input {
+    pub(super) fn admit(mut self) -> Input {
+        self.input.move_rest();
         self.input
     }
 
@@ -49,7 +52,17 @@ impl Arriving {
             return Err(Refused::silently("as many bytes as `maximum-pending-bytes` allows")
                 .counted(Count::LimitPendingBytes));
         }
-        poll_fn(|cx| self.input.poll_read(cx, stream, broker.counters())).await.map_err(Refused::gone)
+        poll_fn(|cx| self.input.poll_read_own(cx, stream, broker.counters())).await.map_err(Refused::gone)
+    }
+}
+
+/// Wipes the password of a CONNECT that nobody needs any more, unless somebody keeps it.
+pub(super) fn wipe(mut connect: Connect) {
+    let password = connect.password.take();
+    // All that came in the packet shares its buffer.
+    drop(connect);
+    if let Some(Ok(mut password)) = password.map(Bytes::try_into_mut) {
+        password.zeroize();
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::Peer;
-use super::arriving::{Arriving, gives_way, login};
+use super::arriving::{Arriving, gives_way, login, wipe};
 use super::authenticate::{Authentication, Failure, authenticate};
 use super::disconnect::{FAREWELL, linger};
 use super::input::Input;
@@ -134,7 +134,9 @@ where
     let left = left();
     let maximum_packet_size = connect.maximum_packet_size;
     let refused = |refused| Refused { maximum_packet_size, ..refused };
-    admit(stream, connect, arriving, peer, left, broker).await.map_err(refused)
+    let admitted = admit(stream, &connect, arriving, peer, left, broker).await.map_err(refused);
+    wipe(connect);
+    admitted
 }
 
 /// Only the client's part has a time-out: hooks have deadlines of their own.
@@ -159,7 +161,7 @@ where
 /// Hook, session; CONNACK stands in the output. The client has the time that is `left` for its part.
 async fn admit<S>(
     stream: &mut S,
-    connect: Connect,
+    connect: &Connect,
     mut arriving: Arriving,
     peer: &Peer,
     left: Duration,
@@ -170,28 +172,28 @@ where
 {
     let version = connect.protocol_version;
     let refuse = |reason, why: &str| Refused::with(version, reason, why);
-    check_client_identifier(&connect)?;
-    check_will(&connect, broker)?;
-    let login = login(&connect, peer.address(), broker)?;
-    let client = Arc::new(client_info(&connect, peer, broker));
+    check_client_identifier(connect)?;
+    check_will(connect, broker)?;
+    let login = login(connect, peer.address(), broker)?;
+    let client = Arc::new(client_info(connect, peer, broker));
     let method = connect.authentication_method.as_ref();
     let admission = match method {
-        None => validate(&client, &connect, broker).await,
-        Some(method) => authenticate(stream, &mut arriving, &client, &connect, method, left, broker).await,
+        None => validate(&client, connect, broker).await,
+        Some(method) => authenticate(stream, &mut arriving, &client, connect, method, left, broker).await,
     };
     if let (Err(refused), Some(login)) = (&admission, login)
         && refused.is_failed_login()
     {
         broker.guard().login_failed(login);
     }
-    let terms = settle(client, &connect, admission?, broker);
+    let terms = settle(client, connect, admission?, broker);
     let mut output = Output::new(version, broker.clone());
     output.set_limits(connect.maximum_packet_size, connect.request_problem_information);
     output.set_topic_alias_maximum(
         connect.topic_alias_maximum.min(broker.options().outgoing_topic_alias_maximum),
     );
     output.set_mount(terms.mount.clone());
-    let mut connack = Box::new(connack(&connect, &terms, broker));
+    let mut connack = Box::new(connack(connect, &terms, broker));
     // Before a session is touched; Session Present does not change the length.
     if !output.can_say(&Packet::Connack(connack.clone())) {
         // It may be sent, where nothing else would be lost for it (MQTT 5.0, 3.1.2.11.6).
@@ -207,7 +209,7 @@ where
         client: terms.client.clone(),
         clean_start: connect.clean_start,
         expiry_interval: terms.session_expiry,
-        receive_maximum: outbound_window(&connect, broker),
+        receive_maximum: outbound_window(connect, broker),
         will,
     };
     let Opened { attachment, session_present, due_will } = broker.open(request).map_err(|error| {
@@ -240,7 +242,7 @@ where
         expires_at: terms.expires_at,
         receive_maximum: terms.receive_maximum,
         session_expiry_cap: terms.session_expiry_cap,
-        asked_to_be_kept: asked_expiry(&connect) > 0,
+        asked_to_be_kept: asked_expiry(connect) > 0,
         due_will,
     })
 }

@@ -5,11 +5,13 @@
 //! short, to the front of what is read next, else into a buffer that is this packet's alone. Behind a long packet, the
 //! next is read into such a buffer from the start.
 
+use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use zeroize::Zeroize;
 
 use super::incomplete::Beginning;
 use super::read_buffers::{self, READ_SIZE};
@@ -119,14 +121,32 @@ impl Input {
                 read
             }),
         };
-        read.map(|read| match read {
-            Ok(0) => Err("the client closed the connection without DISCONNECT"),
-            Ok(bytes) => {
-                counters.add(Count::BytesReceived, bytes);
-                Ok(())
-            }
-            Err(_) => Err("the connection broke"),
-        })
+        read.map(|read| noted(read, counters))
+    }
+
+    /// Reads once into a buffer of this connection's own: what is in it can be wiped, as nobody else has it.
+    pub(super) fn poll_read_own(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut (impl AsyncRead + Unpin),
+        counters: &Counters,
+    ) -> Poll<Result<(), &'static str>> {
+        let mut own = self.partial.take().map_or_else(BytesMut::new, |partial| partial.bytes);
+        make_room(&mut own);
+        let read = pin!(stream.read_buf(&mut own)).poll(cx);
+        self.set_beginning(own);
+        read.map(|read| noted(read, counters))
+    }
+
+    /// What is still to be decoded shares no buffer with what was.
+    pub(super) fn move_rest(&mut self) {
+        if let Some(partial) = self.partial.take() {
+            self.set_beginning(BytesMut::from(&*partial.bytes));
+        }
+    }
+
+    fn set_beginning(&mut self, bytes: BytesMut) {
+        self.partial = (!bytes.is_empty()).then(|| Box::new(Partial { bytes, long: 0 }));
     }
 
     fn decode(&mut self) -> Result<Option<Packet>, DecodeError> {
@@ -164,6 +184,29 @@ impl Input {
             self.partial = None;
         }
     }
+}
+
+/// Counts what was read.
+fn noted(read: io::Result<usize>, counters: &Counters) -> Result<(), &'static str> {
+    match read {
+        Ok(0) => Err("the client closed the connection without DISCONNECT"),
+        Ok(bytes) => {
+            counters.add(Count::BytesReceived, bytes);
+            Ok(())
+        }
+        Err(_) => Err("the connection broke"),
+    }
+}
+
+/// Room to read, without a copy of what is there already left behind.
+fn make_room(own: &mut BytesMut) {
+    if own.len() < own.capacity() {
+        return;
+    }
+    let mut larger = BytesMut::with_capacity((2 * own.len()).max(SHORT));
+    larger.extend_from_slice(own);
+    own.zeroize();
+    *own = larger;
 }
 
 /// Room for the packet that has begun. And for no byte of the next: a small one would keep this packet's memory for as

@@ -184,6 +184,11 @@ impl Daemon {
         self.process.wait_for(text);
     }
 
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     pub fn log(&self) -> String {
         self.process.said()
     }
