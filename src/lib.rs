@@ -14,12 +14,14 @@ pub mod daemon;
 pub mod hook;
 pub mod message;
 pub mod packet;
+#[cfg(any(feature = "daemon", feature = "wasm"))]
+#[cfg(any(feature = "daemon", feature = "wasm"))]
+pub(crate) mod password;
 pub mod peer;
 #[cfg(feature = "wasm")]
 pub mod plugin;
 pub mod server;
 pub mod session;
-#[cfg(any(feature = "daemon", feature = "wasm"))]
 pub(crate) mod stamp;
 pub mod storage;
 pub mod topic;

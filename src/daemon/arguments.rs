@@ -30,6 +30,7 @@ pub(super) enum Command {
     Plugin(PluginCommand),
     #[command(subcommand)]
     Store(super::store::StoreCommand),
+    Passwd(super::passwd::PasswdArguments),
     Pub(Box<PublishArguments>),
     Sub(Box<SubscribeArguments>),
 }

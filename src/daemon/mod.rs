@@ -17,6 +17,7 @@ mod harness_arguments;
 #[cfg(feature = "wasm")]
 mod inspect;
 mod log;
+mod passwd;
 #[cfg(feature = "wasm")]
 mod plugin_bench;
 #[cfg(feature = "wasm")]
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => on_one_thread(check::run(&arguments.config)),
         Command::Plugin(command) => look_at_plugins(&command),
         Command::Store(command) => store::run(&command),
+        Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Pub(arguments) => on_one_thread(publish::run(*arguments)),
         Command::Sub(arguments) => on_one_thread(subscribe::run(*arguments)),
     })

@@ -66,16 +66,6 @@ pub(super) fn verify(password: &[u8], hash: &str) -> Result<bool, Refusal> {
     }
 }
 
-/// Argon2id with the parameters that OWASP names first (19 MiB, two passes).
-pub(super) fn hash(password: &[u8], salt: [u8; 16]) -> Option<String> {
-    let mut output = [0; 32];
-    Argon2::default().hash_password_into(password, &salt, &mut output).ok()?;
-    let params = Params::default();
-    let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
-    let (salt, output) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(output));
-    Some(format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${output}"))
-}
-
 fn verify_argon2(algorithm: Algorithm, password: &[u8], fields: &[&str]) -> Result<bool, Refusal> {
     // Without a version it is the first one.
     let (version, params, salt, output) = match *fields {
@@ -184,6 +174,7 @@ fn parameters<const N: usize>(text: &str, names: [&str; N]) -> Result<[u32; N], 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::password::hash;
 
     /// Made with argon2-cffi, bcrypt, passlib and hashlib for Python, and with mosquitto_passwd 2.
     const HASHES: [(&str, &str); 13] = [

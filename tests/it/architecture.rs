@@ -16,7 +16,7 @@ const ROWS: &[(u8, &[&str])] = &[
     (3, &["session"]),
     (2, &["message", "peer"]),
     (1, &["packet"]),
-    (0, &["topic", "current", "stamp"]),
+    (0, &["topic", "current", "password", "stamp"]),
 ];
 
 /// Imports against the direction, as "from -> to". This list only shrinks.

@@ -21,7 +21,7 @@ impl Host for HostData {
         self.count_password_hash()?;
         let mut salt = [0; 16];
         random::fill(&mut salt).map_err(|error| wasmtime::Error::msg(format!("no randomness: {error}")))?;
-        match self.waiting(|_| password_hash::hash(&password, salt)) {
+        match self.waiting(|_| crate::password::hash(&password, salt)) {
             Some(hash) => Ok(hash),
             None => refuse("a password that is too long to be hashed".into()),
         }
