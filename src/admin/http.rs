@@ -127,6 +127,7 @@ pub(super) fn answer(request: &Request, port: &Port) -> Response {
         None => match request.path.as_str() {
             "/metrics" => Response::found("text/plain; version=0.0.4; charset=utf-8", port.figures.metrics()),
             "/plugins" => Response::found("application/json", port.figures.plugins()),
+            "/bans" => Response::found("application/json", port.figures.bans()),
             "/healthz" => Response::found("text/plain; charset=utf-8", "ok\n".to_owned()),
             _ => Response::of(404),
         },

@@ -33,9 +33,13 @@ pub use self::address::{AdminAddress, InvalidAddress};
 use self::exposition::Exposition;
 use self::port::Listener;
 use crate::broker::Broker;
+use crate::broker::guard::{Ban, BanCause};
 #[cfg(feature = "wasm")]
 use crate::plugin::PluginHost;
 use crate::server::Listeners;
+
+/// Bans that are shown, those that last longest first.
+const MOST_BANS: usize = 10_000;
 
 /// Where the port is, and who may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +74,12 @@ impl Figures {
         exposition.finish()
     }
 
+    /// Who is shut out: an address, or a name at an address.
+    fn bans(&self) -> String {
+        let bans: Vec<_> = self.broker.guard().bans().iter().take(MOST_BANS).map(ban).collect();
+        serde_json::json!({ "bans": bans }).to_string()
+    }
+
     fn plugins(&self) -> String {
         #[cfg(feature = "wasm")]
         if let Some(host) = &self.plugins {
@@ -77,6 +87,20 @@ impl Figures {
         }
         serde_json::json!({ "plugins": [], "dropped_events": 0 }).to_string()
     }
+}
+
+/// One of the guards' bans.
+fn ban(ban: &Ban) -> serde_json::Value {
+    let cause = match ban.cause {
+        BanCause::FailedLogins => "failed-logins",
+        BanCause::Flapping => "flapping",
+    };
+    serde_json::json!({
+        "address": ban.source.to_string(),
+        "name": ban.name,
+        "cause": cause,
+        "left_seconds": ban.left.as_secs(),
+    })
 }
 
 #[cfg(feature = "wasm")]

@@ -247,3 +247,18 @@ fn addresses_are_read_as_they_are_shown() {
     let is_local = |text: &str| text.parse::<AdminAddress>().unwrap().is_local();
     assert!(is_local("[::ffff:127.0.0.1]:1") && is_local("unix:a") && !is_local("0.0.0.0:1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_shut_out_is_listed() {
+    let port = port(None);
+    let guard = port.figures.broker.guard();
+    let login = guard.login("192.0.2.7".parse().unwrap(), "meter \"7\"", None).unwrap();
+    (0..guard.options().failed_logins).for_each(|_| guard.login_failed(login));
+    let answer = answer(get("/bans"), &port).await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let bans: serde_json::Value = serde_json::from_str(body).unwrap();
+    let ban = serde_json::json!({
+        "address": "192.0.2.7", "name": "meter \"7\"", "cause": "failed-logins", "left_seconds": 60,
+    });
+    assert_eq!(bans, serde_json::json!({ "bans": [ban] }));
+}

@@ -58,7 +58,12 @@ impl Decided {
 
 /// Who may do what.
 pub(super) fn policy(listener: &Listener, decided: Decided) -> String {
+    let named = listener.user_name_from.is_some();
     let clients = match (listener.anonymous, decided.connections) {
+        (false, true) if named => {
+            "only clients that a plugin allows, or whose certificate names a user, are let in"
+        }
+        (false, false) if named => "only clients whose certificate names a user are let in",
         (true, false) => "every client is let in",
         (true, true) => "clients are let in unless a plugin refuses them",
         (false, true) => "only clients that a plugin allows are let in",
@@ -76,7 +81,7 @@ pub(super) fn policy(listener: &Listener, decided: Decided) -> String {
 /// What the operator probably did not want.
 pub(super) fn warning(listener: &Listener, decided: Decided) -> Option<&'static str> {
     let local = listener.address.is_local();
-    if !listener.anonymous && !decided.connections {
+    if !listener.anonymous && !decided.connections && listener.user_name_from.is_none() {
         return Some(
             "nobody can connect: no plugin decides who may. Configure a plugin with the hook \
              validating-connection, or set `anonymous = true` for this [[listener]]",

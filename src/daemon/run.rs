@@ -110,7 +110,7 @@ fn open_admin(options: &AdminOptions, server: &Server, plugins: &Plugins) -> Res
             format!("failed to open the admin port {}: {error}", options.listen),
         )
     })?;
-    info!(address = %admin.address(), "admin port open: /metrics, /plugins, /healthz");
+    info!(address = %admin.address(), "admin port open: /metrics, /plugins, /bans, /healthz");
     if !options.listen.is_local() {
         warn!(address = %admin.address(), "the admin port has no TLS: other machines can read along, also the token");
     }

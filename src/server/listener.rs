@@ -144,7 +144,9 @@ impl Serving {
             Err(NotOpened::Turned(turned, socket)) => {
                 turned.count(self.broker.guard());
                 // To tell a client through TLS would cost more than to serve it.
-                if self.door.is_bare() {
+                if self.door.is_bare()
+                    && let Ok(_place) = self.turning_away.try_acquire()
+                {
                     turn_away(socket, turned, self.broker.clone()).await;
                 }
             }
