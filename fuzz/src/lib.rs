@@ -5,6 +5,8 @@
 //! a panic.
 
 pub mod choices;
+#[cfg(feature = "daemon")]
+pub mod configuration;
 pub mod connection;
 pub mod decoders;
 pub mod packets;
@@ -20,10 +22,16 @@ pub mod websocket {
     pub fn run(_data: &[u8]) {}
 }
 
+/// The same.
+#[cfg(not(feature = "daemon"))]
+pub mod configuration {
+    pub fn run(_data: &[u8]) {}
+}
+
 /// A target: its name, which is also that of the folder with its corpus, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("server_decoder", decoders::server),
     ("client_decoder", decoders::client),
     ("round_trip", round_trip::run),
@@ -31,4 +39,5 @@ pub const TARGETS: [Target; 7] = [
     ("topics", topics::run),
     ("websocket", websocket::run),
     ("proxy", proxy::run),
+    ("configuration", configuration::run),
 ];
