@@ -40,6 +40,18 @@ async fn exchange(server: &Server, publisher: &Client, messages: &mut Messages, 
     threads.map(Thread::next_period)
 }
 
+/// So many connections are served by either thread.
+async fn are_served(server: &Server, publisher: &Client, messages: &mut Messages, expected: [u32; 2]) {
+    // A turn that begins before a period may send what came in it, and counts for the one before: `[1, 0]` was seen
+    // where nothing had moved. Where a connection is at another place, none of the rounds shows this.
+    for number in 0..20 {
+        if exchange(server, publisher, messages, number).await == expected {
+            return;
+        }
+    }
+    panic!("connections are not served as {expected:?}");
+}
+
 #[tokio::test]
 async fn connections_that_go_from_thread_to_thread_lose_nothing_and_keep_their_order() {
     let server = server().await;
@@ -63,14 +75,14 @@ async fn connections_that_go_from_thread_to_thread_lose_nothing_and_keep_their_o
 async fn a_connection_is_served_where_it_was_sent() {
     let server = server().await;
     let (_subscriber, mut messages, (publisher, _publisher_messages)) = pair(&server).await;
-    assert_eq!(exchange(&server, &publisher, &mut messages, 0).await, [1, 1]);
+    are_served(&server, &publisher, &mut messages, [1, 1]).await;
     for to in [0, 1, 0] {
         server.workers.connections()[1 - to].send_away(2, to as u32);
         publisher.publish(message(1, QoS::ExactlyOnce)).await.unwrap();
         messages.next().await.unwrap();
         let mut expected = [0, 0];
         expected[to] = 2;
-        assert_eq!(exchange(&server, &publisher, &mut messages, 2).await, expected);
+        are_served(&server, &publisher, &mut messages, expected).await;
     }
     server.shutdown().await;
 }

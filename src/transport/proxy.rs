@@ -102,9 +102,15 @@ impl Header {
 
 /// As many bytes as the header has.
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, ProxyError> {
+    // Who sends no header may wait for an answer before there are as many bytes as one has.
+    let first = stream.read_u8().await?;
+    if first != SIGNATURE[0] && first != b'P' {
+        return Err(ProxyError::Malformed);
+    }
     // The shortest header, of version 1: `PROXY UNKNOWN` and its line end.
     let mut header = vec![0; 15];
-    stream.read_exact(&mut header).await?;
+    header[0] = first;
+    stream.read_exact(&mut header[1..]).await?;
     if header.starts_with(SIGNATURE) {
         header.push(stream.read_u8().await?);
         let rest = usize::from(u16::from_be_bytes([header[FIXED - 2], header[FIXED - 1]]));
