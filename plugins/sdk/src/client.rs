@@ -3,7 +3,7 @@
 use crate::{UserProperty, host};
 
 pub use crate::bindings::host::tidegate::plugin::client::{
-    Certificate, Proxy, Tls, UnixCredentials, WebSocket,
+    CertificateFields, Credentials, ProxyHeader, TlsParameters, WebSocketRequest,
 };
 
 pub fn identifier() -> String {
