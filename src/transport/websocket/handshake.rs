@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -66,8 +66,8 @@ where
             Ok(Some((request, len))) => {
                 stream.write_all(request.answer().as_bytes()).await?;
                 stream.flush().await?;
-                received.advance(len);
-                return Ok((request.seen, received.freeze()));
+                // The rest, mostly nothing, must not keep all of the request.
+                return Ok((request.seen, Bytes::copy_from_slice(&received[len..])));
             }
             Ok(None) => return refuse(stream, TOO_LARGE).await,
             Err(refusal) => return refuse(stream, refusal).await,
