@@ -110,10 +110,15 @@ where
 {
     let refused = tokio::select! {
         biased;
-        connect = receive_connect(stream, broker.options().connect_timeout, None, broker) => connect.map_or_else(|refused| refused, |(connect, _)| {
-            let refused = Refused::turned(connect.protocol_version, turned);
-            Refused { maximum_packet_size: connect.maximum_packet_size, ..refused }
-        }),
+        said = receive_connect(stream, broker.options().connect_timeout, None, broker) => {
+            said.map_or_else(|refused| refused, |(connect, arriving)| {
+                drop(arriving);
+                let refused = Refused::turned(connect.protocol_version, turned);
+                let maximum_packet_size = connect.maximum_packet_size;
+                wipe(connect);
+                Refused { maximum_packet_size, ..refused }
+            })
+        }
         () = broker.shutting_down() => Refused::silently("the server shuts down"),
     };
     let _ = timeout(FAREWELL, refuse(stream, refused, broker)).await;
