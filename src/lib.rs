@@ -22,6 +22,7 @@ pub mod peer;
 pub mod plugin;
 pub mod server;
 pub mod session;
+#[cfg(any(feature = "daemon", feature = "wasm"))]
 pub(crate) mod stamp;
 pub mod storage;
 pub mod topic;

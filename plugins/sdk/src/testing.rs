@@ -720,7 +720,7 @@ pub(crate) mod host {
         }
 
         pub(crate) fn unix_credentials() -> Option<Credentials> {
-            with(|host| host.client.unix_credentials.clone())
+            with(|host| host.client.unix_credentials)
         }
 
         pub(crate) fn proxy() -> Option<ProxyHeader> {
