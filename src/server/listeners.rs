@@ -1,6 +1,7 @@
 //! The listeners of a server, which may come and go while it runs.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -22,10 +23,14 @@ pub struct Listeners {
     spawner: Spawner,
     /// In the order in which they were added.
     listening: Mutex<Vec<Listening>>,
+    /// Those that there have been.
+    numbered: AtomicU64,
 }
 
 /// One that accepts.
 struct Listening {
+    /// What it is known by: names may change, and go over from one to another.
+    number: u64,
     options: ListenerOptions,
     status: ListenerStatus,
     serving: Arc<ArcSwap<Serving>>,
@@ -42,10 +47,10 @@ pub(super) struct Bound {
 /// Listeners that are ready to take the place of those that there are.
 #[derive(Default)]
 pub struct NewListeners {
-    /// Names of those that stay as they are.
-    kept: Vec<String>,
-    /// Those whose socket stays, by their names until now.
-    changed: Vec<(String, Arc<Door>, ListenerOptions)>,
+    /// Numbers of those that stay as they are.
+    kept: Vec<u64>,
+    /// Those whose socket stays, by their numbers.
+    changed: Vec<(u64, Arc<Door>, ListenerOptions)>,
     added: Vec<Bound>,
 }
 
@@ -69,6 +74,15 @@ impl Bound {
     }
 }
 
+impl Listening {
+    /// Its socket is closed once this is done. To be called where it is to accept nothing more.
+    async fn close(self) -> ListenerStatus {
+        // It has either ended by itself or been ended.
+        let _ = self.accepting.await;
+        self.status
+    }
+}
+
 fn door(options: &ListenerOptions) -> Result<Arc<Door>, StartError> {
     let not_opened = |source| StartError::Transport { name: options.name.clone(), source };
     Door::new(&options.transport).map(Arc::new).map_err(not_opened)
@@ -76,7 +90,7 @@ fn door(options: &ListenerOptions) -> Result<Arc<Door>, StartError> {
 
 impl Listeners {
     pub(super) fn new(broker: Arc<Broker>, spawner: Spawner) -> Listeners {
-        Listeners { broker, spawner, listening: Mutex::default() }
+        Listeners { broker, spawner, listening: Mutex::default(), numbered: AtomicU64::new(0) }
     }
 
     pub(super) fn status(&self) -> Vec<ListenerStatus> {
@@ -95,7 +109,8 @@ impl Listeners {
         let guarded = Arc::new(guard::Door::new(self.broker.guard().clone(), options.limits.clone()));
         let serving = Arc::new(ArcSwap::from_pointee(self.serving(&options, door, guarded)));
         let accepting = tokio::spawn(listener::accept(socket, serving.clone()));
-        all.push(Listening { options, status: status.clone(), serving, accepting });
+        let number = self.numbered.fetch_add(1, Ordering::Relaxed);
+        all.push(Listening { number, options, status: status.clone(), serving, accepting });
         Ok(status)
     }
 
@@ -103,17 +118,15 @@ impl Listeners {
     /// address: its socket stays as it is.
     pub(super) fn change(&self, options: &ListenerOptions) -> Result<bool, StartError> {
         let door = door(options)?;
-        let is_there = self
-            .locked()
-            .iter()
-            .any(|it| it.options.name == options.name && it.options.address == options.address);
-        Ok(is_there && self.set(&options.name, door, options.clone()).is_some())
+        let mut all = self.locked();
+        let is_it =
+            |it: &&mut Listening| it.options.name == options.name && it.options.address == options.address;
+        let listening = all.iter_mut().find(is_it);
+        Ok(listening.map(|it| self.set(it, door, options.clone())).is_some())
     }
 
-    /// Exchanges what serves the sockets of the listener with this name.
-    fn set(&self, name: &str, door: Arc<Door>, options: ListenerOptions) -> Option<ListenerStatus> {
-        let mut all = self.locked();
-        let listening = all.iter_mut().find(|listening| listening.options.name == name)?;
+    /// Exchanges what serves the sockets of a listener.
+    fn set(&self, listening: &mut Listening, door: Arc<Door>, options: ListenerOptions) -> ListenerStatus {
         #[cfg(feature = "tls")]
         super::certificates::announce(&options.name, &door);
         // Those who came in before still count.
@@ -122,7 +135,7 @@ impl Listeners {
         listening.serving.store(Arc::new(self.serving(&options, door, guarded)));
         listening.status.name.clone_from(&options.name);
         listening.options = options;
-        Some(listening.status.clone())
+        listening.status.clone()
     }
 
     /// Looks whether these could be the listeners, binds those that are new, and changes nothing yet.
@@ -131,15 +144,15 @@ impl Listeners {
         if let Some(twice) = wanted.iter().find(|options| !names.insert(options.name.clone())) {
             return Err(StartError::NameTaken(twice.name.clone()));
         }
-        let open: Vec<ListenerOptions> = self.locked().iter().map(|it| it.options.clone()).collect();
+        let mut open: Vec<(u64, ListenerOptions)> =
+            self.locked().iter().map(|it| (it.number, it.options.clone())).collect();
         let mut prepared = NewListeners::default();
         for options in wanted {
-            if open.contains(&options) {
-                prepared.kept.push(options.name);
-            } else if let Some(before) = open.iter().find(|it| it.is_at(&options)) {
-                prepared.changed.push((before.name.clone(), door(&options)?, options));
-            } else {
-                prepared.added.push(Bound::new(options)?);
+            // Each is one of those wanted only: a second at its address finds that taken.
+            match open.iter().position(|(_, it)| it.is_at(&options)).map(|place| open.swap_remove(place)) {
+                None => prepared.added.push(Bound::new(options)?),
+                Some((number, before)) if before == options => prepared.kept.push(number),
+                Some((number, _)) => prepared.changed.push((number, door(&options)?, options)),
             }
         }
         Ok(prepared)
@@ -149,32 +162,44 @@ impl Listeners {
     pub(super) async fn take(&self, new: NewListeners) -> Result<ListenerChanges, StartError> {
         let NewListeners { kept, changed, added } = new;
         let mut changes = ListenerChanges::default();
-        let stay = |name: &String| kept.contains(name) || changed.iter().any(|(before, ..)| before == name);
-        for status in self.status().into_iter().filter(|status| !stay(&status.name)) {
-            self.remove(&status.name).await;
-            changes.removed.push(status);
+        let stays =
+            |it: &Listening| kept.contains(&it.number) || changed.iter().any(|(n, ..)| *n == it.number);
+        let gone = self.take_out(|it| !stays(it));
+        for listening in gone {
+            changes.removed.push(listening.close().await);
         }
-        for (before, door, options) in changed {
-            changes.changed.extend(self.set(&before, door, options));
-        }
+        changes.changed = self.set_all(changed);
         for bound in added {
             changes.added.push(self.add(bound)?);
         }
         Ok(changes)
     }
 
+    /// Together, as a name may go over from one to another.
+    fn set_all(&self, changed: Vec<(u64, Arc<Door>, ListenerOptions)>) -> Vec<ListenerStatus> {
+        let mut all = self.locked();
+        let set = |(number, door, options)| {
+            let listening = all.iter_mut().find(|it| it.number == number)?;
+            Some(self.set(listening, door, options))
+        };
+        changed.into_iter().filter_map(set).collect()
+    }
+
     /// Its socket is closed once this is done; connections stay.
     pub(super) async fn remove(&self, name: &str) -> bool {
-        let removed = {
-            let mut all = self.locked();
-            let place = all.iter().position(|listening| listening.options.name == name);
-            place.map(|place| all.remove(place))
-        };
-        let Some(removed) = removed else { return false };
-        removed.accepting.abort();
-        // It has either ended by itself or been ended now.
-        let _ = removed.accepting.await;
-        true
+        let removed = self.take_out(|it| it.options.name == name);
+        let was_there = !removed.is_empty();
+        for listening in removed {
+            listening.close().await;
+        }
+        was_there
+    }
+
+    /// They accept nothing more, whether or not they are waited for.
+    fn take_out(&self, is_one: impl Fn(&Listening) -> bool) -> Vec<Listening> {
+        let gone: Vec<Listening> = self.locked().extract_if(.., |it| is_one(it)).collect();
+        gone.iter().for_each(|listening| listening.accepting.abort());
+        gone
     }
 
     pub(super) fn stop(&self) {

@@ -82,3 +82,46 @@ async fn the_mode_of_the_file_is_what_was_asked_for() {
     let _server = Server::builder().listener(options).start().await.unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
 }
+
+/// Has these be the listeners.
+async fn listen(server: &Server, wanted: &[ListenerOptions]) {
+    server.take_listeners(server.prepare_listeners(wanted.to_vec()).unwrap()).await.unwrap();
+}
+
+fn names(server: &Server) -> Vec<(String, ListenAddress)> {
+    server.listeners().into_iter().map(|listener| (listener.name, listener.address)).collect()
+}
+
+#[tokio::test]
+async fn listeners_whose_names_go_over_to_each_other_keep_their_addresses() {
+    // The second to be renamed was looked for by a name that the first had by then: the first got the options of both,
+    // and the second stayed as it was. No later list of listeners could be taken over, as its address was in use.
+    let (folder, server) = (Folder::new(), start().await);
+    let paths = [folder.path("one.sock"), folder.path("other.sock")];
+    for renamed in [["open", "closed"], ["closed", "open"], ["open", "third"], ["third", "open"]] {
+        let wanted = [0, 1].map(|n| {
+            let listener = ListenerOptions::at(renamed[n], ListenAddress::Unix(paths[n].clone()));
+            if renamed[n] == "open" { listener.open() } else { listener }
+        });
+        listen(&server, &wanted).await;
+        let expected = wanted.map(|listener| (listener.name, listener.address));
+        assert_eq!(names(&server), expected);
+        for (name, path) in renamed.iter().zip(&paths) {
+            let mut client = Client::over(UnixStream::connect(path).await.unwrap(), V5);
+            let connack = client.handshake(connect(V5, "client")).await;
+            assert_eq!(connack.reason_code == ReasonCode::SUCCESS, *name == "open", "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_listeners_at_one_address_are_refused_before_anything_changes() {
+    // The second renamed the first, which was gone then without a word.
+    let (folder, server) = (Folder::new(), start().await);
+    let address = ListenAddress::Unix(folder.path("mqtt.sock"));
+    let at = |name: &str| ListenerOptions::at(name, address.clone()).open();
+    listen(&server, &[at("one")]).await;
+    let prepared = server.prepare_listeners(vec![at("one"), at("two")]);
+    assert!(matches!(prepared, Err(StartError::Listen { name, .. }) if name == "two"));
+    assert_eq!(names(&server), [("one".to_owned(), address.clone())]);
+}
