@@ -16,6 +16,8 @@ use super::{ListenerStatus, StartError};
 use crate::broker::Count;
 use crate::broker::{Broker, guard};
 use crate::transport::{Door, Listener};
+#[cfg(unix)]
+use crate::transport::{ListenAddress, unix};
 
 /// The listeners of a server.
 pub struct Listeners {
@@ -83,6 +85,18 @@ impl Listening {
     }
 }
 
+/// Its file stays where its socket does, and may be for others now.
+#[cfg(unix)]
+fn permit(before: &ListenerOptions, options: &ListenerOptions) {
+    let ListenAddress::Unix(path) = &options.address else { return };
+    let unix = options.transport.unix;
+    if unix != before.transport.unix
+        && let Err(error) = unix::permit(path, unix)
+    {
+        tracing::error!(listener = %options.name, %error, "could not change who may connect to the socket");
+    }
+}
+
 fn door(options: &ListenerOptions) -> Result<Arc<Door>, StartError> {
     let not_opened = |source| StartError::Transport { name: options.name.clone(), source };
     Door::new(&options.transport).map(Arc::new).map_err(not_opened)
@@ -129,6 +143,8 @@ impl Listeners {
     fn set(&self, listening: &mut Listening, door: Arc<Door>, options: ListenerOptions) -> ListenerStatus {
         #[cfg(feature = "tls")]
         super::certificates::announce(&options.name, &door);
+        #[cfg(unix)]
+        permit(&listening.options, &options);
         // Those who came in before still count.
         let guarded = listening.serving.load().guarded.clone();
         guarded.set_limits(options.limits.clone());

@@ -86,17 +86,24 @@ pub fn bind(path: &Path, options: UnixOptions) -> io::Result<StdListener> {
     new.push(format!(".{}", std::process::id()));
     let new = Path::new(&new);
     let socket = StdListener::bind(new)?;
-    let placed = options
-        .group
-        .map_or(Ok(()), |group| chown(new, None, Some(group)))
-        .and_then(|()| fs::set_permissions(new, Permissions::from_mode(options.mode)))
-        .and_then(|()| socket.set_nonblocking(true))
-        .and_then(|()| fs::rename(new, path));
+    let placed =
+        permit(new, options).and_then(|()| socket.set_nonblocking(true)).and_then(|()| fs::rename(new, path));
     if let Err(error) = placed {
         let _ = fs::remove_file(new);
         return Err(error);
     }
     Ok(socket)
+}
+
+/// Has these connect to a socket, and nobody else.
+///
+/// # Errors
+/// The operating system's.
+pub fn permit(path: &Path, options: UnixOptions) -> io::Result<()> {
+    if let Some(group) = options.group {
+        chown(path, None, Some(group))?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(options.mode))
 }
 
 /// Only a refusal says that nobody listens: one whose queue is full does not answer either.

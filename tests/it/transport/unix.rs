@@ -125,3 +125,16 @@ async fn two_listeners_at_one_address_are_refused_before_anything_changes() {
     assert!(matches!(prepared, Err(StartError::Listen { name, .. }) if name == "two"));
     assert_eq!(names(&server), [("one".to_owned(), address.clone())]);
 }
+
+#[tokio::test]
+async fn a_changed_mode_holds_for_a_socket_that_stays() {
+    // It was said to be changed, and the file was for whom it had been for before.
+    let (folder, server) = (Folder::new(), start().await);
+    let path = folder.path("mqtt.sock");
+    for mode in [0o666, 0o600] {
+        let mut options = at(&path);
+        options.transport.unix.mode = mode;
+        listen(&server, &[options]).await;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+    }
+}
