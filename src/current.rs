@@ -1,14 +1,17 @@
 //! What is looked at with every message and seldom replaced, such as limits that an operator changes.
 //!
 //! Who looks neither takes a lock nor counts itself. That costs the memory of the values before: they are not given
-//! back while the last is there, so this is for small ones that people replace, not programs.
+//! back while the last is there, so this is for small ones that people replace, not programs. Programs that have a
+//! configuration read again and again change nothing in it: a value in place of one that is equal takes no place.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// A look at the newest value follows one pointer for as many that came before.
-const TOGETHER: usize = 16;
+/// Values that need no memory of their own. Beyond them, each block has as many as there are before it.
+const FIRST: usize = 16;
+/// For more values than there is memory.
+const BLOCKS: usize = 32;
 
 /// A value and those that it had before.
 pub struct Current<T> {
@@ -20,8 +23,8 @@ pub struct Current<T> {
 }
 
 struct Values<T> {
-    here: [OnceLock<T>; TOGETHER],
-    further: OnceLock<Box<Values<T>>>,
+    first: [OnceLock<T>; FIRST],
+    further: [OnceLock<Box<[OnceLock<T>]>>; BLOCKS],
 }
 
 impl<T> Current<T> {
@@ -36,8 +39,14 @@ impl<T> Current<T> {
         place.get().expect("a value is there before it is the newest")
     }
 
-    pub fn replace(&self, value: T) {
+    pub fn replace(&self, value: T)
+    where
+        T: PartialEq,
+    {
         let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        if *self.get() == value {
+            return;
+        }
         let next = self.newest.load(Ordering::Relaxed) + 1;
         self.values.place(next).get_or_init(|| value);
         self.newest.store(next, Ordering::Release);
@@ -52,17 +61,19 @@ impl<T: fmt::Debug> fmt::Debug for Current<T> {
 
 impl<T> Values<T> {
     fn place(&self, number: usize) -> &OnceLock<T> {
-        let mut values = self;
-        for _ in 0..number / TOGETHER {
-            values = values.further.get_or_init(Box::default);
+        if let Some(place) = self.first.get(number) {
+            return place;
         }
-        &values.here[number % TOGETHER]
+        let block = (number / FIRST).ilog2();
+        let begins = FIRST << block;
+        let places = || (0..begins).map(|_| OnceLock::new()).collect();
+        &self.further[block as usize].get_or_init(places)[number - begins]
     }
 }
 
 impl<T> Default for Values<T> {
     fn default() -> Values<T> {
-        Values { here: [const { OnceLock::new() }; TOGETHER], further: OnceLock::new() }
+        Values { first: [const { OnceLock::new() }; FIRST], further: [const { OnceLock::new() }; BLOCKS] }
     }
 }
 
@@ -79,6 +90,20 @@ mod tests {
             seen.push(current.get());
         }
         assert!(seen.into_iter().copied().eq(0..100));
+    }
+
+    #[test]
+    fn a_value_in_place_of_one_that_is_equal_takes_no_place() {
+        // A broker that was told to read its configuration every minute followed a pointer more per message for each
+        // quarter of an hour that it ran.
+        let current = Current::new(String::from("a"));
+        for _ in 0..1_000 {
+            current.replace(String::from("a"));
+        }
+        assert_eq!(current.newest.load(Ordering::Relaxed), 0);
+        assert!(current.values.further.iter().all(|block| block.get().is_none()));
+        current.replace(String::from("b"));
+        assert_eq!(current.get(), "b");
     }
 
     #[test]

@@ -155,8 +155,11 @@ impl Broker {
         self.counters.set_maximum_held(&options);
         self.queue_limits.replace(options.queue_limits());
         self.guard.set_options(options.guard.clone());
+        let has_other_interval = self.options().sys_interval != options.sys_interval;
         self.options.replace(options);
-        self.options_changed.notify_one();
+        if has_other_interval {
+            self.options_changed.notify_one();
+        }
     }
 
     pub fn hooks(&self) -> &dyn Hooks {

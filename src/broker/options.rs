@@ -11,7 +11,7 @@ use crate::session::{Overflow, QueueLimits};
 use crate::topic::{MAX_TOPIC_BYTES, TopicFilter, TopicName};
 
 /// What an operator may set; the units are in the names or the comments.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// The highest QoS that is accepted and granted.
     pub maximum_qos: QoS,
