@@ -33,6 +33,7 @@ mod subscribe;
 mod system;
 mod will;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -204,7 +205,9 @@ impl Broker {
     /// Tells the observers.
     pub fn event(&self, what: impl FnOnce() -> What) {
         if self.hooks.wanted().contains(HookSet::EVENTS) {
-            self.hooks.event(Event { time: self.now(), what: what() });
+            let event = Event { time: self.now(), what: what() };
+            // Nobody asked it: one that panics says so by itself, and what it heard of goes on to its end.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.hooks.event(event)));
         }
     }
 }

@@ -122,9 +122,10 @@ impl Connections {
             Ok(Poll::Ready(moving)) => moving,
             Err(_) => None,
         };
-        *slot = None;
+        let ended = slot.take();
         drop(slot);
         lock(&self.places).remove(place.number as usize);
+        end(ended);
         over
     }
 
@@ -164,12 +165,18 @@ impl Drop for Ends {
         for (_, place) in places {
             // Whoever would wake it keeps the place, and must not keep the connection.
             let ended = lock(&place.serve).take();
-            drop(ended);
+            end(ended);
         }
         let mut called = lock(&self.0.called);
         called.is_over = true;
         called.places.clear();
     }
+}
+
+/// Hooks hear of the end. One that panics must not end the other connections of the thread.
+fn end(connection: Option<Serve<CountedStream>>) {
+    // It has said so by itself.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(connection)));
 }
 
 /// Has a connection served by the worker to which it was sent.

@@ -48,6 +48,9 @@ use workers::{Balanced, Workers};
 /// How long clients get to take their DISCONNECT at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Between two attempts at what a hook panicked over.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
 /// A running broker. Dropping it ends every connection at once; [`shutdown`](Server::shutdown) says
 /// farewell first.
 pub struct Server {
@@ -289,14 +292,13 @@ async fn keep_house(broker: Arc<Broker>) {
 
 /// Publishes `$SYS` for as long as it is polled, also after a hook that panicked.
 async fn publish_system_topics(broker: Arc<Broker>) {
-    let interval = broker.options().sys_interval;
     loop {
-        let broker = broker.clone();
-        match tokio::spawn(async move { broker.publish_system_topics().await }).await {
+        let publisher = broker.clone();
+        match tokio::spawn(async move { publisher.publish_system_topics().await }).await {
             Err(error) if error.is_panic() => {
                 tracing::error!(%error, "a hook panicked; the averages below `$SYS` begin again");
                 // It would panic again at once, and for ever.
-                sleep(interval).await;
+                sleep(broker.options().sys_interval.max(LEAST_PAUSE)).await;
             }
             _ => return,
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tidegate::broker::Options;
 use tidegate::hook::{
-    Action, Answer, Authorization, AuthorizationVerdict, DisconnectCause, NotConsumedOutcome, PublishOutcome,
-    PublishVerdict, Reply, Request, RequestLimits, What, WhyNotConsumed, requests,
+    Action, Answer, Authorization, AuthorizationVerdict, DisconnectCause, Event, HookSet, Hooks,
+    NotConsumedOutcome, PublishContext, PublishOutcome, PublishVerdict, Reply, Request, RequestLimits, What,
+    WhyNotConsumed, requests,
 };
 use tidegate::message::{ApplicationMessage, Origin, Timestamp};
 use tidegate::packet::{Connect, Packet, ProtocolVersion, Publish, PublishProperties, QoS, ReasonCode, Will};
@@ -452,6 +453,43 @@ async fn a_hook_that_panics_ends_one_connection_and_nothing_else() {
     }
     assert_eq!(receiver.payloads(1).await, ["fine"]);
     until(|| server.broker().client("fine").is_none()).await;
+}
+
+/// Panics over a message, and when it hears of the end that this is for the client.
+struct PanicsTwice;
+
+impl Hooks for PanicsTwice {
+    fn wanted(&self) -> HookSet {
+        HookSet::EVENTS.with(HookSet::INTERCEPTING_PUBLISH)
+    }
+
+    fn intercepting_publish(&self, context: PublishContext<'_>) -> Answer<PublishOutcome> {
+        assert!(&context.message.payload[..] != b"panic", "a hook of this test panics on purpose");
+        PublishOutcome::default().into()
+    }
+
+    fn event(&self, event: Event) {
+        assert!(!matches!(event.what, What::ClientDisconnected { .. }), "an observer panics on purpose");
+    }
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_keeps_no_session_and_ends_no_other_connection() {
+    // A second panic, over the end of the connection, ended the task that serves all connections of the thread: none
+    // of them was heard any more, nor were those that came. The session stayed in the registry for ever.
+    let server = Server::builder().hooks(Arc::new(PanicsTwice)).workers(1);
+    let server = server.listener(ListenerOptions::loopback(0)).start().await.unwrap();
+    let mut other = Client::connect(&server, connect(V5, "other")).await;
+    other.subscribe("t", QOS1).await;
+    for _ in 0..2 {
+        let mut bad = Client::connect(&server, connect(V5, "bad")).await;
+        bad.publish("t", "panic", QOS0).await;
+        assert_eq!(bad.last_packet().await, None);
+        until(|| server.broker().client("bad").is_none()).await;
+    }
+    let mut later = Client::connect(&server, connect(V5, "later")).await;
+    later.publish("t", "fine", QOS1).await;
+    assert_eq!(other.payloads(1).await, ["fine"]);
 }
 
 #[tokio::test]
