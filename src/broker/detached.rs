@@ -25,6 +25,11 @@ pub fn note_many_buffers(many: bool) {
     MANY_BUFFERS.set(many);
 }
 
+#[cfg(test)]
+pub fn are_many_buffers_noted() -> bool {
+    MANY_BUFFERS.get()
+}
+
 /// Whether a message is to be copied that comes behind so many others, which wait or are in flight, for a connection
 /// that takes some, or is blocked.
 pub(super) fn is_due(behind: usize, blocked: Blocked) -> bool {

@@ -44,6 +44,8 @@ pub use attachment::{Attachment, Blocked, Closing, End, Former, Polled};
 pub use authorize::AuthorizationCache;
 pub use batch::Batch;
 pub use clock::Clock;
+#[cfg(test)]
+pub use detached::are_many_buffers_noted;
 pub use detached::note_many_buffers;
 pub use kept::reason_of;
 pub use mailbox::Mailbox;

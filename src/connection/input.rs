@@ -15,13 +15,15 @@ use zeroize::Zeroize;
 
 use super::incomplete::Beginning;
 use super::read_buffers::{self, READ_SIZE};
-use crate::broker::{Count, Counters};
+use crate::broker::{Count, Counters, note_many_buffers};
 use crate::packet::{DecodeError, Decoder, Packet, PacketType, QoS};
 
 /// The longest beginning of a packet that is copied to the front of what is read next.
 const SHORT: usize = 1024;
 /// Who has sent a packet of so many bytes probably sends another: to copy most of it would cost more than a buffer.
 const LONG: usize = 32 * 1024;
+/// Room that is made for a long packet before anything of it is there.
+const MOST_EXPECTED: usize = 2 * READ_SIZE;
 
 pub(super) struct Input {
     decoder: Decoder,
@@ -34,7 +36,7 @@ pub(super) struct Input {
 struct Partial {
     /// The beginning of a packet; what is read next belongs behind it.
     bytes: BytesMut,
-    /// Bytes of the last packet, where that was long. There is a beginning where it is zero.
+    /// Bytes to make room for, as the last packet was long. There is a beginning where it is zero.
     long: usize,
 }
 
@@ -168,20 +170,23 @@ impl Input {
         if partial.bytes.is_empty() {
             self.partial = (length >= LONG).then(|| {
                 let bytes = BytesMut::new();
-                Box::new(Partial { bytes, long: length })
+                Box::new(Partial { bytes, long: length.min(MOST_EXPECTED) })
             });
         }
         Ok(packet)
     }
 
-    /// What was read where a long packet was expected. What is none shares no buffer with one.
+    /// What was read where a long packet was expected. What is none, or has come to little, or is much shorter than
+    /// the room for it, shares no buffer with one.
     fn take_long(&mut self, read: BytesMut) {
         let whole = self.decoder.packet_len(&read).ok().flatten().unwrap_or_default();
-        if whole >= read.len().max(LONG) {
+        if whole >= read.len().max(LONG) && read.len() > SHORT && read.capacity() <= 2 * whole {
             self.partial = Some(Box::new(Partial { bytes: read, long: 0 }));
         } else {
             self.chunk = Bytes::copy_from_slice(&read);
             self.partial = None;
+            // Nobody counts this buffer: what waits is not to keep it.
+            note_many_buffers(true);
         }
     }
 }
@@ -231,7 +236,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::broker::{Broker, Options};
+    use crate::broker::{Broker, Options, are_many_buffers_noted};
     use crate::cluster::standalone::Standalone;
     use crate::hook::NoHooks;
     use crate::packet::{ProtocolVersion, Publish, encode};
@@ -309,6 +314,41 @@ mod tests {
             poll_fn(|cx| Poll::Ready(input.poll_read(cx, &mut streams.1, &counters).is_pending())).await;
         assert!(waits && !input.has_unread() && input.beginning().is_none());
         assert_eq!(receive(&mut input, &mut streams, &publish(5)).await, [5]);
+    }
+
+    #[tokio::test]
+    async fn messages_that_wait_do_not_keep_what_was_read_in_place_of_a_long_packet() {
+        // Of 300 messages of one byte each kept 1 MB while its receiver did not acknowledge it: the buffer had room for
+        // as much as the packet before, and nobody counted it.
+        let (mut input, mut streams) = (input(), duplex(4 * 1024 * 1024));
+        client_sends(&mut input, &mut streams, 1_000_000).await;
+        note_many_buffers(false);
+        let came = receive(&mut input, &mut streams, &publish(1_000).repeat(1_000)).await;
+        assert!(came.len() * 1_000 <= MOST_EXPECTED, "{}", came.len());
+        assert!(are_many_buffers_noted());
+    }
+
+    #[tokio::test]
+    async fn a_packet_that_is_much_shorter_than_the_one_before_has_a_shorter_buffer() {
+        let (mut input, mut streams) = (input(), duplex(4 * 1024 * 1024));
+        client_sends(&mut input, &mut streams, 1_000_000).await;
+        streams.0.write_all(&publish(40_000)).await.unwrap();
+        let counters = counters();
+        poll_fn(|cx| input.poll_read(cx, &mut streams.1, &counters)).await.unwrap();
+        let Some(Packet::Publish(Publish { topic, payload, .. })) = input.next_packet(&counters).unwrap()
+        else {
+            panic!("no PUBLISH")
+        };
+        drop((topic, input));
+        assert!(payload.try_into_mut().unwrap().capacity() < 2 * 40_000);
+    }
+
+    #[tokio::test]
+    async fn a_few_bytes_of_a_long_packet_have_no_room_for_all_of_it() {
+        let (mut input, mut streams) = (input(), duplex(4 * 1024 * 1024));
+        client_sends(&mut input, &mut streams, 65_536).await;
+        assert!(receive(&mut input, &mut streams, &publish(65_536)[..10]).await.is_empty());
+        assert!(input.begun().unwrap().capacity() < SHORT);
     }
 
     /// One packet, however many reads it takes.
