@@ -45,6 +45,7 @@ pub(super) struct Accepted {
     pub keep_alive: u16,
     pub expires_at: Option<Duration>,
     pub receive_maximum: NonZeroU16,
+    pub topic_alias_maximum: u16,
     /// Seconds.
     pub session_expiry_cap: u32,
     /// Whether CONNECT asked for a session that outlives its connection.
@@ -246,6 +247,7 @@ where
         keep_alive: terms.keep_alive,
         expires_at: terms.expires_at,
         receive_maximum: terms.receive_maximum,
+        topic_alias_maximum: terms.topic_alias_maximum,
         session_expiry_cap: terms.session_expiry_cap,
         asked_to_be_kept: asked_expiry(connect) > 0,
         due_will,

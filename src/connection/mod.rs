@@ -120,6 +120,8 @@ struct Io<S> {
     now: Timestamp,
     /// Packets that were read wait until the client takes what it was answered.
     more_to_decode: bool,
+    /// As CONNACK said, whatever the broker's options are by now. It is here since there is room.
+    topic_alias_maximum: u16,
 }
 
 /// How far a connection came with what it has read.

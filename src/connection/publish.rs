@@ -196,9 +196,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// The topic, given or by its alias.
     fn topic_of(&mut self, publish: &mut Publish) -> Result<TopicName, Ended> {
-        let maximum = self.attachment.broker().options().topic_alias_maximum;
         // [MQTT-3.2.2-17], [MQTT-3.2.2-18]
-        if publish.topic_alias.is_some_and(|alias| alias.get() > maximum) {
+        if publish.topic_alias.is_some_and(|alias| alias.get() > self.io.topic_alias_maximum) {
             return Err(Ended::refused(ReasonCode::TOPIC_ALIAS_INVALID));
         }
         if publish.topic.is_empty() {

@@ -152,6 +152,7 @@ where
         io: Io {
             timers: Timers::new(accepted.keep_alive, accepted.expires_at, Pacing::of(broker.guard(), door)),
             more_to_decode: false,
+            topic_alias_maximum: accepted.topic_alias_maximum,
             stream,
             input: accepted.input,
             output: accepted.output,

@@ -25,6 +25,7 @@ pub(super) struct Terms {
     pub keep_alive: u16,
     pub receive_maximum: NonZeroU16,
     pub maximum_packet_size: u32,
+    pub topic_alias_maximum: u16,
     pub expires_at: Option<Duration>,
     pub assigned: bool,
     pub reply: Option<Box<Reply>>,
@@ -54,6 +55,7 @@ pub(super) fn settle(
             // 0 would be a protocol error (MQTT 5.0, 3.2.2.3.6).
             .filter(|&bytes| bytes > 0)
             .map_or(options.maximum_packet_size, |bytes| bytes.min(options.maximum_packet_size)),
+        topic_alias_maximum: options.topic_alias_maximum,
         expires_at: overrides.expires_at.map(|at| broker.now().until(at)),
         client,
         assigned,
@@ -159,7 +161,7 @@ pub(super) fn connack(connect: &Connect, terms: &Terms, broker: &Broker) -> Conn
         assigned_client_identifier: terms
             .assigned
             .then(|| ByteString::from(&*terms.client.client_identifier)),
-        topic_alias_maximum: Some(options.topic_alias_maximum).filter(|&maximum| maximum > 0),
+        topic_alias_maximum: Some(terms.topic_alias_maximum).filter(|&maximum| maximum > 0),
         server_keep_alive: (terms.keep_alive != connect.keep_alive).then_some(terms.keep_alive),
         response_information: response_information(connect, terms, options),
         reason_string,

@@ -95,3 +95,16 @@ async fn aliases_of_two_clients_are_apart() {
         assert_eq!(receiver.message().await.topic, expected);
     }
 }
+
+#[tokio::test]
+async fn an_alias_that_connack_allowed_is_taken_after_the_limit_was_lowered() {
+    // [MQTT-3.2.2-17]: clients that did what they had been told they might were disconnected with 0x94.
+    let (server, mut receiver, mut sender) = three_aliases().await;
+    server.broker().set_options(Options { topic_alias_maximum: 0, ..Options::default() });
+    sender.send(aliased("a", "1", 3)).await;
+    sender.send(aliased("", "2", 3)).await;
+    assert_eq!(receiver.payloads(2).await, ["1", "2"]);
+    let mut later = Client::connect(&server, connect(V5, "later")).await;
+    later.send(aliased("a", "3", 1)).await;
+    assert_eq!(later.end().await, Some(ReasonCode::TOPIC_ALIAS_INVALID));
+}
