@@ -449,3 +449,36 @@ fn a_password_stays_neither_in_the_log_nor_in_the_memory_of_the_broker() {
     }
     assert!(found_name, "nothing was looked at");
 }
+
+#[test]
+fn a_file_that_is_being_written_and_plugins_that_cannot_be_loaded_leave_the_listeners_as_they_were() {
+    // An empty file stood for a listener at another address, and all others were closed. A listener was opened without
+    // the plugin that was to decide about its clients, where that could not be loaded.
+    let folder = Folder::new("reload-half");
+    let listener = |name: &str, address: &str| {
+        format!(
+            "[[listener]]\nname = \"{name}\"\naddress = \"{address}\"\nanonymous = true\n\
+             default-authorization = \"allow\"\n"
+        )
+    };
+    let first = listener("first", "127.0.0.1:0");
+    let mut daemon = Daemon::start(&["--config", &folder.write("t.toml", &first)]);
+    folder.write("t.toml", "");
+    daemon.wait_for("t.toml: is empty");
+    daemon.wait_for("the one before stays in use");
+    RawClient::connect(daemon.port, "comes in as before");
+
+    let module = folder.write("guard.wasm", "no module");
+    let socket = folder.path("guarded.sock");
+    let guarded = listener("guarded", &format!("unix:{socket}"));
+    let plugin = format!("[[plugin]]\nname = \"guard\"\npath = \"{module}\"\nlisteners = [\"guarded\"]\n");
+    folder.write("t.toml", &format!("{first}{guarded}{plugin}"));
+    daemon.wait_for("the plugins stay as they were, and so do the listeners");
+    daemon.wait_for("the configuration is taken over");
+    assert!(std::os::unix::net::UnixStream::connect(&socket).is_err());
+    RawClient::connect(daemon.port, "comes in still");
+
+    folder.write("t.toml", &format!("{first}{guarded}"));
+    daemon.wait_for("listener=\"guarded\"");
+    std::os::unix::net::UnixStream::connect(&socket).unwrap();
+}

@@ -12,7 +12,7 @@ use super::log::Log;
 use super::plugins::Plugins;
 use super::run::{listener_options, overrule, reload_certificates};
 use crate::config::{Config, PluginSpec};
-use crate::server::Server;
+use crate::server::{NewListeners, Server};
 
 /// What runs, and by which configuration.
 pub(super) struct Running<'a> {
@@ -44,6 +44,9 @@ impl Running<'_> {
     }
 
     async fn take_over(&mut self, file: &Path) -> Result<Vec<PluginSpec>, Vec<String>> {
+        if is_empty(file) {
+            return Err(vec![format!("{}: is empty, as a file is that is being written", file.display())]);
+        }
         let mut config = Config::load(file)
             .map_err(|report| report.problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         overrule(&mut config, self.arguments);
@@ -54,15 +57,16 @@ impl Running<'_> {
             warn!("{part} was changed, which needs a restart: until then it stays as it was");
         }
         // Those who decide come before those about whom they decide.
-        if let Err(problems) = self.plugins.reload(&config).await {
-            problems.iter().for_each(|problem| error!("{problem}"));
-            error!("what could not be loaded stays as it was");
-        }
+        let loaded = self.plugins.reload(&config).await;
         self.log.set_level(config.log.level);
         self.server.broker().set_options(config.broker.clone());
-        match self.server.take_listeners(listeners).await {
-            Ok(changes) => announce::changed(&config, &changes, &self.plugins.loaded()),
-            Err(error) => error!("failed to {error}"),
+        match loaded {
+            Ok(()) => self.take_listeners(&config, listeners).await,
+            Err(problems) => {
+                problems.iter().for_each(|problem| error!("{problem}"));
+                // One that was meant to have a plugin must not be open without it.
+                error!("the plugins stay as they were, and so do the listeners");
+            }
         }
         info!(file = %file.display(), "the configuration is taken over");
         let specs = config.plugins.clone();
@@ -70,6 +74,18 @@ impl Running<'_> {
         self.config.keep_what_needs_a_restart(running);
         Ok(specs)
     }
+
+    async fn take_listeners(&self, config: &Config, listeners: NewListeners) {
+        match self.server.take_listeners(listeners).await {
+            Ok(changes) => announce::changed(config, &changes, &self.plugins.loaded()),
+            Err(error) => error!("failed to {error}"),
+        }
+    }
+}
+
+/// One is read halfway whose writer has emptied it: without a listener it would be one for another address.
+fn is_empty(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|file| file.len() == 0)
 }
 
 /// What differs and is not taken over, as the file names it.
