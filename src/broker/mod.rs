@@ -153,7 +153,8 @@ impl Broker {
 
     /// Replaces the options while the broker runs. What a client was told when it connected holds for as long as it
     /// stays connected (`receive_maximum`, `maximum_packet_size`, the largest topic alias, keep-alive, session expiry),
-    /// and what is kept already stays where a limit is lower now: it takes nothing more.
+    /// and what is kept already stays where a limit is lower now: it takes nothing more. What is no longer available
+    /// (a QoS, RETAIN, shared subscriptions) is refused from now on to those as well who were told that it is.
     pub fn set_options(&self, options: Options) {
         self.counters.set_maximum_held(&options);
         self.queue_limits.replace(options.queue_limits());
