@@ -315,7 +315,9 @@ impl Drop for Server {
 fn explain(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     let advice = match error.kind() {
-        ErrorKind::AddrInUse => "; another process listens there, or, at a reload, a listener that is to go: stop it, or choose another port",
+        ErrorKind::AddrInUse => {
+            "; another process listens there, or, at a reload, a listener that is to go: stop it, or choose another port"
+        }
         ErrorKind::PermissionDenied => {
             "; ports below 1024 need a permission (root, or CAP_NET_BIND_SERVICE): choose a higher port"
         }

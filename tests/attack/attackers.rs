@@ -72,6 +72,57 @@ pub async fn slow_connects(broker: &Broker, count: usize) {
     trickle(streams, &[&[0x10, 0xe0, 0xd4, 0x03, 0, 4][..], b"MQTT"].concat()).await;
 }
 
+/// Handshakes that never end, of TLS and of WebSocket.
+pub async fn slow_handshakes(broker: &Broker, count: usize) {
+    // A ClientHello of 16,380 bytes.
+    let hello = [0x16, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc, 3, 3];
+    trickle(open_at(broker.tls, count).await, &hello).await;
+    let request = b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nX-Slow: ";
+    trickle(open_at(broker.web_socket, count).await, request).await;
+    // And of MQTT behind a WebSocket: a frame of 60,000 bytes with the beginning of a CONNECT.
+    let mut streams = open_at(broker.web_socket, count).await;
+    for stream in &mut streams {
+        let request =
+            b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\
+                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101");
+    }
+    let frame = [0x82, 0xfe, 0xea, 0x60, 0, 0, 0, 0, 0x10, 0xe0, 0xd4, 0x03, 0, 4, b'M', b'Q', b'T', b'T'];
+    trickle(streams, &frame).await;
+}
+
+/// What is neither TLS nor HTTP, and headers that never end, as fast as they go.
+pub async fn rubbish_for_doors(broker: &Broker, count: usize) {
+    let lines = b"X-Header: and more of it and more of it and more\r\n".repeat(20_000);
+    for port in [broker.tls, broker.web_socket] {
+        for (number, mut stream) in open_at(port, count).await.into_iter().enumerate() {
+            let sent: &[u8] = match number % 3 {
+                0 => &[0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 0, 0, 0, 0, 0],
+                1 => &[0x16; 20_000],
+                _ => b"GET / HTTP/1.1\r\n",
+            };
+            // The broker may close before all is written.
+            let _ = stream.write_all(sent).await;
+            let _ = stream.write_all(&lines).await;
+            let mut rest = Vec::new();
+            let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the broker ends it");
+        }
+    }
+}
+
+async fn open_at(port: Option<u16>, count: usize) -> Vec<TcpStream> {
+    let port = port.expect("there is such a listener");
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        streams.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+    }
+    streams
+}
+
 /// A PUBLISH of 600,000 bytes of which half comes at once.
 pub async fn slow_publishes(broker: &Broker, count: usize) {
     let mut streams = Vec::new();

@@ -13,8 +13,18 @@ pub struct Broker {
     child: Child,
     folder: PathBuf,
     pub port: u16,
+    /// Of the listener for TLS, and of the one for WebSocket, where there are such.
+    pub tls: Option<u16>,
+    pub web_socket: Option<u16>,
     admin: u16,
 }
+
+/// Listeners with a certificate and for WebSocket.
+pub const FURTHER_DOORS: &str = "[[listener]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\nanonymous = true\n\
+                                 default-authorization = \"allow\"\n\
+                                 [[listener.certificate]]\nchain = \"server.pem\"\nkey = \"server.key\"\n\
+                                 [[listener]]\nname = \"web-socket\"\naddress = \"127.0.0.1:0\"\nanonymous = true\n\
+                                 default-authorization = \"allow\"\nwebsocket = true\n";
 
 impl Broker {
     /// With these sections of a configuration; everybody on loopback may do anything.
@@ -24,14 +34,18 @@ impl Broker {
             format!("tidegate-attack-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(folder.join("server.pem"), certified.cert.pem()).unwrap();
+        fs::write(folder.join("server.key"), certified.signing_key.serialize_pem()).unwrap();
         let config = folder.join("tidegate.toml");
         let listener = "[[listener]]\nname = \"open\"\naddress = \"0.0.0.0:0\"\nanonymous = true\n\
                         default-authorization = \"allow\"\n[admin]\nlisten = \"127.0.0.1:0\"\n";
         fs::write(&config, format!("{listener}{sections}")).unwrap();
-        tokio::task::spawn_blocking(move || Broker::run(config, folder)).await.unwrap()
+        let sections = sections.to_owned();
+        tokio::task::spawn_blocking(move || Broker::run(config, folder, &sections)).await.unwrap()
     }
 
-    fn run(config: PathBuf, folder: PathBuf) -> Broker {
+    fn run(config: PathBuf, folder: PathBuf, sections: &str) -> Broker {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args(["run", "--config"])
             .arg(config)
@@ -46,10 +60,16 @@ impl Broker {
             let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
             digits.parse().unwrap()
         };
-        let (port, admin) = (port_in("listening: ", "0.0.0.0:"), port_in("admin port open", "127.0.0.1:"));
+        let port = port_in("listening: ", "0.0.0.0:");
+        let mut further = |name: &str| {
+            let is_there = sections.contains(&format!("name = \"{name}\""));
+            is_there.then(|| port_in(&format!("listener=\"{name}\""), "127.0.0.1:"))
+        };
+        let (tls, web_socket) = (further("tls"), further("web-socket"));
+        let admin = port_in("admin port open", "127.0.0.1:");
         // What it says later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Broker { child, folder, port, admin }
+        Broker { child, folder, port, tls, web_socket, admin }
     }
 
     /// Bytes of memory now.

@@ -4,7 +4,7 @@
 //! The broker is a process of its own, with limits small enough to be reached. Attacks are bounded, and on loopback.
 //! `exempt = []` where guards of addresses are attacked: the well-behaved client then comes from another address
 //! of loopback.
-#![cfg(all(feature = "daemon", target_os = "linux"))]
+#![cfg(all(feature = "daemon", feature = "tls", feature = "websocket", target_os = "linux"))]
 
 mod attackers;
 mod broker;
@@ -61,6 +61,20 @@ async fn packets_that_never_end_are_ended_before_and_after_connect() {
         attack::slow_publishes(broker, 200).await;
     })
     .await;
+    assert!(grown < 40 * MIB, "{grown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_of_tls_and_web_socket_that_never_end_are_ended() {
+    let limits = format!("{}[broker]\nconnect-timeout = \"1s\"\n", broker::FURTHER_DOORS);
+    let grown = under(&limits, async |broker| {
+        attack::slow_handshakes(broker, 200).await;
+        let timeouts = broker.figure("tidegate_limit_reached_total{limit=\"connect-timeout\"}").await;
+        assert!(timeouts >= 400, "{timeouts}");
+        attack::rubbish_for_doors(broker, 150).await;
+    })
+    .await;
+    // Of each handshake of TLS what rustls holds, some 20 KB.
     assert!(grown < 40 * MIB, "{grown}");
 }
 
