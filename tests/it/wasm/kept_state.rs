@@ -49,8 +49,14 @@ async fn what_a_plugin_kept_before_an_answer_is_there_after_a_restart() {
     broker.server.shutdown().await;
     broker.host.shutdown();
     let broker = start_on(&storage, three_messages(true)).await;
-    // The plugin's clock began again, so that the third may be one too many already; the fourth is.
-    assert_eq!(publish(&broker, "client", 2).await[1], ReasonCode::QUOTA_EXCEEDED);
+    // One token was left. The plugin's clock began again: until it has come as far as it was when the first was
+    // taken, that one is not given either, so that any of these may be the one that gets it, or none.
+    let reasons = publish(&broker, "client", 3).await;
+    assert!(
+        reasons.iter().all(|&reason| reason == NOBODY || reason == ReasonCode::QUOTA_EXCEEDED),
+        "{reasons:?}"
+    );
+    assert!(reasons.iter().filter(|&&reason| reason == NOBODY).count() <= 1, "{reasons:?}");
     assert_eq!(publish(&broker, "another", 1).await, [NOBODY]);
     broker.server.shutdown().await;
 }
