@@ -5,6 +5,8 @@
 //! and 2 in both directions, pings, the server's limits. It does not connect again by itself, and a session
 //! that the server kept is not remembered here. Builds without the broker.
 
+#[cfg(feature = "devices")]
+pub mod device;
 mod driver;
 mod error;
 mod flow;

@@ -1,0 +1,53 @@
+//! Huawei IoTDA.
+
+use std::time::SystemTime;
+
+use time::OffsetDateTime;
+
+use super::sign::{Key, key_of_text, to_hex};
+use super::{DeviceError, Login, Method, Platform, name, unix_seconds};
+
+/// A device of Huawei IoTDA: the Client Identifier has the hour, which is the key that the secret is signed with.
+pub struct Huawei {
+    device: String,
+    secret: Key,
+    checks_time: bool,
+}
+
+impl Huawei {
+    /// A device whose time the platform does not compare with its own.
+    ///
+    /// # Errors
+    /// Where the identifier is empty.
+    pub fn new(device: impl Into<String>, secret: &str) -> Result<Huawei, DeviceError> {
+        let device = name("the device", device, &['\0'])?;
+        Ok(Huawei { device, secret: key_of_text(secret), checks_time: false })
+    }
+
+    /// Asks the platform to refuse a CONNECT of another hour than its own.
+    pub fn with_checked_time(mut self) -> Huawei {
+        self.checks_time = true;
+        self
+    }
+}
+
+impl Platform for Huawei {
+    fn login(&self, now: SystemTime) -> Result<Login, DeviceError> {
+        let hour = hour(unix_seconds(now)?)?;
+        let secret = std::str::from_utf8(&self.secret).map_err(|_| DeviceError::Key)?;
+        Ok(Login {
+            client_identifier: format!("{}_0_{}_{hour}", self.device, u8::from(self.checks_time)),
+            user_name: self.device.clone(),
+            password: Some(to_hex(&Method::Sha256.sign(hour.as_bytes(), secret))),
+            expires_at: None,
+        })
+    }
+}
+
+/// `YYYYMMDDHH`, of UTC.
+fn hour(seconds: u64) -> Result<String, DeviceError> {
+    let seconds = i64::try_from(seconds).map_err(|_| DeviceError::Time)?;
+    let time = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| DeviceError::Time)?;
+    let (date, hour) = (time.date(), time.hour());
+    Ok(format!("{:04}{:02}{:02}{hour:02}", date.year(), u8::from(date.month()), date.day()))
+}
