@@ -37,15 +37,15 @@ async fn publish_from_server_has_a_heartbeat() {
 }
 
 /// A running example; ended with the test.
-struct Example {
+pub(crate) struct Example {
     child: Child,
     /// Kept, so that it can go on printing.
     _output: BufReader<ChildStdout>,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Example {
-    fn start(name: &str) -> Example {
+    pub(crate) fn start(name: &str) -> Example {
         let program = program(name);
         let mut command = Command::new(&program);
         let mut child = command

@@ -21,6 +21,7 @@ mod events;
 mod examples;
 mod fairness;
 mod flow_control;
+mod from_mqttnet;
 mod fuzz_corpus;
 mod guards;
 mod histories;

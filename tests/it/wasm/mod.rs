@@ -4,6 +4,7 @@ mod assemble;
 mod base64;
 mod delayed_publish;
 mod device_pack;
+mod from_mqttnet;
 mod hostile;
 #[cfg(feature = "daemon")]
 mod hostile_components;
