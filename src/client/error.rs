@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::DialError;
 use crate::packet::{Connack, DecodeError, Disconnect, EncodeError, PacketType};
 
 /// Why a connection was not made.
 #[derive(Debug, Error)]
 pub enum ConnectError {
-    #[error("find {host}: {source}")]
-    Resolve { host: String, source: io::Error },
-    #[error("reach {host} port {port}: {source}")]
-    Unreachable { host: String, port: u16, source: io::Error },
+    #[error(transparent)]
+    Dial(#[from] DialError),
     #[error("connect within {0:?}: no answer")]
     TimedOut(Duration),
     #[error("connect: the server refused: {} (0x{:02X}){}", .0.reason_code, .0.reason_code.value(), detail(.0))]

@@ -5,23 +5,26 @@
 //! and 2 in both directions, pings, the server's limits. It does not connect again by itself, and a session
 //! that the server kept is not remembered here. Builds without the broker.
 
+pub mod connector;
 #[cfg(feature = "devices")]
 pub mod device;
 mod driver;
 mod error;
 mod flow;
 mod options;
+mod tcp;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+pub use connector::{AsyncStream, BoxFuture, BoxedStream, Connector, DialError, connector_fn};
 pub use error::{ConnectError, End, Error};
 pub use options::Options;
+pub use tcp::Tcp;
 
 use crate::packet::{
     Ack, Connack, Decoder, Disconnect, Packet, PacketIdentifier, Publish, QoS, ReasonCode, Suback, Subscribe,
@@ -35,7 +38,7 @@ use driver::{Agreed, Command, Driver};
 /// Where the server cannot be reached, does not answer in time, or refuses.
 pub async fn connect(options: &Options) -> Result<(Client, Messages), ConnectError> {
     let connecting = async {
-        let stream = open(options).await?;
+        let stream = Tcp::new(options.host.as_str(), options.port).open().await?;
         start_unbounded(stream, options).await
     };
     within(options.connect_timeout, connecting).await
@@ -199,25 +202,6 @@ async fn within<T>(
     connecting: impl Future<Output = Result<T, ConnectError>>,
 ) -> Result<T, ConnectError> {
     tokio::time::timeout(limit, connecting).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
-}
-
-/// Tries each address of the host.
-async fn open(options: &Options) -> Result<TcpStream, ConnectError> {
-    let (host, port) = (options.host.as_str(), options.port);
-    let resolve = |source| ConnectError::Resolve { host: host.to_owned(), source };
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(resolve)?;
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "it has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Small packets should not wait for each other; where that cannot be had, they do.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(ConnectError::Unreachable { host: host.to_owned(), port, source: last })
 }
 
 async fn start_unbounded<S>(mut stream: S, options: &Options) -> Result<(Client, Messages), ConnectError>

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 
 use super::exit::{Exit, Failure};
 use super::property::{Target, UserProperties};
-use crate::client::{ConnectError, Options};
+use crate::client::{ConnectError, DialError, Options};
 use crate::packet::{ProtocolVersion, QoS, Will};
 use crate::topic::TopicName;
 
@@ -137,12 +137,14 @@ pub(super) fn topic_name(text: &str) -> Result<TopicName, Failure> {
 /// Why there is no connection, with what to do about it.
 pub(super) fn not_connected(error: ConnectError) -> Failure {
     let hint = match &error {
-        ConnectError::Unreachable { .. } => "; is the broker running there? Start one with `tidegate run`",
-        ConnectError::Resolve { .. } => "; check -h",
+        ConnectError::Dial(DialError::Unreachable { .. }) => {
+            "; is the broker running there? Start one with `tidegate run`"
+        }
+        ConnectError::Dial(DialError::Resolve { .. }) => "; check -h",
         ConnectError::TimedOut(_) => "; check -h and -p",
         ConnectError::Refused(_) => "; check -i, -u and -P, and what the broker's configuration allows",
         ConnectError::Encode(_) => return Failure::usage(format!("failed to {error}")),
-        ConnectError::Ended(_) => "",
+        ConnectError::Dial(_) | ConnectError::Ended(_) => "",
     };
     Failure::new(Exit::Unavailable, format!("failed to {error}{hint}"))
 }
