@@ -1,10 +1,13 @@
-//! WebSocket frames of a client (RFC 6455), without IO.
+//! WebSocket frames (RFC 6455), without IO: those of clients, which are masked, and those of servers, which are not.
 //!
 //! The payload of binary frames is a stream of bytes, and handed on as it comes: neither frames nor messages are put
 //! together, so that how long they are and how they are cut makes no difference, and a connection holds no buffer.
 
+use bytes::BytesMut;
+
 /// A frame's head at its longest: two bytes, a length of eight, a mask of four.
 const LONGEST_HEAD: usize = 14;
+pub const MASK: usize = 4;
 /// The longest payload of a control frame.
 const LONGEST_CONTROL: u64 = 125;
 
@@ -24,13 +27,29 @@ impl CloseCode {
     }
 }
 
-/// What ends the frames of a client.
+/// What ends the frames of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The client closes, with this code if any.
+    /// It closes, with this code if any.
     Closed(Option<CloseCode>),
-    /// The client broke the rules.
+    /// It broke the rules.
     Violated(CloseCode),
+}
+
+/// Of the frames that a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    Binary = 2,
+    Close = 8,
+    Pong = 10,
+}
+
+/// Whose frames they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sender {
+    #[default]
+    Client,
+    Server,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +64,7 @@ enum Kind {
 /// Takes frames apart.
 #[derive(Debug, Default)]
 pub struct Deframer {
+    sender: Sender,
     head: [u8; LONGEST_HEAD],
     /// Bytes of the head that are there. None are while there is payload.
     head_len: u8,
@@ -61,7 +81,12 @@ pub struct Deframer {
 }
 
 impl Deframer {
-    /// Takes bytes that a client sent, and leaves the payload of its binary frames at their front: returns how much
+    /// Of frames that a server sends.
+    pub fn of_server() -> Deframer {
+        Deframer { sender: Sender::Server, ..Deframer::default() }
+    }
+
+    /// Takes bytes that came, and leaves the payload of its binary frames at their front: returns how much
     /// that is. Behind an end it is not to be called again.
     pub fn decode(&mut self, bytes: &mut [u8]) -> (usize, Option<End>) {
         let (mut read, mut kept) = (0, 0);
@@ -71,7 +96,9 @@ impl Deframer {
                 self.take_head(bytes[read - 1])
             } else {
                 let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len() - read);
-                unmask(&mut bytes[read..read + len], &mut self.mask);
+                if self.sender == Sender::Client {
+                    apply_mask(&mut bytes[read..read + len], &mut self.mask);
+                }
                 match self.kind {
                     Kind::Data => {
                         bytes.copy_within(read..read + len, kept);
@@ -101,8 +128,21 @@ impl Deframer {
         match self.head_len {
             1 => self.check_first(byte),
             2 => self.check_second(byte),
-            len if usize::from(len) == head_len(self.head[1]) => self.begin_payload(),
             _ => Ok(()),
+        }?;
+        if usize::from(self.head_len) == self.whole_head() { self.begin_payload() } else { Ok(()) }
+    }
+
+    /// How long the head is that has begun, with length and mask. Before its second byte is there, more than one byte.
+    fn whole_head(&self) -> usize {
+        let length = match self.head[1] & 0x7F {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        match self.sender {
+            Sender::Client => length + MASK,
+            Sender::Server => length,
         }
     }
 
@@ -138,14 +178,22 @@ impl Deframer {
     fn check_second(&mut self, byte: u8) -> Result<(), End> {
         let is_masked = byte & 0x80 != 0;
         let is_too_long = self.kind != Kind::Data && u64::from(byte & 0x7F) > LONGEST_CONTROL;
-        // What a client sends is masked (RFC 6455, 5.1).
-        if is_masked && !is_too_long { Ok(()) } else { violated(CloseCode::PROTOCOL_ERROR) }
+        // What a client sends is masked, and what a server sends is not (RFC 6455, 5.1).
+        if is_masked == (self.sender == Sender::Client) && !is_too_long {
+            Ok(())
+        } else {
+            violated(CloseCode::PROTOCOL_ERROR)
+        }
     }
 
     fn begin_payload(&mut self) -> Result<(), End> {
         let len = usize::from(std::mem::take(&mut self.head_len));
-        let (head, mask) = self.head[..len].split_at(len - 4);
-        self.mask.copy_from_slice(mask);
+        let mut head = &self.head[..len];
+        if self.sender == Sender::Client {
+            let (length, mask) = head.split_at(len - MASK);
+            self.mask.copy_from_slice(mask);
+            head = length;
+        }
         self.left = match head {
             [_, short] => u64::from(short & 0x7F),
             [_, _, long @ ..] => long.iter().fold(0, |len, byte| len << 8 | u64::from(*byte)),
@@ -173,15 +221,6 @@ impl Deframer {
     }
 }
 
-/// With length and mask.
-fn head_len(second: u8) -> usize {
-    match second & 0x7F {
-        126 => 8,
-        127 => LONGEST_HEAD,
-        _ => 6,
-    }
-}
-
 fn violated<T>(code: CloseCode) -> Result<T, End> {
     Err(End::Violated(code))
 }
@@ -201,8 +240,8 @@ fn closed(payload: &[u8]) -> End {
     }
 }
 
-/// Takes the mask off, and turns it to where the next byte goes on.
-fn unmask(bytes: &mut [u8], mask: &mut [u8; 4]) {
+/// Takes the mask off or puts it on, and turns it to where the next byte goes on.
+pub fn apply_mask(bytes: &mut [u8], mask: &mut [u8; 4]) {
     let word = u32::from_ne_bytes(*mask);
     let mut words = bytes.chunks_exact_mut(4);
     for four in &mut words {
@@ -237,6 +276,17 @@ pub fn binary_head(len: usize) -> ([u8; 10], u8) {
     (head, head_len)
 }
 
+/// A frame of which the whole message is made, as a client sends it: masked, and put behind what is in `out`.
+pub fn put_masked(opcode: Opcode, payload: &[u8], mut mask: [u8; MASK], out: &mut BytesMut) {
+    let (mut head, len) = binary_head(payload.len());
+    (head[0], head[1]) = (0x80 | opcode as u8, head[1] | 0x80);
+    out.extend_from_slice(&head[..len.into()]);
+    out.extend_from_slice(&mask);
+    let begin = out.len();
+    out.extend_from_slice(payload);
+    apply_mask(&mut out[begin..], &mut mask);
+}
+
 /// A pong; its payload is that of a ping.
 pub fn pong(payload: &[u8]) -> Vec<u8> {
     control(0x8A, payload)
@@ -256,21 +306,36 @@ fn control(first: u8, payload: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const MASK: [u8; 4] = [0x11, 0xA2, 0x03, 0xF4];
+    const KEY: [u8; MASK] = [0x11, 0xA2, 0x03, 0xF4];
 
     /// A frame as a client sends it.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let (head, len) = binary_head(payload.len());
         let mut frame = head[..len.into()].to_vec();
         (frame[0], frame[1]) = (first, frame[1] | 0x80);
-        frame.extend(MASK);
-        frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        frame.extend(KEY);
+        frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, mask)| byte ^ mask));
         frame
     }
 
-    /// What comes of bytes that are read in pieces of this length.
+    /// The same frames as a server sends them.
+    fn of_server(first: u8, payload: &[u8]) -> Vec<u8> {
+        let (mut head, len) = binary_head(payload.len());
+        head[0] = first;
+        [&head[..len.into()], payload].concat()
+    }
+
+    /// What comes of a client's bytes that are read in pieces of this length.
     fn decoded(bytes: &[u8], piece: usize) -> (Vec<u8>, Option<End>, Option<Vec<u8>>) {
-        let (mut deframer, mut payload) = (Deframer::default(), Vec::new());
+        decoded_by(Deframer::default(), bytes, piece)
+    }
+
+    fn decoded_by(
+        mut deframer: Deframer,
+        bytes: &[u8],
+        piece: usize,
+    ) -> (Vec<u8>, Option<End>, Option<Vec<u8>>) {
+        let mut payload = Vec::new();
         for piece in bytes.chunks(piece) {
             let mut piece = piece.to_vec();
             let (kept, end) = deframer.decode(&mut piece);
@@ -293,6 +358,31 @@ mod tests {
                 assert_eq!(decoded(&whole, piece), (payload.clone(), None, None));
                 assert_eq!(decoded(&parts, piece), (payload.clone(), None, Some(b"?".to_vec())));
             }
+        }
+    }
+
+    #[test]
+    fn frames_of_a_server_have_no_mask() {
+        for len in [0, 1, 125, 126, 127, 65_535, 65_536, 70_000] {
+            let payload: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+            let (first, rest) = payload.split_at(len / 3);
+            let parts = [of_server(0x02, first), of_server(0x89, b"?"), of_server(0x80, rest)].concat();
+            for piece in [1, 2, 3, 5, 7, 64, 1000, usize::MAX >> 1] {
+                let expected = (payload.clone(), None, Some(b"?".to_vec()));
+                assert_eq!(decoded_by(Deframer::of_server(), &parts, piece), expected);
+            }
+        }
+        let masked = decoded_by(Deframer::of_server(), &frame(0x82, b"x"), 1);
+        assert_eq!(masked.1, Some(End::Violated(CloseCode::PROTOCOL_ERROR)));
+    }
+
+    #[test]
+    fn what_a_client_sends_is_masked() {
+        for len in [0, 1, 125, 126, 65_535, 65_536] {
+            let payload: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+            let mut out = BytesMut::from(&b"before"[..]);
+            put_masked(Opcode::Binary, &payload, KEY, &mut out);
+            assert!(out[6..] == frame(0x82, &payload)[..]);
         }
     }
 

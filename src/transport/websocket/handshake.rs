@@ -161,8 +161,13 @@ fn grant(request: &httparse::Request<'_, '_>, options: &WebSocketOptions) -> Res
     Ok(Request {
         seen: peer::WebSocket { path: path.to_owned(), origin: origin.map(str::to_owned) },
         subprotocol,
-        accept: STANDARD.encode(Sha1::digest(format!("{key}{KEY_SUFFIX}"))),
+        accept: accept_of(key),
     })
+}
+
+/// What a server answers to a key.
+pub(super) fn accept_of(key: &str) -> String {
+    STANDARD.encode(Sha1::digest(format!("{key}{KEY_SUFFIX}")))
 }
 
 /// The first header of this name, where it is text.

@@ -3,8 +3,10 @@
 //! What a connection writes at once is one frame. Frames are taken apart where the connection has its bytes read to
 //! (`frames`), so that there is neither a buffer nor a limit of frames: packets have limits, whatever they come in.
 
+mod client;
 mod frames;
 mod handshake;
+mod request;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,8 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::socket::Socket;
 use super::stream::Layer;
+pub use client::ClientWebSocket;
 pub use frames::{CloseCode, Deframer, End};
 pub use handshake::{HandshakeError, Refusal, Request, read_request, shake_hands};
+pub use request::{InvalidRequest, UpgradeError, WebSocketRequest};
 
 /// Pieces of one write, beside the head of its frame.
 const SLICES: usize = 16;
@@ -186,15 +190,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
         }
     }
+}
 
-    fn poll_read_inner(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.early.is_empty() {
-            return Pin::new(&mut self.inner).poll_read(cx, buffer);
-        }
-        let part = self.early.split_to(self.early.len().min(buffer.remaining()));
-        buffer.put_slice(&part);
-        Poll::Ready(Ok(()))
+/// What came with the handshake, and then what comes.
+fn read_early<S: AsyncRead + Unpin>(
+    inner: &mut S,
+    early: &mut Bytes,
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    if early.is_empty() {
+        return Pin::new(inner).poll_read(cx, buffer);
     }
+    let part = early.split_to(early.len().min(buffer.remaining()));
+    buffer.put_slice(&part);
+    Poll::Ready(Ok(()))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
@@ -213,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
                 return Poll::Ready(Err(error));
             }
             let before = buffer.filled().len();
-            ready!(socket.poll_read_inner(cx, buffer))?;
+            ready!(read_early(&mut socket.inner, &mut socket.early, cx, buffer))?;
             let read = &mut buffer.filled_mut()[before..];
             if read.is_empty() {
                 return Poll::Ready(Ok(()));

@@ -118,3 +118,80 @@ async fn frames_without_payload_leave_others_their_turn() {
     client.write_all(&frame(0x82, b"x")).await.unwrap();
     assert_eq!(read(&mut socket).await, b"x");
 }
+
+/// Both ends, above a stream that takes so many bytes at once.
+fn both(room: usize) -> (ClientWebSocket<DuplexStream>, WebSocket<DuplexStream>) {
+    let (client, server) = duplex(room);
+    (ClientWebSocket::new(client, Bytes::new()), WebSocket::new(server, Bytes::new()))
+}
+
+#[tokio::test]
+async fn what_a_client_writes_a_server_reads_and_the_other_way_round() {
+    let sent: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+    for room in [1, 3, 100, 1 << 20] {
+        let (client, server) = both(room);
+        let ((mut client_reads, mut client_writes), (mut server_reads, mut server_writes)) =
+            (tokio::io::split(client), tokio::io::split(server));
+        let (mut by_server, mut by_client) = (Vec::new(), Vec::new());
+        let (up, down, _, _) = tokio::join!(
+            async {
+                client_writes.write_all(&sent).await.unwrap();
+                client_writes.shutdown().await
+            },
+            server_writes.write_all(&sent),
+            server_reads.read_to_end(&mut by_server),
+            async {
+                let mut room = vec![0; sent.len()];
+                client_reads.read_exact(&mut room).await.unwrap();
+                by_client = room;
+            },
+        );
+        up.unwrap();
+        down.unwrap();
+        assert!(by_server == sent && by_client == sent, "{room}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_masks_what_it_writes_with_another_mask_each_time() {
+    let (client, mut server) = duplex(1024);
+    let mut client = ClientWebSocket::new(client, Bytes::new());
+    let mut masks = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        client.write_all(b"same").await.unwrap();
+        let mut frame = [0; 10];
+        server.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[..2], [0x82, 0x84]);
+        assert!(frame[6..].iter().zip(&frame[2..6]).map(|(byte, mask)| byte ^ mask).eq(*b"same"));
+        masks.insert(frame[2..6].to_vec());
+    }
+    assert!(masks.len() > 1);
+}
+
+#[tokio::test]
+async fn a_server_that_pings_and_reads_nothing_fills_no_buffer() {
+    let (client, mut server) = duplex(64);
+    let mut client = ClientWebSocket::new(client, Bytes::new());
+    for n in 0..10_000u16 {
+        server.write_all(&[&[0x89, 0x02][..], &n.to_be_bytes(), &[0x82, 0x01, 0]].concat()).await.unwrap();
+        assert_eq!(client.read_u8().await.unwrap(), 0);
+        assert!(client.unwritten.len() <= 64 + 8);
+    }
+}
+
+#[tokio::test]
+async fn a_client_answers_a_close_and_ends_where_a_server_breaks_the_rules() {
+    for (sent, answered, is_end) in
+        [(&[0x88, 0x02, 0x03, 0xE9], 0x03E9u16, true), (&[0x81, 0x02, b'h', b'i'], 0x03EB, false)]
+    {
+        let (client, mut server) = duplex(1024);
+        let mut client = ClientWebSocket::new(client, Bytes::new());
+        server.write_all(sent).await.unwrap();
+        assert_eq!(client.read(&mut [0; 8]).await.is_ok_and(|read| read == 0), is_end);
+        assert!(client.write_all(b"too late").await.is_err());
+        let mut frame = [0; 8];
+        server.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[..2], [0x88, 0x82]);
+        assert_eq!([frame[6] ^ frame[2], frame[7] ^ frame[3]], answered.to_be_bytes());
+    }
+}
