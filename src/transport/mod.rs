@@ -5,8 +5,8 @@
 //! handshakes. Who serves it, on which thread, and how many there may be is the server's business.
 
 mod address;
-#[cfg(feature = "websocket")]
-mod answer;
+#[cfg(any(feature = "client", feature = "websocket"))]
+pub mod answer;
 mod door;
 mod listener;
 pub mod proxy;

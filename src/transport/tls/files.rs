@@ -27,15 +27,16 @@ impl FileError {
 
 /// The bytes of a file, wiped when they are dropped, since it may be a key.
 pub(super) fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let unreadable = |error: io::Error| {
-        FileError::new(file, match error.kind() {
+    let unreadable =
+        |error: io::Error| {
+            FileError::new(file, match error.kind() {
             io::ErrorKind::NotFound => "does not exist; correct the path, or put the file there".into(),
             io::ErrorKind::PermissionDenied => {
-                "may not be read by the user that the broker runs as; change its owner, group or permissions".into()
+                "may not be read by the user that this runs as; change its owner, group or permissions".into()
             }
             _ => format!("cannot be read: {error}"),
         })
-    };
+        };
     let opened = File::open(file).map_err(unreadable)?;
     let length = opened.metadata().map_err(unreadable)?.len();
     // With room for all of it, so that growing leaves no copy of a key behind.

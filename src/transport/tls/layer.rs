@@ -5,25 +5,47 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{client, server};
 
 use crate::transport::socket::Socket;
 use crate::transport::stream::Layer;
+
+/// A stream in TLS, with a client at its other end.
+pub type TlsLayer<S> = WrittenOn<server::TlsStream<S>>;
+/// A stream in TLS, with a server at its other end.
+pub type ClientTlsLayer<S> = WrittenOn<client::TlsStream<S>>;
 
 /// A stream in TLS whose handshake is over.
 ///
 /// A connection writes and does not flush. What the socket did not take at once is written on before the next bytes are
 /// read or written, and whoever waits for either is woken when the socket takes more.
-pub struct TlsLayer<S>(TlsStream<S>);
+pub struct WrittenOn<T>(T);
 
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsLayer<S> {
-    pub(super) fn new(stream: TlsStream<S>) -> TlsLayer<S> {
-        TlsLayer(stream)
+/// A stream that may have taken more than its socket did.
+pub trait Buffering: AsyncRead + AsyncWrite + Unpin {
+    fn has_unwritten(&self) -> bool;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Buffering for server::TlsStream<S> {
+    fn has_unwritten(&self) -> bool {
+        self.get_ref().1.wants_write()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Buffering for client::TlsStream<S> {
+    fn has_unwritten(&self) -> bool {
+        self.get_ref().1.wants_write()
+    }
+}
+
+impl<T: Buffering> WrittenOn<T> {
+    pub(super) fn new(stream: T) -> WrittenOn<T> {
+        WrittenOn(stream)
     }
 
     /// Writes on. It has to wait for nothing: what is left goes with the next.
     fn write_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.0.get_ref().1.wants_write() {
+        if !self.0.has_unwritten() {
             return Ok(());
         }
         match Pin::new(&mut self.0).poll_flush(cx) {
@@ -33,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsLayer<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsLayer<S> {
+impl<T: Buffering> AsyncRead for WrittenOn<T> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -47,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsLayer<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsLayer<S> {
+impl<T: Buffering> AsyncWrite for WrittenOn<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }

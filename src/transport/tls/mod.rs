@@ -5,10 +5,13 @@
 //! goes on with what it has begun with, connections stay as they are.
 
 mod certificate;
+mod client;
 mod files;
+mod fingerprint;
 mod layer;
 mod loaded;
 mod names;
+mod trust;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,10 +21,13 @@ use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisb
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
+pub use client::{CertificateFault, ClientTls, ClientTlsError, ClientTlsOptions, OwnCertificate};
 pub use files::FileError;
-pub use layer::TlsLayer;
+pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use layer::{ClientTlsLayer, TlsLayer};
 use loaded::Loaded;
 pub use loaded::{CertificateStatus, Protocol};
+pub use trust::Trust;
 
 use crate::peer::{self, Certificate};
 
