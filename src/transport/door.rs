@@ -173,10 +173,6 @@ impl Door {
     }
 
     #[cfg(feature = "tls")]
-    #[cfg_attr(
-        not(feature = "websocket"),
-        expect(clippy::unused_async, clippy::unused_self, reason = "a WebSocket has a handshake")
-    )]
     async fn open_encrypted(
         &self,
         layer: TlsLayer<Socket>,
