@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,6 +52,9 @@ pub enum DialError {
     /// A layer above the socket failed: `step` is the rest of "failed to …", such as `agree on TLS with …`.
     #[error("{step}: {source}")]
     Layer { step: String, source: Arc<dyn StdError + Send + Sync> },
+    /// `step` as above.
+    #[error("{step}: no answer within {limit:?}")]
+    TimedOut { step: String, limit: Duration },
     /// What was configured can never work: a file that is no certificate, a name that is none.
     #[error("{0}")]
     Configuration(String),
@@ -67,6 +71,14 @@ impl DialError {
 
     pub fn layer(step: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> DialError {
         DialError::Layer { step: step.into(), source: Arc::from(source.into()) }
+    }
+
+    /// What a layer says, where it is of this type: that of TLS, of a WebSocket, of a proxy.
+    pub fn cause<E: StdError + 'static>(&self) -> Option<&E> {
+        match self {
+            DialError::Layer { source, .. } => source.downcast_ref(),
+            _ => None,
+        }
     }
 
     /// Whether another attempt may have another result.

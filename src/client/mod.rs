@@ -8,6 +8,8 @@
 pub mod connector;
 #[cfg(feature = "devices")]
 pub mod device;
+#[cfg(feature = "client")]
+pub mod dial;
 mod driver;
 mod error;
 mod flow;

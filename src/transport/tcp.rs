@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::io::Interest;
 #[cfg(unix)]
 use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::socket::{Accepted, Plain};
 
@@ -20,6 +21,18 @@ const BACKLOG: i32 = 1024;
 const TOGETHER: usize = 64;
 /// Idle time after which the kernel asks whether the peer is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// Connects to an address.
+///
+/// # Errors
+/// The operating system's.
+pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // As for accepted sockets. Where that cannot be had, small packets wait for each other.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE));
+    Ok(stream)
+}
 
 /// A socket that listens. Accepted sockets are not tied to the thread that accepts them.
 pub struct TcpListener {

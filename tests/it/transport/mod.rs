@@ -1,7 +1,7 @@
 //! The doors that clients come through, one file each.
 
 #[cfg(feature = "tls")]
-mod authority;
+pub mod authority;
 #[cfg(all(feature = "daemon", feature = "tls", feature = "websocket", unix))]
 mod configuration;
 mod listeners;
