@@ -191,6 +191,7 @@ fn every_value_reaches_its_option() {
         maximum-retained-bytes = "0B"
         sys-interval = "0s"
         maximum-total-queued-bytes = "64MiB"
+        maximum-total-output-bytes = "32MiB"
         [log]
         level = "debug"
         format = "json"
@@ -216,6 +217,7 @@ fn every_value_reaches_its_option() {
     assert_eq!(config.broker.maximum_retained_bytes, 0);
     assert_eq!(config.broker.sys_interval, Duration::ZERO);
     assert_eq!(config.broker.maximum_total_queued_bytes, 64 * 1024 * 1024);
+    assert_eq!(config.broker.maximum_total_output_bytes, 32 * 1024 * 1024);
     assert_eq!(config.broker.maximum_authentication_rounds, 3);
     assert_eq!(config.broker.connect_timeout, Duration::from_millis(1500));
     assert_eq!((config.log.level, config.log.format), (Level::Debug, LogFormat::Json));

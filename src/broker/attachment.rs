@@ -27,6 +27,8 @@ pub enum End {
     /// An operator, an embedder or a plugin asked for it.
     Kicked(ReasonCode),
     Shutdown,
+    /// Connections hold more that their sockets do not take than they may, and this one has been stuck longest.
+    TooMuchUnsent,
 }
 
 /// How a connection was closed, as far as its Will is concerned.

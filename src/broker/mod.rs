@@ -31,6 +31,7 @@ mod shared;
 mod statistics;
 mod subscribe;
 mod system;
+mod unsent;
 mod will;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,6 +58,7 @@ pub(crate) use statistics::{Count, Counters};
 pub use statistics::{Statistic, StatisticKind, Statistics};
 pub use subscribe::{Subscribed, Unsubscribed};
 pub(crate) use system::is_system_topic;
+pub use unsent::Stuck;
 pub use will::DueWill;
 
 use crate::cluster::Cluster;
@@ -75,6 +77,7 @@ use restore::Found;
 use retained::Retained;
 use session_entry::SessionEntry;
 use session_items::SessionItems;
+use unsent::Unsent;
 
 /// One broker. Everything that connections, hooks and an embedder act on.
 pub struct Broker {
@@ -100,6 +103,7 @@ pub struct Broker {
     waiting_for_growth: Mutex<Vec<Arc<SessionEntry>>>,
     counters: Arc<Counters>,
     guard: Arc<Guard>,
+    unsent: Arc<Unsent>,
     /// Whether connections are to end.
     shutdown: watch::Sender<bool>,
     /// When the log was last told of a full queue, in milliseconds as a [`Timestamp`].
@@ -130,6 +134,7 @@ impl Broker {
             handed_on: HandedOn::default(),
             waiting_for_growth: Mutex::default(),
             guard: Arc::new(Guard::new(options.guard.clone(), counters.clone())),
+            unsent: Arc::new(Unsent::new(options.maximum_total_output_bytes)),
             counters,
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),
@@ -159,6 +164,7 @@ impl Broker {
         self.counters.set_maximum_held(&options);
         self.queue_limits.replace(options.queue_limits());
         self.guard.set_options(options.guard.clone());
+        self.unsent.set_maximum(options.maximum_total_output_bytes);
         let has_other_interval = self.options().sys_interval != options.sys_interval;
         self.options.replace(options);
         if has_other_interval {
@@ -182,6 +188,11 @@ impl Broker {
     /// Who may come in, and who is shut out.
     pub fn guard(&self) -> &Arc<Guard> {
         &self.guard
+    }
+
+    /// What connections hold because their sockets take nothing.
+    pub(crate) fn unsent(&self) -> &Unsent {
+        &self.unsent
     }
 
     /// A name for a new connection.

@@ -50,6 +50,9 @@ pub struct Options {
     /// that holds messages takes a further one only in place of others, and one that holds none takes one. A
     /// message that waits for several sessions counts for each of them.
     pub maximum_total_queued_bytes: usize,
+    /// Bytes that all connections together hold because their sockets do not take them, with the memory these lie in.
+    /// From three quarters on, such connections are given no more; beyond it, those end that have been stuck longest.
+    pub maximum_total_output_bytes: usize,
     /// What gives way where a queue is full.
     pub overflow: Overflow,
     /// QoS 1 and 2 messages in flight towards a client, or as many as its Receive Maximum says where that is
@@ -113,6 +116,7 @@ impl Default for Options {
             maximum_queued_messages: 10_000,
             maximum_queued_bytes: 16 * 1024 * 1024,
             maximum_total_queued_bytes: 1024 * 1024 * 1024,
+            maximum_total_output_bytes: 512 * 1024 * 1024,
             overflow: Overflow::DropNewest,
             maximum_inflight: 256,
             maximum_subscriptions: 10_000,

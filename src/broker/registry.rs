@@ -434,9 +434,15 @@ fn how_it_ends(state: &EntryState, clean_start: bool, now: Timestamp) -> Option<
 }
 
 fn end_connection(entry: &SessionEntry, end: &End) -> bool {
+    end_connection_of(entry, None, end)
+}
+
+/// Ends the connection that holds the session, where it is the one of this client or any will do.
+pub(super) fn end_connection_of(entry: &SessionEntry, client: Option<ClientKey>, end: &End) -> bool {
     let waker = {
         let mut state = entry.lock();
-        let Some(link) = state.link.as_mut() else { return false };
+        let client = client.unwrap_or(state.last_client.key);
+        let Some(link) = state.link_of(client) else { return false };
         link.end.get_or_insert_with(|| end.clone());
         link.waker.take()
     };

@@ -57,6 +57,9 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section.set("maximum-total-queued-bytes", &mut o.maximum_total_queued_bytes, |v| {
         v.size(1024..=LARGEST_SIZE)
     });
+    section.set("maximum-total-output-bytes", &mut o.maximum_total_output_bytes, |v| {
+        v.size(64 * 1024..=LARGEST_SIZE)
+    });
     section.set("overflow", &mut o.overflow, |v| {
         v.choice(&[("drop-newest", Overflow::DropNewest), ("drop-oldest", Overflow::DropOldest)])
     });

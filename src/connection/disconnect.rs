@@ -117,6 +117,18 @@ impl Ended {
         }
     }
 
+    /// Connections hold as much as they may that their sockets do not take, and this one has been stuck longest.
+    fn too_much_unsent() -> Ended {
+        Ended {
+            limit: Some(Count::LimitTotalOutputBytes),
+            ..Ended::new(
+                DisconnectCause::Kicked,
+                Some(ReasonCode::QUOTA_EXCEEDED),
+                "connections hold as many unsent bytes as `maximum-total-output-bytes` allows",
+            )
+        }
+    }
+
     /// The client published faster than it may.
     pub(super) fn too_fast() -> Ended {
         let reason = ReasonCode::MESSAGE_RATE_TOO_HIGH;
@@ -177,6 +189,7 @@ impl Ended {
                 "another connection has the same Client Identifier",
             ),
             End::Kicked(reason) => (DisconnectCause::Kicked, *reason, "disconnected on request"),
+            End::TooMuchUnsent => return Ended::too_much_unsent(),
             End::Shutdown => {
                 (DisconnectCause::Shutdown, ReasonCode::SERVER_SHUTTING_DOWN, "the server shuts down")
             }
@@ -226,6 +239,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.io.output.give_up_held_back();
             // What the client waits for may be CONNACK.
             ended.telling = if self.io.output.is_greeted() { ended.telling } else { Telling::Nothing };
+        }
+        // A second is too long where what it holds is too much.
+        if ended.limit == Some(Count::LimitTotalOutputBytes)
+            && self.attachment.broker().unsent().is_in_a_hurry()
+        {
+            ended.telling = Telling::Nothing;
         }
         let client = self.attachment.client_identifier().clone();
         tracing::debug!(%client, cause = ?ended.cause, reason = ?ended.reason, why = %ended.why, "client disconnected");

@@ -365,7 +365,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     /// Waits until there is something to do, writing meanwhile. Reading comes before sending: a client for whom there is always something must still be heard.
     fn poll_turn(&mut self, cx: &mut Context<'_>, attachment: &Attachment) -> Poll<Result<(), Ended>> {
-        self.poll_write(cx)?;
+        self.poll_write(cx, attachment)?;
         let blocked = if self.is_blocked() { Blocked::Yes } else { Blocked::No };
         let polled = attachment.poll_work(cx.waker(), blocked);
         if let Polled::End(end) = &polled {
@@ -387,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     }
 
     /// Writes until everything is written or the socket takes no more.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, attachment: &Attachment) -> Result<(), Ended> {
         while !self.output.is_empty() {
             // The socket is not to blame for what waits for the storage.
             let Poll::Ready(writable) = self.output.poll_writable(cx) else { break };
@@ -397,7 +397,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
                 Poll::Ready(Ok(())) => self.timers.written(was_blocked),
                 Poll::Ready(Err(_)) => return Err(Ended::network("the connection broke")),
                 Poll::Pending => {
-                    self.timers.write_waits(self.output.write_timeout());
+                    let held = self.output.held();
+                    self.timers.write_waits(self.output.write_timeout(), attachment).hold(held);
                     break;
                 }
             }
@@ -435,7 +436,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     }
 
     fn is_blocked(&self) -> bool {
-        self.output.len() >= HIGH_WATER
+        self.output.len() >= HIGH_WATER || self.timers.write_is_waiting() && self.output.is_scarce()
     }
 
     /// Takes what the session has ready, as far as the output has room.
@@ -476,7 +477,7 @@ where
         attachment.broker().deliver_gathered();
         io.now = attachment.broker().now();
         // A broken connection is noticed in the next turn.
-        while io.poll_write(cx).is_ok()
+        while io.poll_write(cx, attachment).is_ok()
             && !io.is_blocked()
             && matches!(attachment.poll_work(cx.waker(), Blocked::No), Polled::Work)
         {

@@ -140,6 +140,16 @@ impl Output {
         self.unwritten.as_ref().map_or(0, |unwritten| unwritten.len())
     }
 
+    /// The same with the memory that they lie in.
+    pub(super) fn held(&self) -> usize {
+        self.unwritten.as_ref().map_or(0, |unwritten| unwritten.held())
+    }
+
+    /// Whether connections whose sockets take nothing are to hold no more.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.broker.unsent().is_scarce()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::alarm::Alarm;
 use super::incomplete::Incomplete;
 use super::pacing::Pacing;
+use crate::broker::{Attachment, Stuck};
 
 pub(super) struct Timers {
     last_received: Instant,
@@ -29,6 +30,8 @@ struct Others {
     authenticates_until: Option<Instant>,
     /// When the socket must have taken something of what waits.
     writes_until: Option<Instant>,
+    /// While it does not.
+    stuck: Option<Stuck>,
     /// The packet of which only the beginning came.
     incomplete: Option<Incomplete>,
     /// Until when the client is not read from.
@@ -133,7 +136,9 @@ impl Timers {
     /// that it lives. One that is read from can, though its socket takes nothing for a moment, as each does that was
     /// just registered with another thread's runtime [MQTT-3.1.2-22].
     pub(super) fn written(&mut self, was_blocked: bool) {
-        let waited = self.others.as_mut().and_then(|others| others.writes_until.take());
+        let Some(others) = &mut self.others else { return };
+        let waited = others.writes_until.take();
+        others.stuck = None;
         if waited.is_some() && was_blocked {
             let now = Instant::now();
             self.last_received = now;
@@ -143,9 +148,15 @@ impl Timers {
     }
 
     /// The socket takes nothing now. The connection ends where it still does not after the time-out.
-    pub(super) fn write_waits(&mut self, timeout: Duration) {
+    pub(super) fn write_waits(&mut self, timeout: Duration, attachment: &Attachment) -> &mut Stuck {
         let others = self.others();
         others.writes_until = others.writes_until.or_else(|| after(timeout));
+        others.stuck.get_or_insert_with(|| attachment.is_stuck())
+    }
+
+    /// Whether the socket took nothing when it was tried last.
+    pub(super) fn write_is_waiting(&self) -> bool {
+        self.others.as_ref().is_some_and(|others| others.stuck.is_some())
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {

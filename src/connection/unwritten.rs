@@ -59,6 +59,11 @@ impl Unwritten {
         self.pieces_len + self.buffer.len()
     }
 
+    /// The same with what of the buffer is empty. Payloads lie where others may hold them too.
+    pub fn held(&self) -> usize {
+        self.pieces_len + self.buffer.capacity()
+    }
+
     /// Where packets are encoded.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer

@@ -62,6 +62,7 @@ mod subscribe_again;
 mod system_topics;
 mod takeover;
 mod transport;
+mod unsent;
 mod unsubscribe;
 #[cfg(feature = "wasm")]
 mod wasm;

@@ -221,6 +221,8 @@ statistics! {
         LimitQueuedBytes limit_queued_bytes,
         /// `maximum-total-queued-bytes`: deliveries dropped.
         LimitTotalQueuedBytes limit_total_queued_bytes,
+        /// `maximum-total-output-bytes`: connections closed.
+        LimitTotalOutputBytes limit_total_output_bytes,
         /// `maximum-inflight`, or the client's Receive Maximum: how often messages began to wait because as many
         /// were in flight.
         LimitInflight limit_inflight,
@@ -304,6 +306,8 @@ statistics! {
         bans,
         /// Bytes of packets of clients that were let in, as far as they are not complete now.
         incomplete_bytes,
+        /// Bytes that connections hold now because their sockets do not take them, with the memory these lie in.
+        unsent_bytes,
         /// Batches that the storage has kept since the start.
         storage_commits,
         /// Changes in these batches.
@@ -478,6 +482,7 @@ impl Broker {
             remembered_addresses: self.guard.remembered() as u64,
             bans: self.guard.bans().len() as u64,
             incomplete_bytes: self.guard.incomplete_bytes() as u64,
+            unsent_bytes: self.unsent.held() as u64,
             ..counters.sums()
         }
     }
