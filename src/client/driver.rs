@@ -1,244 +1,274 @@
-//! The task that owns a connection: reads, writes, keeps alive, and hands messages over.
+//! One Network Connection after CONNACK: reads, writes, keeps alive, until it is over.
+//!
+//! It works in turns: take in all that was read, write all that can go, with one lock and one system call for each
+//! direction, however many packets there are.
 
-use std::sync::{Arc, OnceLock};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::Instant;
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::flow::{Flow, Reply, Step};
-use super::{End, Error};
-use crate::packet::{
-    Ack, Decoder, Disconnect, Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode, Suback,
-    Subscribe, Unsuback, Unsubscribe, encode, encoded_len,
-};
+use super::BoxedStream;
+use super::core::{HIGH_WATER, Shared, Turn};
+use super::error::End;
+use crate::packet::{Decoder, Disconnect, Packet, ProtocolVersion, encode};
 
-/// While more bytes than this wait to be written, nothing new is taken on.
-const MAXIMUM_UNWRITTEN: usize = 256 * 1024;
+/// Turns before others of the runtime have theirs.
+const TURNS: usize = 32;
 
-/// What a [`Client`](super::Client) asks of its connection.
-pub(super) enum Command {
-    Publish { publish: Publish, permit: Option<OwnedSemaphorePermit>, reply: Reply<Ack> },
-    Subscribe { subscribe: Box<Subscribe>, reply: Reply<Suback> },
-    Unsubscribe { unsubscribe: Box<Unsubscribe>, reply: Reply<Unsuback> },
-    Disconnect { disconnect: Box<Disconnect>, done: oneshot::Sender<()> },
-}
+/// What is read at a time, at least and at most.
+const CHUNKS: [usize; 2] = [4 * 1024, 64 * 1024];
 
-/// What was agreed when the connection was made.
-pub(super) struct Agreed {
+/// How long a connection that is over may take to say so, or to say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+pub(super) struct Connection {
+    pub(super) stream: BoxedStream,
     pub(super) version: ProtocolVersion,
-    /// Zero: never.
-    pub(super) keep_alive: Duration,
-    /// Bytes of a packet to the server.
-    pub(super) maximum_packet_size: u32,
-}
-
-pub(super) struct Driver<S> {
-    pub(super) stream: S,
     pub(super) decoder: Decoder,
     pub(super) received: BytesMut,
-    pub(super) agreed: Agreed,
-    pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) messages: mpsc::Sender<Publish>,
-    pub(super) end: Arc<OnceLock<End>>,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    /// Runs until the connection is over, and says why to everyone who waits.
-    pub(super) async fn run(mut self) {
-        let mut state = State::new();
-        let end = match self.serve(&mut state).await {
-            Ok(()) => End::Client,
-            Err(end @ (End::Network(_) | End::Closed)) => self.last_words(&mut state).await.unwrap_or(end),
-            Err(end) => end,
-        };
-        let _ = self.end.set(end.clone());
-        state.flow.end(&end);
-        self.commands.close();
-        if let Some(done) = state.leaving {
-            let _ = done.send(());
-        }
-    }
-
-    /// A server that closes while we write said why before, and that may not have been read yet.
-    async fn last_words(&mut self, state: &mut State) -> Option<End> {
-        state.held = None;
-        while self.stream.read_buf(&mut self.received).await.is_ok_and(|count| count > 0) {}
-        loop {
-            match self.decoder.decode(&mut self.received).ok()?? {
-                Packet::Disconnect(disconnect) => return Some(End::Server(disconnect)),
-                _ => continue,
-            }
-        }
-    }
-
-    async fn serve(&mut self, state: &mut State) -> Result<(), End> {
-        self.take_in(state)?;
-        loop {
-            if state.leaving.is_some() && state.unwritten.is_empty() {
-                self.stream.shutdown().await?;
-                return Ok(());
-            }
-            self.one_step(state).await?;
-            self.take_in(state)?;
-        }
-    }
-
-    /// Waits for the first thing that can be done, and does it.
-    async fn one_step(&mut self, state: &mut State) -> Result<(), End> {
-        let ping_at = state.last_sent + self.agreed.keep_alive;
-        let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
-        tokio::select! {
-            read = reader.read_buf(&mut self.received), if state.held.is_none() && state.leaving.is_none() => {
-                if read? == 0 {
-                    return Err(End::Closed);
-                }
-                state.ping_unanswered = false;
-            }
-            written = writer.write_buf(&mut state.unwritten), if !state.unwritten.is_empty() => {
-                if written? == 0 {
-                    return Err(End::Closed);
-                }
-                state.last_sent = Instant::now();
-            }
-            permit = self.messages.reserve(), if state.held.is_some() => state.hand_over(permit.ok())
-                .map_or(Ok(()), |packet| state.send(&packet, self.agreed.version))?,
-            command = self.commands.recv(), if state.unwritten.len() < MAXIMUM_UNWRITTEN && state.leaving.is_none() => {
-                self.obey(command, state)?;
-            }
-            () = tokio::time::sleep_until(ping_at), if !self.agreed.keep_alive.is_zero() => {
-                state.ping(self.agreed.version)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Decodes what was received, up to a message that has to be handed over first.
-    fn take_in(&mut self, state: &mut State) -> Result<(), End> {
-        while state.held.is_none() {
-            let Some(packet) = self.decoder.decode(&mut self.received)? else { break };
-            match state.flow.receive(packet)? {
-                Step::Nothing => {}
-                Step::Send(packet) => state.send(&packet, self.agreed.version)?,
-                Step::Deliver(publish) => state.held = Some(publish),
-            }
-        }
-        Ok(())
-    }
-
-    fn obey(&self, command: Option<Command>, state: &mut State) -> Result<(), End> {
-        match command {
-            Some(Command::Publish { publish, permit, reply }) => self.publish(publish, permit, reply, state),
-            Some(Command::Subscribe { mut subscribe, reply }) => {
-                let Some(id) = state.flow.identifier() else { return refuse(reply, Error::Busy) };
-                subscribe.packet_identifier = id;
-                match self.encode(&Packet::Subscribe(subscribe), state) {
-                    Ok(()) => state.flow.subscribed(id, reply),
-                    Err(error) => return refuse(reply, error),
-                }
-            }
-            Some(Command::Unsubscribe { mut unsubscribe, reply }) => {
-                let Some(id) = state.flow.identifier() else { return refuse(reply, Error::Busy) };
-                unsubscribe.packet_identifier = id;
-                match self.encode(&Packet::Unsubscribe(unsubscribe), state) {
-                    Ok(()) => state.flow.unsubscribed(id, reply),
-                    Err(error) => return refuse(reply, error),
-                }
-            }
-            Some(Command::Disconnect { disconnect, done }) => {
-                state.leaving = Some(done);
-                state.send(&Packet::Disconnect(disconnect), self.agreed.version)?;
-            }
-            None => {
-                state.leaving = Some(oneshot::channel().0);
-                let disconnect = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
-                state.send(&Packet::Disconnect(Box::new(disconnect)), self.agreed.version)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn publish(
-        &self,
-        mut publish: Publish,
-        permit: Option<OwnedSemaphorePermit>,
-        reply: Reply<Ack>,
-        state: &mut State,
-    ) {
-        let qos = publish.qos;
-        let id = if qos == QoS::AtMostOnce { None } else { state.flow.identifier() };
-        publish.packet_identifier = id;
-        let sent = self.encode(&Packet::Publish(publish), state);
-        match (sent, id, permit) {
-            (Err(error), ..) => drop(reply.send(Err(error))),
-            (Ok(()), Some(id), Some(permit)) => state.flow.published(id, qos, reply, permit),
-            // QoS 0 is done once it is on its way; nothing names it, so the identifier is not looked at.
-            (Ok(()), ..) => drop(reply.send(Ok(Ack::new(PacketIdentifier::FIRST, ReasonCode::SUCCESS)))),
-        }
-    }
-
-    fn encode(&self, packet: &Packet, state: &mut State) -> Result<(), Error> {
-        let size = encoded_len(packet, self.agreed.version)?;
-        let limit = self.agreed.maximum_packet_size;
-        if size > limit as usize {
-            return Err(Error::TooLarge { size, limit });
-        }
-        encode(packet, self.agreed.version, &mut state.unwritten)?;
-        Ok(())
-    }
-}
-
-/// What changes while a connection lasts.
-struct State {
-    flow: Flow,
     unwritten: BytesMut,
-    /// A message for which there is no room yet.
-    held: Option<Publish>,
+    /// Zero: never.
+    keep_alive: Duration,
     last_sent: Instant,
-    ping_unanswered: bool,
-    /// DISCONNECT is on its way; who waits for the end.
-    leaving: Option<oneshot::Sender<()>>,
+    last_received: Instant,
+    ping_sent: Option<Instant>,
+    to_flush: bool,
+    /// What is read next.
+    chunk: usize,
+    /// Writing has failed; what the server said before may still be read.
+    unwritable: Option<End>,
+    /// Which deadlines are to be looked at, at the latest.
+    alarm: Pin<Box<Sleep>>,
 }
 
-impl State {
-    fn new() -> State {
-        State {
-            flow: Flow::new(),
+/// What a turn under the lock has found.
+struct Found {
+    turn: Turn,
+    held: bool,
+    leaves_by: Option<Instant>,
+    room: bool,
+}
+
+impl Connection {
+    pub(super) fn new(
+        stream: BoxedStream,
+        decoder: Decoder,
+        received: BytesMut,
+        version: ProtocolVersion,
+        keep_alive: Duration,
+    ) -> Connection {
+        let now = Instant::now();
+        Connection {
+            stream,
+            version,
+            decoder,
+            received,
             unwritten: BytesMut::new(),
-            held: None,
-            last_sent: Instant::now(),
-            ping_unanswered: false,
-            leaving: None,
+            keep_alive,
+            last_sent: now,
+            last_received: now,
+            ping_sent: None,
+            to_flush: false,
+            chunk: CHUNKS[0],
+            unwritable: None,
+            alarm: Box::pin(sleep_until(now)),
         }
     }
 
-    fn send(&mut self, packet: &Packet, version: ProtocolVersion) -> Result<(), End> {
-        Ok(encode(packet, version, &mut self.unwritten)?)
+    /// Serves until the connection is over, and says why it is.
+    pub(super) async fn run(mut self, shared: &Arc<Shared>) -> End {
+        let end = poll_fn(|cx| self.poll_serve(cx, shared)).await;
+        self.close(&end).await;
+        end
     }
 
-    /// Hands the held message over, or drops it where nobody takes messages; either way it is acknowledged.
-    fn hand_over(&mut self, permit: Option<mpsc::Permit<'_, Publish>>) -> Option<Packet> {
-        let publish = self.held.take()?;
-        let (qos, id) = (publish.qos, publish.packet_identifier);
-        if let Some(permit) = permit {
-            permit.send(publish);
+    fn poll_serve(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<End> {
+        for _ in 0..TURNS {
+            match self.take_turn(cx, shared) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(end) => return Poll::Ready(end),
+            }
         }
-        self.flow.delivered(qos, id)
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
-    fn ping(&mut self, version: ProtocolVersion) -> Result<(), End> {
-        if self.ping_unanswered {
-            return Err(End::KeepAlive);
+    /// Says whether there may be more to do at once.
+    fn take_turn(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Result<bool, End> {
+        let found = self.exchange(cx, shared)?;
+        if found.room {
+            shared.room.notify_waiters();
         }
-        self.ping_unanswered = true;
-        self.last_sent = Instant::now();
-        self.send(&Packet::Pingreq, version)
+        let wrote = self.write(cx)?;
+        if found.turn == Turn::Leaves {
+            return self.leave(cx, shared);
+        }
+        let read = !found.held && self.read(cx)?;
+        if wrote || read {
+            return Ok(true);
+        }
+        self.keep_time(cx, shared, &found)
+    }
+
+    /// All that is done under the lock.
+    fn exchange(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Result<Found, End> {
+        let now = shared.now();
+        shared.with(|core| {
+            core.take_in(&mut self.decoder, &mut self.received, &mut self.unwritten, now)?;
+            let turn = match self.unwritable {
+                None => core.fill(&mut self.unwritten, now)?,
+                Some(_) => Turn::Served,
+            };
+            core.park_driver(cx.waker());
+            let (held, leaves_by) = (core.is_held(), core.leaves_by());
+            Ok(Found { turn, held, leaves_by, room: core.takes_room() })
+        })
+    }
+
+    /// Writes as much as goes. Says whether there is room for more.
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let was_full = self.unwritten.len() >= HIGH_WATER;
+        while !self.unwritten.is_empty() && self.unwritable.is_none() {
+            match Pin::new(&mut self.stream).poll_write(cx, &self.unwritten) {
+                Poll::Ready(Ok(0)) => self.cannot_write(End::Closed),
+                Poll::Ready(Ok(count)) => {
+                    self.unwritten.advance(count);
+                    self.last_sent = Instant::now();
+                    self.to_flush = true;
+                }
+                Poll::Ready(Err(error)) => self.cannot_write(error.into()),
+                Poll::Pending => break,
+            }
+        }
+        if self.to_flush && self.unwritable.is_none() {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.to_flush = false,
+                Poll::Ready(Err(error)) => self.cannot_write(error.into()),
+                Poll::Pending => {}
+            }
+        }
+        Ok(was_full && self.unwritten.len() < HIGH_WATER)
+    }
+
+    /// A server that closes while we write may have said why before; that is still to be read.
+    fn cannot_write(&mut self, end: End) {
+        self.unwritten.clear();
+        self.unwritable = Some(end);
+        self.alarm.as_mut().reset(Instant::now() + LAST_WORDS);
+    }
+
+    /// Reads once. Says whether something came.
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.received.capacity() - self.received.len() < self.chunk / 2 {
+            self.received.reserve(self.chunk);
+        }
+        let reading = pin!(self.stream.read_buf(&mut self.received));
+        let count = match reading.poll(cx) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(count)) if count > 0 => count,
+            Poll::Ready(result) => {
+                let end = result.map_or_else(End::from, |_| End::Closed);
+                return Err(self.unwritable.take().unwrap_or(end));
+            }
+        };
+        self.last_received = Instant::now();
+        self.ping_sent = None;
+        self.chunk = if count >= self.chunk { CHUNKS[1].min(self.chunk * 4) } else { self.chunk };
+        Ok(true)
+    }
+
+    /// DISCONNECT is the last that is written.
+    fn leave(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Result<bool, End> {
+        if self.unwritable.is_some() {
+            return Err(End::Client);
+        }
+        if self.unwritten.is_empty()
+            && !self.to_flush
+            && Pin::new(&mut self.stream).poll_shutdown(cx).is_ready()
+        {
+            return Err(End::Client);
+        }
+        let leaves_by = shared.with(|core| core.leaves_by()).unwrap_or_else(Instant::now);
+        self.alarm.as_mut().reset(leaves_by.max(self.last_sent) + LAST_WORDS);
+        if self.alarm.as_mut().poll(cx).is_ready() { Err(End::Client) } else { Ok(false) }
+    }
+
+    /// Nothing is left to do but to wait. Says whether a time has come at which there is more.
+    fn keep_time(&mut self, cx: &mut Context<'_>, shared: &Shared, found: &Found) -> Result<bool, End> {
+        if let Some(leaves_by) = found.leaves_by.filter(|by| *by < self.alarm.deadline()) {
+            self.alarm.as_mut().reset(leaves_by);
+        }
+        if self.alarm.as_mut().poll(cx).is_pending() {
+            return Ok(false);
+        }
+        if let Some(end) = self.unwritable.take() {
+            return Err(end);
+        }
+        let now = Instant::now();
+        let next = self.next_ping(now, found.held)?.min(self.next_answer(shared, now, found.held)?);
+        let next = found.leaves_by.filter(|by| *by > now).map_or(next, |by| next.min(by));
+        self.alarm.as_mut().reset(next);
+        Ok(true)
+    }
+
+    /// Sends a ping where it is time [MQTT-3.1.2-20], and says when to look again.
+    fn next_ping(&mut self, now: Instant, held: bool) -> Result<Instant, End> {
+        if self.keep_alive.is_zero() {
+            return Ok(now + LONG);
+        }
+        if held {
+            // The answer cannot be read now.
+            self.ping_sent = self.ping_sent.map(|_| now);
+        }
+        match self.ping_sent {
+            Some(sent) if now >= sent + self.keep_alive => return Err(End::KeepAlive),
+            Some(sent) => return Ok(sent + self.keep_alive),
+            None => {}
+        }
+        let silent_since = if held { self.last_sent } else { self.last_sent.min(self.last_received) };
+        if now < silent_since + self.keep_alive {
+            return Ok(silent_since + self.keep_alive);
+        }
+        self.ping_sent = Some(now);
+        encode(&Packet::Pingreq, self.version, &mut self.unwritten)?;
+        Ok(now + self.keep_alive)
+    }
+
+    /// Looks whether the server owes an answer for too long, and says when to look again.
+    fn next_answer(&mut self, shared: &Shared, now: Instant, held: bool) -> Result<Instant, End> {
+        let Some(limit) = shared.options.acknowledgement_timeout else { return Ok(now + LONG) };
+        let Some((since, packet)) = shared.with(|core| core.unanswered()) else { return Ok(now + limit / 2) };
+        let waited = since.until(shared.now());
+        if held || waited < limit {
+            return Ok(now + limit.saturating_sub(waited).clamp(Duration::from_millis(1), limit / 2));
+        }
+        shared.with(|core| core.give_unanswered_up());
+        Err(End::Unanswered(packet))
+    }
+
+    /// Tells a server that did what it must not why it is left.
+    async fn close(&mut self, end: &End) {
+        let Some(reason) = end.disconnect_reason() else { return };
+        if self.version == ProtocolVersion::V5 {
+            let disconnect = Packet::Disconnect(Box::new(Disconnect::new(reason)));
+            // A DISCONNECT without properties can be encoded.
+            let _ = encode(&disconnect, self.version, &mut self.unwritten);
+        }
+        let closing = async {
+            self.stream.write_all_buf(&mut self.unwritten).await?;
+            self.stream.shutdown().await
+        };
+        // The connection is over, whether the server hears of it or not.
+        let _ = tokio::time::timeout(LAST_WORDS, closing).await;
     }
 }
 
-fn refuse<T>(reply: Reply<T>, error: Error) -> Result<(), End> {
-    drop(reply.send(Err(error)));
-    Ok(())
-}
+/// Where no deadline is known.
+const LONG: Duration = Duration::from_secs(3600);

@@ -1,276 +1,308 @@
-//! A small asynchronous MQTT client for 3.1.1 and 5.0.
+//! An asynchronous MQTT client for 3.1.1 and 5.0 that stays connected.
 //!
-//! [`connect`] gives a [`Client`], which publishes and subscribes, and [`Messages`], from which received
-//! messages are taken. A task in the background owns the connection and does every flow to its end: QoS 1
-//! and 2 in both directions, pings, the server's limits. It does not connect again by itself, and a session
-//! that the server kept is not remembered here. Builds without the broker.
+//! [`connect`] gives a [`Client`], which publishes and subscribes. A task in the background makes the connection, makes it
+//! again where it is lost, and does every flow to its end: what was published is queued while there is no connection and
+//! sent again where it was not acknowledged, subscriptions are made again where the server has forgotten them, and a
+//! QoS 2 message is received once. [`Options::reconnect`] as `None` makes a client of one connection.
+//!
+//! ```no_run
+//! use tidegate::client::{Options, connect};
+//! use tidegate::packet::{Publish, QoS};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = connect(Options::new("localhost", 1883, "thermometer-7")).await?;
+//! let mut commands = client.subscribe("t/7/commands").await?;
+//! client.publish(Publish::new("t/7/temperature".into(), "21.5".into()).with_qos(QoS::AtLeastOnce)).await?;
+//! while let Some(command) = commands.next().await {
+//!     println!("{:?}", command.payload);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Start at [`Client`] and [`Options`]. Transports other than TCP are [`Connector`]s. Builds without the broker, with the
+//! feature `client` alone.
 
+mod alias;
+mod authentication;
+mod buffer;
 pub mod connector;
+mod core;
 #[cfg(feature = "devices")]
 pub mod device;
 #[cfg(feature = "client")]
 pub mod dial;
 mod driver;
 mod error;
-mod flow;
+mod event;
+mod handshake;
+mod message;
 mod options;
+mod publishing;
+mod reconnect;
+mod request;
+mod routes;
+mod session;
+mod subscription;
+mod supervisor;
 mod tcp;
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+pub use authentication::{Authentication, BoxError, Credentials, Exchange};
+pub use buffer::WhenFull;
 pub use connector::{AsyncStream, BoxFuture, BoxedStream, Connector, DialError, connector_fn};
-pub use error::{ConnectError, End, Error};
-pub use options::Options;
+pub use error::{
+    ConnectError, DisconnectError, End, InvalidOptions, PublishError, PublishResult, RequestError,
+    SubscribeError,
+};
+pub use event::{Disconnection, Event, Events};
+pub use message::Message;
+pub use options::{Options, Overflow, Queue};
+pub use publishing::Publishing;
+pub use reconnect::{GiveUp, Reconnect};
+pub use subscription::{Messages, SubscribeOptions, Subscription};
 pub use tcp::Tcp;
 
-use crate::packet::{
-    Ack, Connack, Decoder, Disconnect, Packet, PacketIdentifier, Publish, QoS, ReasonCode, Suback, Subscribe,
-    SubscribeFilter, Unsuback, Unsubscribe, encode,
-};
-use driver::{Agreed, Command, Driver};
+use crate::packet::{Connack, Disconnect, ReasonCode};
+use buffer::Buffer;
+use core::{Phase, Reauthentication, Shared};
+use supervisor::Supervisor;
 
-/// Connects over TCP.
+/// Makes a client and connects it.
 ///
 /// # Errors
-/// Where the server cannot be reached, does not answer in time, or refuses.
-pub async fn connect(options: &Options) -> Result<(Client, Messages), ConnectError> {
-    let connecting = async {
-        let stream = Tcp::new(options.host.as_str(), options.port).open().await?;
-        start_unbounded(stream, options).await
-    };
-    within(options.connect_timeout, connecting).await
-}
-
-/// Connects over a byte stream that is already there.
+/// Where the options contradict each other, or the first attempt fails: then nothing goes on in the background. To have
+/// that go on until there is a connection, use [`Client::new`] and [`Client::start`].
 ///
-/// # Errors
-/// Where the server does not answer in time, or refuses.
-pub async fn start<S>(stream: S, options: &Options) -> Result<(Client, Messages), ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    within(options.connect_timeout, start_unbounded(stream, options)).await
+/// Cancel safe: dropped before it is done, nothing is left.
+pub async fn connect(options: Options) -> Result<Client, ConnectError> {
+    let client = Client::new(options)?;
+    client.connect().await?;
+    Ok(client)
 }
 
-/// A connection's sending half; clones share it. When the last one is dropped, DISCONNECT is sent.
+/// A client; clones are the same client. When the last of them and of its [`Subscription`]s is dropped, it leaves as
+/// with [`disconnect`](Client::disconnect), in the background.
 #[derive(Clone)]
 pub struct Client {
-    commands: mpsc::Sender<Command>,
-    /// Messages of QoS 1 and 2 that may be in flight [MQTT-3.3.4-7].
-    in_flight: Arc<Semaphore>,
-    connack: Arc<Connack>,
-    end: Arc<OnceLock<End>>,
+    handle: Arc<Handle>,
+}
+
+/// Counts the clones.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let by = Instant::now() + self.shared.options.disconnect_timeout;
+        self.shared.with(|core| core.leave(Disconnect::new(ReasonCode::NORMAL_DISCONNECTION), by, None));
+        self.shared.leave.notify_one();
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("options", &self.shared().options).finish_non_exhaustive()
+    }
 }
 
 impl Client {
-    /// What the server said when it let the client in.
-    pub fn connack(&self) -> &Connack {
-        &self.connack
-    }
-
-    /// Publishes and waits for the end of the flow: PUBACK, PUBCOMP, or a PUBREC that refuses; QoS 0 only
-    /// waits until it is on its way. The packet identifier is chosen here.
+    /// A client that does nothing yet: streams of [`events`](Client::events) and [`messages`](Client::messages) can be
+    /// had before anything happens, and what is published waits.
     ///
     /// # Errors
-    /// Where the connection ends before, or the server does not accept packets so large.
-    pub async fn publish(&self, publish: Publish) -> Result<Ack, Error> {
-        self.begin_publish(publish).await?.answer().await
+    /// Where the options contradict each other or the protocol version.
+    ///
+    /// ```
+    /// use tidegate::client::{Client, Options};
+    ///
+    /// let client = Client::new(Options::new("localhost", 1883, "thermometer-7"))?;
+    /// let messages = client.messages();
+    /// # Ok::<(), tidegate::client::InvalidOptions>(())
+    /// ```
+    pub fn new(options: Options) -> Result<Client, InvalidOptions> {
+        options.validate()?;
+        Ok(Client { handle: Arc::new(Handle { shared: Shared::new(options) }) })
     }
 
-    /// Publishes without waiting for the end of the flow. Waits while the server's Receive Maximum is
-    /// reached.
+    /// Begins to connect in the background, and goes on until there is a connection, or no hope of one. What happens
+    /// tells [`events`](Client::events). Does nothing the second time.
     ///
-    /// # Errors
-    /// Where the connection is over.
-    pub async fn begin_publish(&self, publish: Publish) -> Result<Publishing, Error> {
-        let permit = match publish.qos {
-            QoS::AtMostOnce => None,
-            _ => Some(self.in_flight.clone().acquire_owned().await.map_err(|_| self.ended())?),
-        };
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Publish { publish, permit, reply }).await?;
-        Ok(Publishing { answer, end: self.end.clone() })
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start(&self) {
+        self.begin(None);
     }
 
-    /// Subscribes with 3.1.1's options and no properties.
+    /// Connects, and gives the server's CONNACK. Where the client was started before, it waits for the next connection.
     ///
     /// # Errors
-    /// Where the connection ends before the answer. A refusal is in the answer.
-    pub async fn subscribe(&self, filters: Vec<SubscribeFilter>) -> Result<Suback, Error> {
-        self.subscribe_with(Subscribe {
-            packet_identifier: PacketIdentifier::FIRST,
-            subscription_identifier: None,
-            user_properties: Vec::new(),
-            subscriptions: filters,
-        })
-        .await
+    /// Where the first attempt fails, which ends the client; where it was started before, once it gives up.
+    ///
+    /// Cancel safe: dropped before it is done, an attempt goes on until it has succeeded or failed.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn connect(&self) -> Result<Arc<Connack>, ConnectError> {
+        let (first, attempted) = oneshot::channel();
+        if self.begin(Some(first)) {
+            return attempted.await.unwrap_or_else(|_| Err(self.ended().into()));
+        }
+        self.connected().await
     }
 
-    /// Subscribes; the packet identifier is chosen here.
+    /// Waits until there is a connection; at once where there is one. Gives the server's CONNACK.
     ///
     /// # Errors
-    /// Where the connection ends before the answer.
-    pub async fn subscribe_with(&self, subscribe: Subscribe) -> Result<Suback, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Subscribe { subscribe: Box::new(subscribe), reply }).await?;
-        answer.await.map_err(|_| self.ended())?
+    /// Where the client has ended, or ends before.
+    ///
+    /// Cancel safe.
+    pub async fn connected(&self) -> Result<Arc<Connack>, ConnectError> {
+        let mut phase = self.shared().phase();
+        let is_decided = |phase: &Phase| !matches!(phase, Phase::Unconnected);
+        match phase.wait_for(is_decided).await.as_deref() {
+            Ok(Phase::Connected(connack)) => Ok(connack.clone()),
+            Ok(Phase::Ended(End::GaveUp(error))) => Err((**error).clone()),
+            _ => Err(self.ended().into()),
+        }
     }
 
-    /// Unsubscribes; the packet identifier is chosen here.
-    ///
-    /// # Errors
-    /// Where the connection ends before the answer.
-    pub async fn unsubscribe_with(&self, unsubscribe: Unsubscribe) -> Result<Unsuback, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Unsubscribe { unsubscribe: Box::new(unsubscribe), reply }).await?;
-        answer.await.map_err(|_| self.ended())?
+    /// The server's CONNACK, while there is a connection.
+    pub fn connack(&self) -> Option<Arc<Connack>> {
+        match &*self.shared().phase().borrow() {
+            Phase::Connected(connack) => Some(connack.clone()),
+            _ => None,
+        }
     }
 
-    /// Sends DISCONNECT after all that was sent before, and closes the connection.
+    /// Why the client has ended, once it has.
+    pub fn end(&self) -> Option<End> {
+        self.shared().end()
+    }
+
+    /// Waits until the client has ended, and says why.
+    ///
+    /// Cancel safe.
+    pub async fn wait_for_end(&self) -> End {
+        let mut phase = self.shared().phase();
+        let has_ended = |phase: &Phase| matches!(phase, Phase::Ended(_));
+        let _ = phase.wait_for(has_ended).await;
+        self.ended()
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &Options {
+        &self.shared().options
+    }
+
+    /// A stream of what happens to the connection, from now on.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tidegate::client::{Client, Event, Options};
+    ///
+    /// let client = Client::new(Options::new("localhost", 1883, "thermometer-7"))?;
+    /// let mut events = client.events();
+    /// client.start();
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         Event::Connected { session_present, .. } => println!("connected ({session_present})"),
+    ///         Event::Disconnected { reason, .. } => println!("{reason}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn events(&self) -> Events {
+        let events = Events::new();
+        self.shared().with(|core| core.add_events(events.buffer.clone()));
+        events
+    }
+
+    /// Messages that came and were dropped because there was no stream to take them.
+    pub fn unclaimed(&self) -> u64 {
+        self.shared().with(|core| core.unclaimed)
+    }
+
+    /// Leaves: refuses what is published from now on, sends what is queued, waits for what is in flight, both within
+    /// [`Options::disconnect_timeout`], then sends DISCONNECT and closes the connection. The client has ended then.
     ///
     /// # Errors
-    /// Where the connection was over already.
-    pub async fn disconnect(&self) -> Result<(), Error> {
+    /// [`DisconnectError::NotFlushed`] where there was not enough time: the client has left without having sent all.
+    /// [`DisconnectError::Ended`] where it had ended before, or did for another reason.
+    ///
+    /// Cancel safe: dropped before it is done, the client leaves nonetheless.
+    pub async fn disconnect(&self) -> Result<(), DisconnectError> {
         self.disconnect_with(Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).await
     }
 
-    /// Sends this DISCONNECT and closes the connection.
+    /// The same with this DISCONNECT; in 3.1.1, where it says nothing, with one that says nothing.
     ///
     /// # Errors
-    /// Where the connection was over already.
-    pub async fn disconnect_with(&self, disconnect: Disconnect) -> Result<(), Error> {
-        let (done, answer) = oneshot::channel();
-        self.command(Command::Disconnect { disconnect: Box::new(disconnect), done }).await?;
-        answer.await.map_err(|_| self.ended())?;
-        match self.end.get() {
-            Some(End::Client) | None => Ok(()),
-            Some(end) => Err(end.clone().into()),
+    /// As [`Client::disconnect`].
+    pub async fn disconnect_with(&self, disconnect: Disconnect) -> Result<(), DisconnectError> {
+        let shared = self.shared();
+        if let Some(end) = shared.end() {
+            return Err(end.into());
         }
+        let by = Instant::now() + shared.options.disconnect_timeout;
+        let (reply, left) = oneshot::channel();
+        shared.with(|core| core.leave(disconnect, by, Some(reply)));
+        shared.leave.notify_one();
+        if self.begin(None) {
+            // It was never started; the supervisor sees that it is to leave.
+            shared.leave.notify_one();
+        }
+        left.await.unwrap_or_else(|_| Err(self.ended().into()))
     }
 
-    async fn command(&self, command: Command) -> Result<(), Error> {
-        self.commands.send(command).await.map_err(|_| self.ended())
-    }
-
-    fn ended(&self) -> Error {
-        ended(&self.end)
-    }
-}
-
-/// A message that is on its way.
-pub struct Publishing {
-    answer: oneshot::Receiver<Result<Ack, Error>>,
-    end: Arc<OnceLock<End>>,
-}
-
-impl Publishing {
-    /// Waits for the end of the flow.
+    /// Proves again who the client is, on the present connection (MQTT 5.0, 4.12.1).
     ///
     /// # Errors
-    /// Where the connection ends before.
-    pub async fn answer(self) -> Result<Ack, Error> {
-        self.answer.await.map_err(|_| ended(&self.end))?
-    }
-}
-
-/// A connection's receiving half. Messages wait here to be taken; while too many wait, nothing is read from
-/// the server, neither messages nor acknowledgements. Once it is dropped, messages are acknowledged and
-/// thrown away.
-pub struct Messages {
-    messages: mpsc::Receiver<Publish>,
-    end: Arc<OnceLock<End>>,
-}
-
-impl Messages {
-    /// The next message.
+    /// Where there is no [`Options::authentication`] or no connection, or the server is not convinced, in which case it ends
+    /// the connection.
     ///
-    /// # Errors
-    /// Why the connection is over, after the last message.
-    pub async fn next(&mut self) -> Result<Publish, End> {
-        match self.messages.recv().await {
-            Some(publish) => Ok(publish),
-            None => Err(self.end.get().cloned().unwrap_or(End::Closed)),
+    /// Cancel safe: dropped before it is done, the exchange goes on.
+    pub async fn reauthenticate(&self) -> Result<(), ConnectError> {
+        let shared = self.shared();
+        let Some(authentication) = &shared.options.authentication else {
+            let reason = "there is no handler";
+            return Err(InvalidOptions::Contradiction { option: "authentication", reason }.into());
+        };
+        let begun = authentication.begin().await;
+        let exchange = begun.map_err(|error| ConnectError::Authentication(Arc::from(error)))?;
+        let (reply, answer) = oneshot::channel();
+        let method = authentication.method();
+        let running = Reauthentication { exchange, method, reply, begun: false };
+        if self.connack().is_none() {
+            return Err(shared.end().unwrap_or(End::Closed).into());
         }
-    }
-}
-
-async fn within<T>(
-    limit: Duration,
-    connecting: impl Future<Output = Result<T, ConnectError>>,
-) -> Result<T, ConnectError> {
-    tokio::time::timeout(limit, connecting).await.unwrap_or(Err(ConnectError::TimedOut(limit)))
-}
-
-async fn start_unbounded<S>(mut stream: S, options: &Options) -> Result<(Client, Messages), ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let version = options.connect.protocol_version;
-    let mut out = BytesMut::new();
-    encode(&Packet::Connect(Box::new(options.connect.clone())), version, &mut out)?;
-    stream.write_all(&out).await.map_err(End::from)?;
-
-    let mut decoder = Decoder::client(version, options.maximum_packet_size);
-    let mut received = BytesMut::new();
-    let connack = receive_connack(&mut stream, &mut decoder, &mut received).await?;
-    if connack.reason_code.is_error() {
-        return Err(ConnectError::Refused(Box::new(connack)));
+        shared.with(|core| core.reauthenticate(running));
+        answer.await.unwrap_or_else(|_| Err(self.ended().into()))
     }
 
-    let keep_alive = connack.server_keep_alive.unwrap_or(options.connect.keep_alive);
-    let agreed = Agreed {
-        version,
-        keep_alive: Duration::from_secs(u64::from(keep_alive)),
-        maximum_packet_size: connack.maximum_packet_size.unwrap_or(u32::MAX),
-    };
-    let in_flight =
-        connack.receive_maximum.map_or(usize::from(u16::MAX), |maximum| usize::from(maximum.get()));
-    let (commands, commands_end) = mpsc::channel(16);
-    let (messages_end, messages) = mpsc::channel(options.maximum_waiting.max(1));
-    let end = Arc::new(OnceLock::new());
-    let driver = Driver {
-        stream,
-        decoder,
-        received,
-        agreed,
-        commands: commands_end,
-        messages: messages_end,
-        end: end.clone(),
-    };
-    tokio::spawn(driver.run());
-    let client = Client {
-        commands,
-        in_flight: Arc::new(Semaphore::new(in_flight)),
-        connack: Arc::new(connack),
-        end: end.clone(),
-    };
-    Ok((client, Messages { messages, end }))
-}
-
-async fn receive_connack<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    decoder: &mut Decoder,
-    received: &mut BytesMut,
-) -> Result<Connack, End> {
-    loop {
-        match decoder.decode(received)? {
-            Some(Packet::Connack(connack)) => return Ok(*connack),
-            Some(other) => return Err(End::Unexpected(other.packet_type())),
-            None => {}
+    /// Says whether it was not begun before.
+    fn begin(&self, first: Option<supervisor::First>) -> bool {
+        let begins = self.shared().with(|core| core.begin_once());
+        if begins {
+            tokio::spawn(Supervisor::new(self.shared().clone(), first).run());
         }
-        if stream.read_buf(received).await? == 0 {
-            return Err(End::Closed);
-        }
+        begins
     }
-}
 
-fn ended(end: &OnceLock<End>) -> Error {
-    Error::Ended(end.get().cloned().unwrap_or(End::Closed))
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    fn ended(&self) -> End {
+        self.shared().end().unwrap_or(End::Closed)
+    }
 }
 
 #[cfg(test)]

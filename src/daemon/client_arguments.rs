@@ -80,6 +80,8 @@ impl ClientArguments {
     pub(super) fn options(&self) -> Result<Options, Failure> {
         let id = self.id.clone().unwrap_or_else(|| format!("tidegate-{:08x}", fastrand::u32(..)));
         let mut options = Options::new(self.host.clone(), self.port, id);
+        // Who calls a command wants to know that the connection is lost.
+        options.reconnect = None;
         let connect = &mut options.connect;
         connect.protocol_version = self.protocol_version;
         connect.keep_alive = self.keepalive;
@@ -143,8 +145,10 @@ pub(super) fn not_connected(error: ConnectError) -> Failure {
         ConnectError::Dial(DialError::Resolve { .. }) => "; check -h",
         ConnectError::TimedOut(_) => "; check -h and -p",
         ConnectError::Refused(_) => "; check -i, -u and -P, and what the broker's configuration allows",
-        ConnectError::Encode(_) => return Failure::usage(format!("failed to {error}")),
-        ConnectError::Dial(_) | ConnectError::Ended(_) => "",
+        ConnectError::Encode(_) | ConnectError::Options(_) => {
+            return Failure::usage(format!("failed to {error}"));
+        }
+        _ => "",
     };
     Failure::new(Exit::Unavailable, format!("failed to {error}{hint}"))
 }

@@ -12,8 +12,8 @@ use super::arguments::long;
 use super::client_arguments::{ClientArguments, not_connected, parse_qos, topic_name};
 use super::exit::{Exit, Failure};
 use super::property::Target;
-use crate::client::{self, Client, Error, Publishing};
-use crate::packet::{Ack, Disconnect, Publish, QoS, ReasonCode};
+use crate::client::{self, Client, PublishError, PublishResult, Publishing};
+use crate::packet::{Disconnect, Publish, QoS, ReasonCode};
 
 /// Publish a message
 ///
@@ -66,13 +66,13 @@ pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
     let options = arguments.client.options()?;
     let template = arguments.template()?;
     let single = arguments.single()?;
-    let (client, _) = client::connect(&options).await.map_err(not_connected)?;
-    arguments.client.tell(|| format!("connected as {}", options.connect.client_identifier));
+    let name = options.connect.client_identifier.clone();
+    let client = client::connect(options).await.map_err(not_connected)?;
+    arguments.client.tell(|| format!("connected as {name}"));
     match single {
         Some(payload) => {
             let publish = Publish { payload, ..template };
-            let answer = client.publish(publish).await.map_err(not_published)?;
-            arguments.accepted(&answer)?;
+            arguments.accepted(client.publish(publish).await)??;
         }
         None => publish_lines(&client, &template, &arguments).await?,
     }
@@ -81,7 +81,9 @@ pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
     match client.disconnect_with(disconnect).await {
         // Everything was acknowledged, so it does not matter who hangs up first.
         Err(_) if arguments.qos > QoS::AtMostOnce => Ok(()),
-        result => result.map_err(not_published),
+        result => {
+            result.map_err(|error| Failure::new(Exit::Unavailable, format!("failed to publish: {error}")))
+        }
     }
 }
 
@@ -117,18 +119,19 @@ impl PublishArguments {
         Ok(self.null.then(Bytes::new))
     }
 
-    fn accepted(&self, answer: &Ack) -> Result<(), Failure> {
-        let code = answer.reason_code;
-        if !code.is_error() {
-            self.client.tell(|| format!("published: {code}"));
-            return Ok(());
+    /// A refusal is within: it does not keep other messages from being published.
+    fn accepted(&self, answer: Result<PublishResult, PublishError>) -> Result<Result<(), Failure>, Failure> {
+        match answer {
+            Ok(result) => {
+                self.client.tell(|| format!("published: {}", result.reason_code));
+                Ok(Ok(()))
+            }
+            Err(PublishError::Refused(result)) => {
+                let message = format!("the broker refused the message: {result}");
+                Ok(Err(Failure::new(Exit::Unavailable, message)))
+            }
+            Err(error) => Err(not_published(error)),
         }
-        let text = answer.properties.as_ref().and_then(|properties| properties.reason_string.as_ref());
-        let text = text.map(|text| format!(": {text}")).unwrap_or_default();
-        Err(Failure::new(
-            Exit::Unavailable,
-            format!("the broker refused the message: {code} (0x{:02X}){text}", code.value()),
-        ))
     }
 }
 
@@ -160,8 +163,7 @@ async fn next_answer(
     arguments: &PublishArguments,
 ) -> Result<Result<(), Failure>, Failure> {
     let Some(oldest) = under_way.pop_front() else { return Ok(Ok(())) };
-    let answer = oldest.answer().await.map_err(not_published)?;
-    Ok(arguments.accepted(&answer))
+    arguments.accepted(oldest.answer().await)
 }
 
 /// A thread of its own reads: reading a terminal cannot be broken off.
@@ -181,10 +183,10 @@ fn lines_of_stdin() -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-fn not_published(error: Error) -> Failure {
+fn not_published(error: PublishError) -> Failure {
     let exit = match error {
-        Error::Encode(_) => Exit::Usage,
+        PublishError::Encode(_) => Exit::Usage,
         _ => Exit::Unavailable,
     };
-    Failure::new(exit, format!("failed to publish: {error}"))
+    Failure::new(exit, format!("failed to {error}"))
 }

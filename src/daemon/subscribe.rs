@@ -10,7 +10,7 @@ use super::arguments::long;
 use super::client_arguments::{ClientArguments, not_connected, parse_qos, parse_seconds};
 use super::exit::{Exit, Failure, written};
 use super::property::Target;
-use crate::client::{self, Client, End, Messages};
+use crate::client::{Client, End, Messages, SubscribeOptions};
 use crate::packet::{
     Disconnect, PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode, Suback, Subscribe,
     SubscribeFilter, Unsubscribe,
@@ -79,20 +79,23 @@ async fn subscribed(arguments: &SubscribeArguments) -> Result<(Client, Messages)
     let options = arguments.client.options()?;
     let subscribe = arguments.subscribe()?;
     let unsubscribe = arguments.unsubscribe()?;
-    let (client, messages) = client::connect(&options).await.map_err(not_connected)?;
-    arguments.client.tell(|| format!("connected as {}", options.connect.client_identifier));
+    let name = options.connect.client_identifier.clone();
+    let client = Client::new(options).map_err(|error| not_connected(error.into()))?;
+    let messages = client.messages();
+    client.connect().await.map_err(not_connected)?;
+    arguments.client.tell(|| format!("connected as {name}"));
     if !unsubscribe.filters.is_empty() {
         client.unsubscribe_with(unsubscribe).await.map_err(|error| lost("unsubscribe", &error))?;
     }
-    if !subscribe.subscriptions.is_empty() {
-        let suback = client.subscribe_with(subscribe).await.map_err(|error| lost("subscribe", &error))?;
+    if !subscribe.filters.is_empty() {
+        let suback = client.subscribe_only(subscribe).await.map_err(|error| lost("subscribe", &error))?;
         arguments.granted(&suback)?;
     }
     Ok((client, messages))
 }
 
 impl SubscribeArguments {
-    fn subscribe(&self) -> Result<Subscribe, Failure> {
+    fn subscribe(&self) -> Result<SubscribeOptions, Failure> {
         let mut subscribe = Subscribe {
             packet_identifier: PacketIdentifier::FIRST,
             subscription_identifier: None,
@@ -104,7 +107,8 @@ impl SubscribeArguments {
             subscribe.subscriptions.push(SubscribeFilter::new(filter.as_str().into(), self.qos));
         }
         self.client.apply(&mut Target::Subscribe(&mut subscribe))?;
-        Ok(subscribe)
+        let user_properties = subscribe.user_properties;
+        Ok(SubscribeOptions { user_properties, ..subscribe.subscriptions.into() })
     }
 
     fn unsubscribe(&self) -> Result<Unsubscribe, Failure> {
@@ -147,10 +151,11 @@ impl SubscribeArguments {
     async fn print(&self, mut messages: Messages) -> Result<(), Failure> {
         let mut left = self.count.unwrap_or(u64::MAX);
         while left > 0 {
-            let publish = match messages.next().await {
-                Ok(publish) => publish,
-                Err(End::Client) => return Ok(()),
-                Err(end) => return Err(lost("receive", &end)),
+            let Some(publish) = messages.next().await else {
+                return match messages.end() {
+                    None | Some(End::Client) => Ok(()),
+                    Some(end) => Err(lost("receive", &end)),
+                };
             };
             if publish.retain && self.no_retained {
                 continue;

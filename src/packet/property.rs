@@ -26,6 +26,14 @@ pub struct PublishProperties {
 }
 
 impl PublishProperties {
+    /// Replaces all texts and data by copies that share no memory with the buffer they were read into.
+    pub fn detach(&mut self) {
+        let detach = |text: &mut ByteString| *text = ByteString::from(text.to_string());
+        self.content_type.iter_mut().chain(&mut self.response_topic).for_each(detach);
+        self.user_properties.iter_mut().for_each(|(name, value)| [name, value].into_iter().for_each(detach));
+        self.correlation_data.iter_mut().for_each(|data| *data = Bytes::copy_from_slice(data));
+    }
+
     /// Reads the value of one property.
     pub(super) fn read(&mut self, identifier: u8, value: &mut PropertyReader) -> Result<(), DecodeError> {
         match identifier {

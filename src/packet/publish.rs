@@ -37,6 +37,27 @@ impl Publish {
         Publish { topic, payload, ..Publish::default() }
     }
 
+    /// The same message with this QoS.
+    pub fn with_qos(mut self, qos: QoS) -> Self {
+        self.qos = qos;
+        self
+    }
+
+    /// The same message retained or not.
+    pub fn with_retain(mut self, retain: bool) -> Self {
+        self.retain = retain;
+        self
+    }
+
+    /// Replaces topic, payload and properties by copies that share no memory with the buffer they were read into.
+    pub fn detach(&mut self) {
+        self.topic = ByteString::from(self.topic.to_string());
+        self.payload = Bytes::copy_from_slice(&self.payload);
+        if let Some(properties) = &mut self.properties {
+            properties.detach();
+        }
+    }
+
     /// All of the packet but its payload.
     pub fn header(&self) -> PublishHeader<'_> {
         PublishHeader {

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use tidegate::client::{Client, ConnectError, Messages, Options, connect};
+use crate::support::plain::{Client, Messages, connect};
+use tidegate::client::{ConnectError, Options};
 use tidegate::packet::{Connect, ProtocolVersion, Publish, QoS, ReasonCode, SubscribeFilter};
 
 #[tokio::test]

@@ -11,6 +11,7 @@ pub mod http;
 pub mod local;
 #[cfg(feature = "mysql")]
 pub mod mariadb;
+pub mod plain;
 
 use std::future::Future;
 use std::time::Duration;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::support::plain::{Client, Messages};
 use serde_json::{Value, json};
-use tidegate::client::{Client, ConnectError, End, Messages};
+use tidegate::client::{ConnectError, End};
 use tidegate::packet::{ProtocolVersion, ReasonCode};
 use tidegate::plugin::{Budgets, Grants, PluginOptions};
 
@@ -120,7 +121,7 @@ async fn while_twenty_logins_wait_a_client_that_is_in_goes_on_as_ever() {
             options.connect.user_name = Some("slow".into());
             options
         };
-        tokio::spawn(async move { tidegate::client::connect(&options).await.map(drop) })
+        tokio::spawn(async move { crate::support::plain::connect(&options).await.map(drop) })
     };
     let logins: Vec<_> = (0..20).map(begin).collect();
     // As many as there are threads for.
@@ -156,7 +157,7 @@ async fn a_plugin_is_exchanged_while_logins_wait_and_none_is_lost() {
     let broker = Broker::start(&[http_auth(&web)]).await;
     let mut options = broker.options("slow");
     options.connect.user_name = Some("slow".into());
-    let login = tokio::spawn(async move { tidegate::client::connect(&options).await.map(drop) });
+    let login = tokio::spawn(async move { crate::support::plain::connect(&options).await.map(drop) });
     until("the server is asked", || web.asked().len() == 1).await;
     let next = with_timeout(http_auth(&web), Duration::from_secs(20));
     broker.host.reload(&[next]).expect("loaded");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tidegate::client::{Client, Messages};
+use crate::support::plain::{Client, Messages};
 
 use super::{filter, message};
 

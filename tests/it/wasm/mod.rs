@@ -33,8 +33,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::plain::{Client, Messages, connect};
 use bytestring::ByteString;
-use tidegate::client::{Client, ConnectError, Messages, Options, connect};
+use tidegate::client::{ConnectError, Options};
 use tidegate::hook::{RequestLimits, requests};
 use tidegate::packet::{Connect, ProtocolVersion, Publish, QoS, SubscribeFilter};
 use tidegate::plugin::{HostOptions, KeptStates, PluginHost, PluginOptions};

@@ -1,6 +1,7 @@
 //! Clients that send too much, over the wire.
 
-use tidegate::client::{ConnectError, End, connect};
+use crate::support::plain::connect;
+use tidegate::client::{ConnectError, End};
 use tidegate::packet::{QoS, ReasonCode};
 use tidegate::plugin::PluginOptions;
 

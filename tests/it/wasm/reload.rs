@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tidegate::client::{Client, Messages};
+use crate::support::plain::{Client, Messages};
 use tidegate::plugin::{HostOptions, PluginOptions, PluginStatus};
 
 use super::{Broker, filter, message, module, text, until};

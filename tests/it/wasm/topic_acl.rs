@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tidegate::client::{Client, Messages, Options, connect};
+use crate::support::plain::{Client, Messages, connect};
+use tidegate::client::Options;
 use tidegate::packet::{Connect, ProtocolVersion, ReasonCode};
 use tidegate::plugin::PluginOptions;
 

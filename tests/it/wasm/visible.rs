@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::support::plain::Client;
 use tidegate::admin::fetch::fetch;
 use tidegate::admin::{Admin, AdminOptions, Figures};
-use tidegate::client::Client;
 use tidegate::plugin::{
     FailureKind, Hook, HostOptions, PluginOptions, PluginState, PluginStatus, QuarantineOptions,
 };

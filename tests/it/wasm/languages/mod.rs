@@ -139,7 +139,7 @@ fn user_properties(publish: &Publish) -> Vec<(&str, &str)> {
     properties.user_properties.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
-async fn refuses_empty(client: &tidegate::client::Client) {
+async fn refuses_empty(client: &crate::support::plain::Client) {
     let ack = client.publish(message("a/b", "")).await.expect("connected");
     assert_eq!(ack.reason_code, ReasonCode::PAYLOAD_FORMAT_INVALID);
     let reason = ack.properties.as_ref().and_then(|properties| properties.reason_string.as_deref());

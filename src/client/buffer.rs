@@ -1,0 +1,136 @@
+//! Where values wait for who takes them: bounded, one that puts in and one that takes out.
+//!
+//! A channel would do but for two things: the oldest value can give way, and who puts in looks whether there is room
+//! without waiting for it.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+/// What becomes of a value for which there is no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// Nothing more is read from the server until there is room: neither messages, also of other subscriptions, nor
+    /// acknowledgements. Nothing is lost, and who waits for an acknowledgement while not taking messages waits for ever.
+    #[default]
+    Wait,
+    /// The message that has waited longest is dropped. It is acknowledged.
+    DropOldest,
+    /// The message that comes is dropped. It is acknowledged.
+    DropNewest,
+}
+
+#[derive(Debug)]
+pub(super) struct Buffer<T> {
+    inner: Mutex<Inner<T>>,
+    capacity: usize,
+    when_full: WhenFull,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    values: VecDeque<T>,
+    taker: Option<Waker>,
+    closed: bool,
+    /// Who puts in wants to know when there is room.
+    awaited: bool,
+    dropped: u64,
+}
+
+/// What a value taken out leaves behind.
+#[derive(Debug)]
+pub(super) struct Taken<T> {
+    pub(super) value: T,
+    /// Somebody waits for the room.
+    pub(super) awaited: bool,
+}
+
+impl<T> Buffer<T> {
+    pub(super) fn new(capacity: usize, when_full: WhenFull) -> Buffer<T> {
+        let values = VecDeque::new();
+        let inner = Inner { values, taker: None, closed: false, awaited: false, dropped: 0 };
+        Buffer { inner: Mutex::new(inner), capacity: capacity.max(1), when_full }
+    }
+
+    /// Whether a value can be [put](Buffer::put). Where it cannot, who takes one out learns that it is waited for.
+    pub(super) fn can_take_one(&self) -> bool {
+        let mut inner = self.lock();
+        let can = self.when_full != WhenFull::Wait || inner.closed || inner.values.len() < self.capacity;
+        inner.awaited |= !can;
+        can
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().values.len()
+    }
+
+    /// Puts a value in, or drops one. Gives who is to be woken.
+    pub(super) fn put(&self, value: T) -> Option<Waker> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return None;
+        }
+        if inner.values.len() >= self.capacity {
+            match self.when_full {
+                WhenFull::Wait => {}
+                WhenFull::DropOldest => {
+                    inner.values.pop_front();
+                    inner.dropped += 1;
+                }
+                WhenFull::DropNewest => {
+                    inner.dropped += 1;
+                    return None;
+                }
+            }
+        }
+        inner.values.push_back(value);
+        inner.taker.take()
+    }
+
+    /// The next; `None` once it is closed and empty.
+    pub(super) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<Taken<T>>> {
+        let mut inner = self.lock();
+        if let Some(value) = inner.values.pop_front() {
+            let awaited = std::mem::take(&mut inner.awaited);
+            return Poll::Ready(Some(Taken { value, awaited }));
+        }
+        if inner.closed {
+            return Poll::Ready(None);
+        }
+        if !inner.taker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            inner.taker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Nothing is put in any more; what waits can still be taken.
+    pub(super) fn close(&self) {
+        let waker = {
+            let mut inner = self.lock();
+            inner.closed = true;
+            inner.taker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Nobody takes any more. Says whether somebody waits for room.
+    pub(super) fn abandon(&self) -> bool {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.values.clear();
+        inner.taker = None;
+        std::mem::take(&mut inner.awaited)
+    }
+
+    /// Values that were dropped because it was full.
+    pub(super) fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        // Nothing panics while it is held.
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

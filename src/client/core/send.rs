@@ -1,0 +1,257 @@
+//! From what waits to bytes.
+
+use bytes::BytesMut;
+
+use super::{Completion, Core, Reply, Terms, complete};
+use crate::client::alias::{self, Alias};
+use crate::client::error::{End, PublishError, PublishResult, SubscribeError};
+use crate::client::session::{Answer, Outgoing, Put, Request, Sent};
+use crate::message::Timestamp;
+use crate::packet::{
+    Auth, EncodeError, Packet, PacketIdentifier, ProtocolVersion, Publish, PublishHeader, QoS, ReasonCode,
+    encode, encode_puback, encode_publish, encode_pubrec, encode_pubrel, encoded_len, publish_encoded_len,
+};
+use crate::topic::TopicName;
+
+/// While more bytes than this wait to be written, nothing more is taken.
+pub(in crate::client) const HIGH_WATER: usize = 64 * 1024;
+
+/// What a turn leaves to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::client) enum Turn {
+    Served,
+    /// DISCONNECT stands at the end of what is to be written.
+    Leaves,
+}
+
+/// Makes of a message what can be sent: the fields of its connection are set here, and its size is known.
+pub(in crate::client) fn prepare(
+    mut publish: Publish,
+    version: ProtocolVersion,
+    now: impl FnOnce() -> Timestamp,
+) -> Result<Outgoing<Completion>, PublishError> {
+    publish.topic = TopicName::try_from(publish.topic)?.into_inner();
+    publish.dup = false;
+    publish.topic_alias = None;
+    publish.subscription_identifiers = Vec::new();
+    publish.packet_identifier = (publish.qos > QoS::AtMostOnce).then_some(PacketIdentifier::FIRST);
+    let expiry = publish.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
+    let expires_at =
+        expiry.filter(|_| version == ProtocolVersion::V5).map(|seconds| now().after_secs(seconds));
+    let size = publish_encoded_len(&publish.header(), publish.payload.len(), version)?;
+    Ok(Outgoing { publish, size, expires_at, done: None, number: 0 })
+}
+
+impl Core {
+    /// Writes what can go, as far as there is room. Says whether those who wait for room in the queue should look.
+    pub(in crate::client) fn fill(&mut self, out: &mut BytesMut, now: Timestamp) -> Result<Turn, End> {
+        if self.has_said_goodbye() {
+            return Ok(Turn::Leaves);
+        }
+        self.begin_exchange(out)?;
+        self.put_answers(out);
+        self.put_requests(out, now)?;
+        self.put_messages(out, now)?;
+        self.put_goodbye(out, now)
+    }
+
+    /// Who waits for room should look again.
+    pub(in crate::client) fn takes_room(&mut self) -> bool {
+        std::mem::take(&mut self.wants_room)
+    }
+
+    /// Queues a message, or gives it back where it would have to wait for room.
+    pub(in crate::client) fn push(&mut self, message: Outgoing<Completion>) -> Option<Outgoing<Completion>> {
+        let gives_way = |old: Outgoing<Completion>| complete(old.done, Err(PublishError::Dropped));
+        let given_back = self.outbound.push(message, gives_way);
+        match given_back {
+            None => self.wake_driver(),
+            Some(_) => self.wants_room = true,
+        }
+        given_back
+    }
+
+    pub(super) fn put_answers(&mut self, out: &mut BytesMut) {
+        let version = self.version;
+        while let Some(answer) = self.inbound.next_answer() {
+            match answer {
+                Answer::Puback(id) => encode_puback(id, ReasonCode::SUCCESS, version, out),
+                Answer::Pubrec(id) => encode_pubrec(id, ReasonCode::SUCCESS, version, out),
+            }
+        }
+    }
+
+    fn put_messages(&mut self, out: &mut BytesMut, now: Timestamp) -> Result<(), End> {
+        let Core { outbound, identifiers, requests, terms, given, .. } = self;
+        while out.len() < HIGH_WATER {
+            let sent = outbound.send_next(
+                now,
+                |oldest| identifiers.take(oldest, |id| requests.uses(id)),
+                |message| terms.judge(message),
+                |put| write(put, terms, given, out),
+            )?;
+            match sent {
+                Sent::Nothing => break,
+                Sent::One => {}
+                Sent::Done(message) => complete(message.done, Ok(PublishResult::default())),
+                Sent::Expired(message) => complete(message.done, Err(PublishError::Expired)),
+                Sent::Refused(message, why) => complete(message.done, Err(why)),
+            }
+        }
+        Ok(())
+    }
+
+    fn put_requests(&mut self, out: &mut BytesMut, now: Timestamp) -> Result<(), End> {
+        while out.len() < HIGH_WATER && self.requests.can_send() {
+            let oldest = self.outbound.oldest_identifier();
+            let Some(id) = self.identifiers.take(oldest, |id| self.requests.uses(id)) else { break };
+            if let Some(request) = self.requests.next_to_send() {
+                self.put_request(request, id, out, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_request(
+        &mut self,
+        request: Request<Reply>,
+        id: PacketIdentifier,
+        out: &mut BytesMut,
+        now: Timestamp,
+    ) {
+        let Some(packet) = self.packet_of(&request, id) else { return };
+        match self.put_limited(&packet, out) {
+            Ok(()) => self.requests.sent(id, request, now),
+            Err(error) => self.fail_request(request, error),
+        }
+    }
+
+    fn packet_of(&self, request: &Request<Reply>, id: PacketIdentifier) -> Option<Packet> {
+        match request {
+            Request::Subscribe { key, .. } => {
+                let mut subscribe = Box::new(self.requests.get(*key)?.clone());
+                subscribe.packet_identifier = id;
+                let has_identifiers = self.terms.subscription_identifiers;
+                let identifier = u32::try_from(*key).ok().filter(|_| has_identifiers);
+                subscribe.subscription_identifier = identifier;
+                Some(Packet::Subscribe(subscribe))
+            }
+            Request::Unsubscribe { unsubscribe, .. } => {
+                let mut unsubscribe = unsubscribe.clone();
+                unsubscribe.packet_identifier = id;
+                Some(Packet::Unsubscribe(unsubscribe))
+            }
+        }
+    }
+
+    /// [MQTT-3.2.2-15]
+    fn put_limited(&self, packet: &Packet, out: &mut BytesMut) -> Result<(), SubscribeError> {
+        let size = encoded_len(packet, self.version)?;
+        let limit = self.terms.maximum_packet_size;
+        if size > limit as usize {
+            return Err(SubscribeError::TooLarge { size, limit });
+        }
+        encode(packet, self.version, out)?;
+        Ok(())
+    }
+
+    fn fail_request(&mut self, request: Request<Reply>, error: SubscribeError) {
+        let reply = match request {
+            Request::Subscribe { key, reply } => {
+                self.requests.forget(key);
+                self.routes.remove(key);
+                reply
+            }
+            Request::Unsubscribe { reply, .. } => reply,
+        };
+        reply.into_iter().for_each(|reply| reply.fail(error.clone()));
+    }
+
+    fn begin_exchange(&mut self, out: &mut BytesMut) -> Result<(), End> {
+        let Some(exchange) = self.exchange.as_mut().filter(|exchange| !exchange.begun) else { return Ok(()) };
+        exchange.begun = true;
+        let auth = Auth {
+            reason_code: ReasonCode::RE_AUTHENTICATE,
+            authentication_method: Some(exchange.method.clone()),
+            authentication_data: exchange.exchange.initial(),
+            ..Auth::default()
+        };
+        Ok(encode(&Packet::Auth(Box::new(auth)), self.version, out)?)
+    }
+
+    /// DISCONNECT follows once all before it is done, or the time for that is over.
+    fn put_goodbye(&mut self, out: &mut BytesMut, _now: Timestamp) -> Result<Turn, End> {
+        let is_done = self.outbound.is_empty() && self.requests.is_empty();
+        let Some(leaving) = &mut self.leaving else { return Ok(Turn::Served) };
+        if !is_done && tokio::time::Instant::now() < leaving.deadline {
+            return Ok(Turn::Served);
+        }
+        leaving.said = true;
+        let disconnect = Packet::Disconnect(leaving.disconnect.clone());
+        if encode(&disconnect, self.version, out).is_err() {
+            // 3.1.1 has no reasons; what was asked for is to leave.
+            encode(&Packet::Disconnect(Box::default()), self.version, out)?;
+        }
+        Ok(Turn::Leaves)
+    }
+
+    pub(super) fn put_pubrel(&self, id: PacketIdentifier, reason: ReasonCode, out: &mut BytesMut) {
+        encode_pubrel(id, reason, self.version, out);
+    }
+}
+
+impl Terms {
+    /// Whether the server takes a message.
+    fn judge(&self, message: &Outgoing<Completion>) -> Result<(), PublishError> {
+        let publish = &message.publish;
+        // [MQTT-3.2.2-15]
+        if message.size > self.maximum_packet_size as usize {
+            return Err(PublishError::TooLarge { size: message.size, limit: self.maximum_packet_size });
+        }
+        // [MQTT-3.2.2-11]
+        if publish.qos > self.maximum_qos {
+            return Err(PublishError::Qos { asked: publish.qos, maximum: self.maximum_qos });
+        }
+        // [MQTT-3.2.2-14]
+        if publish.retain && !self.retain_available {
+            return Err(PublishError::Retain);
+        }
+        Ok(())
+    }
+}
+
+/// What an alias adds to a PUBLISH: its property, and a longer Property Length.
+const ALIAS: usize = 3 + 1;
+
+fn write(
+    put: Put<'_>,
+    terms: &Terms,
+    given: &mut alias::Given,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    let (publish, packet_identifier, dup, expiry_interval, size) = match put {
+        Put::Pubrel(id) => {
+            encode_pubrel(id, ReasonCode::SUCCESS, terms.version, out);
+            return Ok(());
+        }
+        Put::Publish { publish, packet_identifier, dup, expiry_interval, size } => {
+            (publish, packet_identifier, dup, expiry_interval, size)
+        }
+    };
+    let has_room = size + ALIAS <= terms.maximum_packet_size as usize;
+    let alias = if has_room { given.of(&publish.topic) } else { Alias::None };
+    let (topic, topic_alias) = match alias {
+        Alias::None => (publish.topic.as_ref(), None),
+        Alias::New(alias) => (publish.topic.as_ref(), Some(alias)),
+        Alias::Known(alias) => ("", Some(alias)),
+    };
+    let header = PublishHeader {
+        dup,
+        topic,
+        topic_alias,
+        packet_identifier,
+        message_expiry_interval: expiry_interval,
+        ..publish.header()
+    };
+    encode_publish(&header, &publish.payload, terms.version, out)
+}

@@ -1,0 +1,421 @@
+//! Subscriptions: how they are asked for, and the streams of their messages.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytestring::ByteString;
+use tokio::sync::oneshot;
+
+use super::buffer::WhenFull;
+use super::core::{Reply, Shared};
+use super::error::SubscribeError;
+use super::message::Message;
+use super::routes::Stream;
+use super::{Client, End};
+use crate::packet::{
+    PacketIdentifier, ProtocolVersion, QoS, ReasonCode, RetainHandling, Suback, Subscribe, SubscribeFilter,
+    Unsuback, Unsubscribe, UserProperty,
+};
+use crate::topic::TopicFilter;
+
+/// What is subscribed to, and how its messages wait. A filter alone is one too, and a filter with a QoS:
+///
+/// ```
+/// use tidegate::client::{SubscribeOptions, WhenFull};
+/// use tidegate::packet::QoS;
+///
+/// let simple: SubscribeOptions = "sensors/+/temperature".into();
+/// assert_eq!(simple.filters[0].qos, QoS::AtLeastOnce);
+///
+/// let mut options = SubscribeOptions::from(("sensors/#", QoS::ExactlyOnce));
+/// options.capacity = 10_000;
+/// options.when_full = WhenFull::DropOldest;
+/// ```
+#[derive(Clone, Debug)]
+pub struct SubscribeOptions {
+    /// At least one; they go out in one SUBSCRIBE.
+    pub filters: Vec<SubscribeFilter>,
+    pub user_properties: Vec<UserProperty>,
+    /// Messages that wait to be taken, at most.
+    pub capacity: usize,
+    /// What becomes of a message for which there is no room.
+    pub when_full: WhenFull,
+    /// Messages of QoS 1 and 2 are acknowledged with [`Message::acknowledge`], and not as soon as they wait to be taken.
+    /// The client's Receive Maximum bounds how many may be unacknowledged; a server sends no more then.
+    pub acknowledge_by_hand: bool,
+}
+
+impl SubscribeOptions {
+    /// These filters, room for 1024 messages.
+    pub fn new(filters: Vec<SubscribeFilter>) -> SubscribeOptions {
+        SubscribeOptions {
+            filters,
+            user_properties: Vec::new(),
+            capacity: 1024,
+            when_full: WhenFull::Wait,
+            acknowledge_by_hand: false,
+        }
+    }
+
+    fn subscribe(&self, version: ProtocolVersion) -> Result<(Subscribe, Vec<TopicFilter>), SubscribeError> {
+        if self.filters.is_empty() {
+            return Err(SubscribeError::Nothing);
+        }
+        if version == ProtocolVersion::V311 {
+            self.require_v311()?;
+        }
+        let parsed: Result<Vec<TopicFilter>, _> =
+            self.filters.iter().map(|filter| TopicFilter::try_from(&*filter.filter)).collect();
+        let subscribe = Subscribe {
+            packet_identifier: PacketIdentifier::FIRST,
+            subscription_identifier: None,
+            user_properties: self.user_properties.clone(),
+            subscriptions: self.filters.clone(),
+        };
+        Ok((subscribe, parsed?))
+    }
+
+    fn require_v311(&self) -> Result<(), SubscribeError> {
+        let any = |is: fn(&SubscribeFilter) -> bool| self.filters.iter().any(is);
+        let unknown = [
+            ("user_properties", !self.user_properties.is_empty()),
+            ("no_local", any(|filter| filter.no_local)),
+            ("retain_as_published", any(|filter| filter.retain_as_published)),
+            ("retain_handling", any(|filter| filter.retain_handling != RetainHandling::default())),
+        ];
+        match unknown.into_iter().find(|(_, is_set)| *is_set) {
+            Some((option, _)) => Err(SubscribeError::NotInVersion { option, version: ProtocolVersion::V311 }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// With QoS 1.
+impl From<&str> for SubscribeOptions {
+    fn from(filter: &str) -> SubscribeOptions {
+        (filter, QoS::AtLeastOnce).into()
+    }
+}
+
+impl From<(&str, QoS)> for SubscribeOptions {
+    fn from((filter, qos): (&str, QoS)) -> SubscribeOptions {
+        SubscribeFilter::new(filter.to_owned().into(), qos).into()
+    }
+}
+
+impl From<SubscribeFilter> for SubscribeOptions {
+    fn from(filter: SubscribeFilter) -> SubscribeOptions {
+        SubscribeOptions::new(vec![filter])
+    }
+}
+
+impl From<Vec<SubscribeFilter>> for SubscribeOptions {
+    fn from(filters: Vec<SubscribeFilter>) -> SubscribeOptions {
+        SubscribeOptions::new(filters)
+    }
+}
+
+/// The messages of a subscription, as a stream; it keeps its client alive.
+///
+/// It stands through interruptions: where the server has lost the session, it is made again. Dropping it gives the
+/// subscription up where the session ends with its connection. Where the session is kept, the server keeps the
+/// subscription, as what a device misses while it is off is what such a session is for;
+/// [`unsubscribe`](Subscription::unsubscribe) ends it there too.
+///
+/// There is no `Stream` of the `futures` crates here, which would be a dependency for one trait:
+/// `futures::stream::poll_fn(move |cx| subscription.poll_next(cx))` makes one.
+pub struct Subscription {
+    key: u64,
+    stream: Arc<Stream>,
+    client: Client,
+    granted: Vec<ReasonCode>,
+    ended: bool,
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("granted", &self.granted).finish_non_exhaustive()
+    }
+}
+
+impl Subscription {
+    /// The next message; `None` once the client has ended, or the server has refused to restore the subscription.
+    ///
+    /// Cancel safe: a message is taken only by who gets it.
+    pub async fn next(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The same as a function to be polled.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        poll_take(&self.stream, self.client.shared(), cx)
+    }
+
+    /// The next message, where one waits already.
+    pub fn try_next(&mut self) -> Option<Message> {
+        try_take(&self.stream, self.client.shared())
+    }
+
+    /// What the server granted for each filter: Granted QoS 0, 1 or 2, or why not. At least one was granted.
+    pub fn granted(&self) -> &[ReasonCode] {
+        &self.granted
+    }
+
+    /// Messages that were dropped because too many waited, by [`SubscribeOptions::when_full`].
+    pub fn dropped(&self) -> u64 {
+        self.stream.buffer.dropped()
+    }
+
+    /// Gives the subscription up and waits for the server to say that it knows. Messages that wait are dropped.
+    ///
+    /// # Errors
+    /// Where the client ends before, or the server does not answer in time. Nothing is taken from it in any case.
+    ///
+    /// Cancel safe: it is given up as soon as this is polled for the first time.
+    pub async fn unsubscribe(mut self) -> Result<Option<Unsuback>, SubscribeError> {
+        self.ended = true;
+        let (reply, answer) = oneshot::channel();
+        let shared = self.client.shared();
+        let asked = shared.with(|core| {
+            let filters = core.give_up(self.key);
+            core.unsubscribe(filters, Some(Reply::Unsuback(reply)))
+        })?;
+        if !asked {
+            // Another subscription has the same filters.
+            return Ok(None);
+        }
+        answer.await.unwrap_or_else(|_| Err(ended(shared))).map(Some)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let shared = self.client.shared();
+        let awaited = self.stream.buffer.abandon();
+        if self.ended && !awaited {
+            return;
+        }
+        let keeps = shared.options.keeps_session();
+        shared.with(|core| {
+            let filters = core.give_up(self.key);
+            if !self.ended && !keeps {
+                // Where the client is over, there is nothing to give up.
+                let _ = core.unsubscribe(filters, None);
+            }
+            core.wake_driver();
+        });
+    }
+}
+
+/// Messages that no subscription takes: what a kept session brings before it is subscribed again, and those of
+/// [`Client::subscribe_only`]. From [`Client::messages`]. It does not keep the client alive.
+pub struct Messages {
+    stream: Arc<Stream>,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Messages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
+}
+
+impl Messages {
+    pub(super) fn new(shared: Arc<Shared>) -> Messages {
+        let stream = Stream::new(shared.options.maximum_waiting, WhenFull::Wait, false);
+        shared.with(|core| core.add_unmatched(stream.clone()));
+        Messages { stream, shared }
+    }
+
+    /// The next message; `None` once the client has ended, which [`Client::end`] says why.
+    ///
+    /// Cancel safe: a message is taken only by who gets it.
+    pub async fn next(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The same as a function to be polled.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        poll_take(&self.stream, &self.shared, cx)
+    }
+
+    /// The next message, where one waits already.
+    pub fn try_next(&mut self) -> Option<Message> {
+        try_take(&self.stream, &self.shared)
+    }
+
+    /// Why there are no more, once there are none.
+    pub fn end(&self) -> Option<End> {
+        self.shared.end()
+    }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        self.stream.buffer.abandon();
+        self.shared.with(|core| {
+            core.routes.remove_unmatched(&self.stream);
+            core.wake_driver();
+        });
+    }
+}
+
+fn poll_take(stream: &Stream, shared: &Shared, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    let Poll::Ready(taken) = stream.buffer.poll_take(cx) else { return Poll::Pending };
+    Poll::Ready(taken.map(|taken| {
+        if taken.awaited {
+            shared.with(|core| core.wake_driver());
+        }
+        taken.value
+    }))
+}
+
+fn try_take(stream: &Stream, shared: &Shared) -> Option<Message> {
+    match poll_take(stream, shared, &mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(message) => message,
+        Poll::Pending => None,
+    }
+}
+
+pub(super) fn ended(shared: &Shared) -> SubscribeError {
+    SubscribeError::Ended(shared.end().unwrap_or(End::Closed))
+}
+
+impl Client {
+    /// Subscribes, and gives the stream of what comes. Waits until the server has answered, however long there is no
+    /// connection; [`Options::acknowledgement_timeout`](super::Options::acknowledgement_timeout) counts from when it was
+    /// asked.
+    ///
+    /// Filters that overlap those of other subscriptions deliver to each. Two subscriptions with the same filter are one
+    /// to the server, with the options of the later.
+    ///
+    /// # Errors
+    /// [`SubscribeError::Refused`] where the server refuses all filters; which of several it refused says
+    /// [`Subscription::granted`]. Others where the filters are none, are not for this version or this server, or the
+    /// client ends.
+    ///
+    /// Cancel safe: dropped before the answer, the subscription is given up.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tidegate::client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut temperatures = client.subscribe("sensors/+/temperature").await?;
+    /// while let Some(message) = temperatures.next().await {
+    ///     println!("{}: {:?}", message.topic, message.payload);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn subscribe(
+        &self,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Subscription, SubscribeError> {
+        let options = options.into();
+        let stream = Stream::new(options.capacity, options.when_full, options.acknowledge_by_hand);
+        let (key, answer) = self.ask(&options, Some(stream.clone()))?;
+        let client = self.clone();
+        let mut subscription = Subscription { key, stream, client, granted: Vec::new(), ended: false };
+        let suback = answer.await.unwrap_or_else(|_| Err(ended(self.shared())));
+        match suback.and_then(accepted) {
+            Ok(suback) => {
+                subscription.granted = suback.reason_codes;
+                Ok(subscription)
+            }
+            Err(error) => {
+                subscription.ended = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Subscribes without a stream of its own: what comes goes to [`Client::messages`]. Gives the SUBACK. It stands through
+    /// interruptions as others do, until [`Client::unsubscribe`].
+    ///
+    /// # Errors
+    /// As [`Client::subscribe`], but a refusal is in the SUBACK.
+    ///
+    /// Cancel safe: dropped before the answer, the subscription stands nonetheless.
+    pub async fn subscribe_only(
+        &self,
+        options: impl Into<SubscribeOptions>,
+    ) -> Result<Suback, SubscribeError> {
+        let (_, answer) = self.ask(&options.into(), None)?;
+        answer.await.unwrap_or_else(|_| Err(ended(self.shared())))
+    }
+
+    /// Gives up filters, whoever subscribed to them: those of [`Client::subscribe_only`], or of a session of another time.
+    /// Those of a [`Subscription`] are given up there.
+    ///
+    /// # Errors
+    /// Where there is no filter, the client ends before, or the server does not answer in time. What the server said of
+    /// each filter is in the UNSUBACK.
+    ///
+    /// Cancel safe: dropped before the answer, the filters are given up nonetheless.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tidegate::client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// client.unsubscribe(["alarms/#"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn unsubscribe<F: Into<ByteString>>(
+        &self,
+        filters: impl IntoIterator<Item = F>,
+    ) -> Result<Unsuback, SubscribeError> {
+        let filters = filters.into_iter().map(Into::into).collect();
+        let packet_identifier = PacketIdentifier::FIRST;
+        self.unsubscribe_with(Unsubscribe { packet_identifier, user_properties: Vec::new(), filters }).await
+    }
+
+    /// The same with User Properties; the packet identifier is chosen here.
+    ///
+    /// # Errors
+    /// As [`Client::unsubscribe`].
+    pub async fn unsubscribe_with(&self, unsubscribe: Unsubscribe) -> Result<Unsuback, SubscribeError> {
+        if unsubscribe.filters.is_empty() {
+            return Err(SubscribeError::Nothing);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.shared().with(|core| core.unsubscribe_with(unsubscribe, Some(Reply::Unsuback(reply))))?;
+        answer.await.unwrap_or_else(|_| Err(ended(self.shared())))
+    }
+
+    /// A stream of the messages that no subscription takes. Where there is none, they are acknowledged and dropped; where
+    /// there are several, each gets them all. To miss nothing of a kept session, ask for it before the client connects:
+    /// between [`Client::new`] and [`Client::connect`].
+    ///
+    /// At most [`Options::maximum_waiting`](super::Options::maximum_waiting) wait in it; while so many do, nothing more is
+    /// read from the server.
+    pub fn messages(&self) -> Messages {
+        Messages::new(self.shared().clone())
+    }
+
+    /// Asks for a subscription whose stream is looked after here.
+    pub(super) fn ask_for(
+        &self,
+        options: &SubscribeOptions,
+        stream: Arc<Stream>,
+    ) -> Result<oneshot::Receiver<Result<Suback, SubscribeError>>, SubscribeError> {
+        self.ask(options, Some(stream)).map(|(_, answer)| answer)
+    }
+
+    fn ask(
+        &self,
+        options: &SubscribeOptions,
+        stream: Option<Arc<Stream>>,
+    ) -> Result<(u64, oneshot::Receiver<Result<Suback, SubscribeError>>), SubscribeError> {
+        let version = self.shared().options.connect.protocol_version;
+        let (subscribe, filters) = options.subscribe(version)?;
+        let (reply, answer) = oneshot::channel();
+        let reply = Reply::Suback(reply);
+        let key = self.shared().with(|core| core.subscribe(subscribe, filters, stream, reply))?;
+        Ok((key, answer))
+    }
+}
+
+fn accepted(suback: Suback) -> Result<Suback, SubscribeError> {
+    if suback.reason_codes.iter().all(|code| code.is_error()) {
+        return Err(SubscribeError::Refused(suback.reason_codes));
+    }
+    Ok(suback)
+}
