@@ -21,6 +21,8 @@ fn help_of_every_command_has_an_example_and_exit_codes() {
         &["store", "import"],
         &["plugin", "list"],
         &["plugin", "inspect"],
+        &["bans", "list"],
+        &["bans", "lift"],
         &["pub"],
         &["sub"],
     ] {

@@ -4,7 +4,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::AdminAddress;
+use super::http::BANS_OF;
 
 /// For each of connecting, writing and each read.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,8 +35,26 @@ impl<T: Read + Write> Stream for T {}
 /// # Errors
 /// Where nobody answers, or something else than what was asked for.
 pub fn fetch(address: &AdminAddress, path: &str, token: Option<&str>) -> Result<String, FetchError> {
+    request(address, "GET", path, token)
+}
+
+/// Lets an address or a name in again. Answers how many bans that were, as JSON.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn lift(address: &AdminAddress, whom: &str, token: Option<&str>) -> Result<String, FetchError> {
+    let whom = utf8_percent_encode(whom, NON_ALPHANUMERIC);
+    request(address, "DELETE", &format!("{BANS_OF}{whom}"), token)
+}
+
+fn request(
+    address: &AdminAddress,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+) -> Result<String, FetchError> {
     let answer =
-        ask(address, path, token).map_err(|error| FetchError::Unreachable(address.clone(), error))?;
+        ask(address, method, path, token).map_err(|error| FetchError::Unreachable(address.clone(), error))?;
     let misunderstood = |why: &str| FetchError::NotUnderstood(address.clone(), why.to_owned());
     let (status, body) = split(&answer).ok_or_else(|| misunderstood("that is no HTTP answer"))?;
     match status {
@@ -43,14 +64,15 @@ pub fn fetch(address: &AdminAddress, path: &str, token: Option<&str>) -> Result<
     }
 }
 
-fn ask(address: &AdminAddress, path: &str, token: Option<&str>) -> io::Result<Vec<u8>> {
+fn ask(address: &AdminAddress, method: &str, path: &str, token: Option<&str>) -> io::Result<Vec<u8>> {
     let mut stream = connect(address)?;
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let host = match address {
         AdminAddress::Tcp(address) => address.to_string(),
         AdminAddress::Unix(_) => "localhost".to_owned(),
     };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}Connection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;

@@ -1,7 +1,12 @@
-//! The little of HTTP/1.1 that the admin port speaks: GET and HEAD, no bodies, and the end of the connection after each
+//! The little of HTTP/1.1 that the admin port speaks: GET, HEAD and DELETE, no bodies, and the end of the connection after each
 //! answer. `httparse` reads the head of a request.
 
+use percent_encoding::percent_decode_str;
+
 use super::port::{Port, Reach};
+
+/// Before an address or a name.
+pub(super) const BANS_OF: &str = "/bans/";
 
 /// Bytes of the request line and all headers.
 pub(super) const LONGEST_HEAD: usize = 8192;
@@ -79,7 +84,7 @@ impl Response {
             content_type: "text/plain; charset=utf-8",
             header: match status {
                 401 => Some("WWW-Authenticate: Bearer"),
-                405 => Some("Allow: GET, HEAD"),
+                405 => Some("Allow: GET, HEAD, DELETE"),
                 _ => None,
             },
             body: format!("{}\n", meaning(status)),
@@ -124,6 +129,7 @@ fn meaning(status: u16) -> &'static str {
 pub(super) fn answer(request: &Request, port: &Port) -> Response {
     let mut response = match refusal(request, port) {
         Some(status) => Response::of(status),
+        None if request.method == "DELETE" => lift_bans(&request.path, port),
         None => match request.path.as_str() {
             "/metrics" => Response::found("text/plain; version=0.0.4; charset=utf-8", port.figures.metrics()),
             "/plugins" => Response::found("application/json", port.figures.plugins()),
@@ -136,8 +142,19 @@ pub(super) fn answer(request: &Request, port: &Port) -> Response {
     response
 }
 
+/// DELETE is nothing that a page of another site can have a browser send without asking first, to which it gets no answer
+/// that allows it.
+fn lift_bans(path: &str, port: &Port) -> Response {
+    let whom = path.strip_prefix(BANS_OF).map(|whom| percent_decode_str(whom).decode_utf8());
+    match whom {
+        Some(Ok(whom)) => Response::found("application/json", port.figures.lift_bans(&whom)),
+        Some(Err(_)) => Response::of(400),
+        None => Response::of(405),
+    }
+}
+
 fn refusal(request: &Request, port: &Port) -> Option<u16> {
-    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+    if !matches!(request.method.as_str(), "GET" | "HEAD" | "DELETE") {
         return Some(405);
     }
     match &port.token {

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `GET /metrics` | all figures, in Prometheus' text format |
 //! | `GET /plugins` | plugins with their hooks, as JSON |
+//! | `GET /bans` | who is shut out, as JSON |
+//! | `DELETE /bans/{address or name}` | lets them in again; says how many bans that were |
 //! | `GET /healthz` | whether the broker answers; needs no token |
 //!
-//! It only reads, takes one request per connection, and runs on a thread of its own with a limit for everything: whoever
+//! But for bans it only reads. It takes one request per connection, and runs on a thread of its own with a limit for everything: whoever
 //! asks too much or too slowly holds up others who ask, and no client of the broker. It has no TLS: beyond one's own
 //! machine it belongs behind something that has.
 
@@ -78,6 +80,16 @@ impl Figures {
     fn bans(&self) -> String {
         let bans: Vec<_> = self.broker.guard().bans().iter().take(MOST_BANS).map(ban).collect();
         serde_json::json!({ "bans": bans }).to_string()
+    }
+
+    /// Lets an address, or a name wherever it is, in again.
+    fn lift_bans(&self, whom: &str) -> String {
+        let guard = self.broker.guard();
+        // As ranges of IPv6 are shown.
+        let address = whom.strip_suffix("/64").unwrap_or(whom).parse();
+        let lifted = address.map_or(0, |address| guard.lift_bans(address)) + guard.lift_bans_of(whom);
+        tracing::info!(whom = ?whom, lifted, "bans were lifted through the admin port");
+        serde_json::json!({ "lifted": lifted }).to_string()
     }
 
     fn plugins(&self) -> String {

@@ -254,11 +254,67 @@ async fn who_is_shut_out_is_listed() {
     let guard = port.figures.broker.guard();
     let login = guard.login("192.0.2.7".parse().unwrap(), "meter \"7\"", None).unwrap();
     (0..guard.options().failed_logins).for_each(|_| guard.login_failed(login));
-    let answer = answer(get("/bans"), &port).await;
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    let bans: serde_json::Value = serde_json::from_str(body).unwrap();
+    let bans = json(&answer(get("/bans"), &port).await);
     let ban = serde_json::json!({
         "address": "192.0.2.7", "name": "meter \"7\"", "cause": "failed-logins", "left_seconds": 60,
     });
     assert_eq!(bans, serde_json::json!({ "bans": [ban] }));
+}
+
+fn json(answer: &str) -> serde_json::Value {
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+/// Shuts these names out of everything from this address.
+fn shut_out(port: &Port, address: &str, names: &[&str]) {
+    let guard = port.figures.broker.guard();
+    for name in names {
+        let login = guard.login(address.parse().unwrap(), name, None).unwrap();
+        (0..guard.options().failed_logins).for_each(|_| guard.login_failed(login));
+    }
+}
+
+fn delete(path: &str) -> String {
+    get(path).replace("GET", "DELETE")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_or_a_name_is_let_in_again_on_request() {
+    let port = port(None);
+    shut_out(&port, "192.0.2.7", &["ada", "a/b c\u{e9}"]);
+    shut_out(&port, "192.0.2.8", &["ada", "eve"]);
+    shut_out(&port, "2001:db8:1:2::9", &["eve"]);
+    // A name that looks like an address.
+    shut_out(&port, "192.0.2.9", &["192.0.2.8"]);
+    for (whom, lifted) in [
+        ("nobody", 0),
+        ("198.51.100.1", 0),
+        ("ada", 2),
+        ("ada", 0),
+        ("a%2Fb%20c%C3%A9", 1),
+        ("2001%3Adb8%3A1%3A2%3A%3A%2F64", 1),
+        ("192.0.2.8", 2),
+    ] {
+        let answer = answer(delete(&format!("/bans/{whom}")), &port).await;
+        assert_eq!(json(&answer), serde_json::json!({ "lifted": lifted }), "{whom}");
+    }
+    assert_eq!(port.figures.broker.statistics().bans, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_ask_lifts_no_ban() {
+    let guarded = port(Some(TOKEN));
+    let open = port(None);
+    for port in [&guarded, &open] {
+        shut_out(port, "192.0.2.7", &["ada"]);
+    }
+    let status = |answer: String| answer.split(' ').nth(1).unwrap().to_owned();
+    assert_eq!(status(answer(delete("/bans/ada"), &guarded).await), "401");
+    let foreign = delete("/bans/ada").replace("localhost", "evil.example");
+    assert_eq!(status(answer(foreign, &open).await), "403");
+    // What a page can send by itself.
+    assert_eq!(status(answer(get("/bans/ada").replace("GET", "POST"), &open).await), "405");
+    assert_eq!(status(answer(get("/bans/ada"), &open).await), "404");
+    assert_eq!(status(answer(delete("/bans/%ff"), &open).await), "400");
+    assert_eq!([&guarded, &open].map(|port| port.figures.broker.statistics().bans), [1, 1]);
 }

@@ -30,6 +30,8 @@ pub(super) enum Command {
     Plugin(PluginCommand),
     #[command(subcommand)]
     Store(super::store::StoreCommand),
+    #[command(subcommand)]
+    Bans(super::bans::BansCommand),
     Passwd(super::passwd::PasswdArguments),
     Pub(Box<PublishArguments>),
     Sub(Box<SubscribeArguments>),

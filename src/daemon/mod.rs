@@ -5,6 +5,8 @@
 
 mod announce;
 mod arguments;
+mod ask;
+mod bans;
 #[cfg(feature = "wasm")]
 mod cases;
 mod check;
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => on_one_thread(check::run(&arguments.config)),
         Command::Plugin(command) => look_at_plugins(&command),
         Command::Store(command) => store::run(&command),
+        Command::Bans(command) => bans::run(&command),
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Pub(arguments) => on_one_thread(publish::run(*arguments)),
         Command::Sub(arguments) => on_one_thread(subscribe::run(*arguments)),

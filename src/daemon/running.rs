@@ -1,21 +1,16 @@
 //! `tidegate plugin list` against a running broker: what its plugins did, as its admin port tells.
 
-use std::env;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
 use super::arguments::ListArguments;
-use super::exit::{Exit, Failure, print};
+use super::ask::{not_answered, not_understood, port, shown};
+use super::exit::{Failure, print};
 use super::inspect;
-use crate::admin::fetch::{FetchError, fetch};
-use crate::admin::{AdminAddress, AdminOptions};
-use crate::config::Config;
-
-/// Of a broker's port that the configuration does not name.
-const TOKEN: &str = "TIDEGATE_ADMIN_TOKEN";
+use crate::admin::AdminAddress;
+use crate::admin::fetch::fetch;
 
 /// What `/plugins` answers, as far as it is shown.
 #[derive(Deserialize)]
@@ -75,7 +70,7 @@ struct Dropped {
 }
 
 pub(super) fn list(arguments: &ListArguments) -> Result<(), Failure> {
-    let Some(port) = port(arguments) else {
+    let Some(port) = port(arguments.admin.as_ref(), &arguments.config) else {
         return if arguments.json { Err(no_port()) } else { inspect::list(&arguments.config) };
     };
     match fetch(&port.listen, "/plugins", port.token.as_deref()) {
@@ -95,31 +90,8 @@ fn no_port() -> Failure {
     )
 }
 
-fn not_answered(error: &FetchError) -> Failure {
-    let hint = match error {
-        FetchError::Unauthorized(_) => format!(" (write it into the environment variable {TOKEN})"),
-        _ => String::new(),
-    };
-    Failure::new(Exit::Unavailable, format!("failed to {error}{hint}"))
-}
-
-fn port(arguments: &ListArguments) -> Option<AdminOptions> {
-    match &arguments.admin {
-        Some(address) => Some(AdminOptions { listen: address.clone(), token: env::var(TOKEN).ok() }),
-        None => configured(&arguments.config),
-    }
-}
-
-/// Where other parts of the file are wrong, that is told when the files are listed.
-fn configured(file: &Path) -> Option<AdminOptions> {
-    Config::load(file).ok()?.admin
-}
-
 fn described(answer: &str, address: &AdminAddress) -> Result<String, Failure> {
-    let answer: Answer = serde_json::from_str(answer).map_err(|error| {
-        let error = FetchError::NotUnderstood(address.clone(), error.to_string());
-        not_answered(&error)
-    })?;
+    let answer: Answer = serde_json::from_str(answer).map_err(|error| not_understood(address, &error))?;
     let mut text = String::new();
     if answer.plugins.is_empty() {
         text.push_str("no plugins\n");
@@ -196,15 +168,6 @@ fn memory(plugin: &Plugin) -> String {
 
 fn row(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "   {name:<10} {}", shown(value));
-}
-
-/// Names and messages are the plugin's: they must not move the cursor or change colours.
-fn shown(text: &str) -> String {
-    let letter = |letter: char| match letter.is_control() {
-        true => letter.escape_default().collect(),
-        false => String::from(letter),
-    };
-    text.chars().map(letter).collect()
 }
 
 /// `270ns`, `1.2ms`

@@ -331,15 +331,34 @@ impl Guard {
 
     /// Lets in again who comes from there, under whatever name. Says how many bans that were.
     pub fn lift_bans(&self, address: IpAddr) -> usize {
-        let before = self.bans().len();
-        let source = Source::of(address);
-        if let Some(visitor) = lock(&self.visitors).get_mut(source.number()) {
+        let (source, now) = (Source::of(address), self.moment().seconds());
+        let lift = |visitor: &mut Visitor| {
+            let was_banned = visitor.strikes.ban_left(now).is_some();
             visitor.strikes.lift();
-        }
+            usize::from(was_banned)
+        };
+        let lifted = lock(&self.visitors).get_mut(source.number()).map_or(0, lift);
+        lifted + self.forget(|named| named.source == source)
+    }
+
+    /// The same for a name, or the beginning of one as a ban shows it, at whatever address.
+    pub fn lift_bans_of(&self, name: &str) -> usize {
+        let name = shown(name);
+        self.forget(|named| named.shown.as_ref() == Some(&name))
+    }
+
+    /// Says how many of them were shut out.
+    fn forget(&self, is_meant: impl Fn(&Named) -> bool) -> usize {
+        let now = self.moment().seconds();
+        let mut banned = 0;
         for table in [&self.logins, &self.clients] {
-            lock(table).retain(|it| it.source != source);
+            lock(table).retain(|named| {
+                let goes = is_meant(named);
+                banned += usize::from(goes && named.strikes.ban_left(now).is_some());
+                !goes
+            });
         }
-        before - self.bans().len()
+        banned
     }
 
     /// A client's packet that is not complete holds so many bytes more. Says whether all together may.
