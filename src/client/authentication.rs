@@ -1,6 +1,7 @@
 //! Who proves to a server who the client is: providers of credentials, and enhanced authentication.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -19,6 +20,12 @@ pub trait Credentials: Send + Sync + 'static {
     /// Why there are no credentials at present. The attempt has failed then, and the next one asks again. The time it
     /// takes counts for the connect time-out.
     fn provide<'a>(&'a self, connect: &'a mut Connect) -> BoxFuture<'a, Result<(), BoxError>>;
+
+    /// How long a connection is to last that is made with what is provided now. The client leaves it then with DISCONNECT
+    /// and makes another, before the server has to end it. `None`: as long as it may.
+    fn renew_in(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Enhanced authentication of MQTT 5.0 (section 4.12): one exchange for each CONNECT, and for each

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::BoxedStream;
 use super::core::{HIGH_WATER, Shared, Turn};
@@ -81,9 +81,13 @@ impl Connection {
         }
     }
 
-    /// Serves until the connection is over, and says why it is.
-    pub(super) async fn run(mut self, shared: &Arc<Shared>) -> End {
-        let end = poll_fn(|cx| self.poll_serve(cx, shared)).await;
+    /// Serves until the connection is over, at the latest after `longest`, and says why it is.
+    pub(super) async fn run(mut self, shared: &Arc<Shared>, longest: Option<Duration>) -> End {
+        let serving = poll_fn(|cx| self.poll_serve(cx, shared));
+        let end = match longest {
+            Some(longest) => timeout(longest, serving).await.unwrap_or(End::Renewal),
+            None => serving.await,
+        };
         self.close(&end).await;
         end
     }
@@ -253,10 +257,11 @@ impl Connection {
         Err(End::Unanswered(packet))
     }
 
-    /// Tells a server that did what it must not why it is left.
+    /// Tells a server that is left why it is.
     async fn close(&mut self, end: &End) {
         let Some(reason) = end.disconnect_reason() else { return };
-        if self.version == ProtocolVersion::V5 {
+        // 3.1.1 has no reasons: there a DISCONNECT says that the Will is not wanted.
+        if self.version == ProtocolVersion::V5 || !reason.is_error() {
             let disconnect = Packet::Disconnect(Box::new(Disconnect::new(reason)));
             // A DISCONNECT without properties can be encoded.
             let _ = encode(&disconnect, self.version, &mut self.unwritten);
@@ -266,7 +271,7 @@ impl Connection {
             self.stream.shutdown().await
         };
         // The connection is over, whether the server hears of it or not.
-        let _ = tokio::time::timeout(LAST_WORDS, closing).await;
+        let _ = timeout(LAST_WORDS, closing).await;
     }
 }
 

@@ -81,19 +81,23 @@ pub enum End {
     WrongAnswer { asked: usize, answered: usize },
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// By [`Credentials::renew_in`](super::Credentials::renew_in); another connection follows.
+    #[error("the credentials are renewed")]
+    Renewal,
     /// There was no connection again.
     #[error("no connection again: failed to {0}")]
     GaveUp(Box<ConnectError>),
 }
 
 impl End {
-    /// The Reason Code with which a server that did this is sent away; `None` where there is nobody to tell.
+    /// The Reason Code with which the server is told; `None` where there is nobody to tell.
     pub(super) fn disconnect_reason(&self) -> Option<ReasonCode> {
         match self {
             End::Decode(error) => Some(error.reason_code()),
             End::Unexpected(_) | End::WrongAnswer { .. } => Some(ReasonCode::PROTOCOL_ERROR),
             End::TopicAlias => Some(ReasonCode::TOPIC_ALIAS_INVALID),
             End::ReceiveMaximum => Some(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED),
+            End::Renewal => Some(ReasonCode::NORMAL_DISCONNECTION),
             End::Unanswered(_) | End::KeepAlive | End::Encode(_) => Some(ReasonCode::UNSPECIFIED_ERROR),
             End::Client | End::Closed | End::Network(_) | End::Server(_) | End::GaveUp(_) => None,
         }

@@ -82,7 +82,10 @@ impl Supervisor {
         if let Some(first) = self.first.take() {
             let _ = first.send(Ok(connack));
         }
-        let end = connection.run(&self.shared).await;
+        let options = &self.shared.options;
+        let credentials = options.credentials.as_ref().filter(|_| options.reconnect.is_some());
+        let longest = credentials.and_then(|credentials| credentials.renew_in());
+        let end = connection.run(&self.shared, longest).await;
         self.shared.interrupted();
         self.connected_before = true;
         self.attempts = 0;
@@ -103,6 +106,9 @@ impl Supervisor {
     fn next_wait(&mut self, disconnection: &Disconnection) -> Option<Duration> {
         let options = &self.shared.options;
         let reconnect = options.reconnect.as_ref()?;
+        if matches!(disconnection, Disconnection::Ended(End::Renewal)) {
+            return Some(Duration::ZERO);
+        }
         let asks = options.credentials.is_some() || options.authentication.is_some();
         let hopeless = match disconnection {
             Disconnection::Ended(end) => is_final_end(end),

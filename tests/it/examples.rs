@@ -38,28 +38,53 @@ async fn publish_from_server_has_a_heartbeat() {
 }
 
 /// A running example; ended with the test.
-pub(crate) struct Example {
+pub(crate) struct Running {
     child: Child,
     /// Kept, so that it can go on printing.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    pub(crate) fn start(name: &str, arguments: &[&str]) -> Running {
+        let program = program(name);
+        let mut command = Command::new(&program);
+        let mut child = command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Running { child, output }
+    }
+
+    /// The next that it prints; empty where it has ended.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An example that is a broker.
+pub(crate) struct Example {
+    _running: Running,
     pub(crate) port: u16,
 }
 
 impl Example {
     pub(crate) fn start(name: &str) -> Example {
-        let program = program(name);
-        let mut command = Command::new(&program);
-        let mut child = command
-            .arg("0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
+        let mut running = Running::start(name, &["0"]);
+        let line = running.line();
+        let address = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}"));
         let port = address.split([':', ';']).nth(1).and_then(|port| port.parse().ok());
-        Example { child, _output: output, port: port.unwrap_or_else(|| panic!("{line}")) }
+        Example { _running: running, port: port.unwrap_or_else(|| panic!("{line}")) }
     }
 
     async fn connect(&self, password: Option<&str>) -> Result<(Client, Messages), ConnectError> {
@@ -86,13 +111,6 @@ fn program(name: &str) -> PathBuf {
         assert!(built.success(), "the example {name} cannot be built");
     }
     program
-}
-
-impl Drop for Example {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 async fn echo(client: &Client, messages: &mut Messages, topic: &'static str) -> String {

@@ -1,7 +1,8 @@
 //! What devices of IoT platforms say in CONNECT: names, and passwords that are signed anew at each connect.
 //!
 //! A platform is a [`Platform`]: [`OneNet`], [`Alibaba`], [`Tuya`], [`Huawei`], [`Azure`], [`ThingsBoard`]. It tells what
-//! CONNECT has to say at a given time, without a clock of its own.
+//! CONNECT has to say at a given time, without a clock of its own; as [`Credentials`] it is asked before each CONNECT, and
+//! the connection is made anew when nine tenths of the time have passed for which a password holds.
 //!
 //! ```
 //! use std::time::{Duration, SystemTime};
@@ -12,6 +13,9 @@
 //! assert_eq!(login.client_identifier, "thermometer");
 //! assert!(login.password.as_deref().unwrap().starts_with("version=2018-10-31&res=products%2F238322%2F"));
 //! assert_eq!(device.topic("thing/property/post"), "$sys/238322/thermometer/thing/property/post");
+//!
+//! let mut options = tidegate::client::Options::new("broker.example", 1883, "thermometer");
+//! options.credentials = Some(std::sync::Arc::new(device));
 //! # Ok::<(), tidegate::client::device::DeviceError>(())
 //! ```
 
@@ -29,6 +33,9 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
+
+use super::{BoxError, BoxFuture, Credentials};
+use crate::packet::Connect;
 
 pub use alibaba::Alibaba;
 pub use azure::Azure;
@@ -77,6 +84,23 @@ pub enum DeviceError {
     Name(&'static str),
     #[error("sign for a device: the clock shows a time that the platform's format has no room for")]
     Time,
+}
+
+impl<P: Platform> Credentials for P {
+    fn provide<'a>(&'a self, connect: &'a mut Connect) -> BoxFuture<'a, Result<(), BoxError>> {
+        let provided = self.login(SystemTime::now()).map(|login| {
+            connect.client_identifier = login.client_identifier.into();
+            connect.user_name = Some(login.user_name.into());
+            connect.password = login.password.map(Into::into);
+        });
+        Box::pin(std::future::ready(provided.map_err(BoxError::from)))
+    }
+
+    fn renew_in(&self) -> Option<Duration> {
+        let now = SystemTime::now();
+        let lifetime = self.login(now).ok()?.expires_at?.duration_since(now).ok()?;
+        Some(lifetime / 10 * 9)
+    }
 }
 
 fn since_1970(time: SystemTime) -> Result<Duration, DeviceError> {

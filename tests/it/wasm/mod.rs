@@ -61,6 +61,15 @@ impl Broker {
     async fn start_from(
         options: HostOptions,
         plugins: &[PluginOptions],
+        storage: Option<OpenedStorage>,
+    ) -> Broker {
+        Broker::start_at(vec![ListenerOptions::loopback(0)], options, plugins, storage).await
+    }
+
+    async fn start_at(
+        listeners: Vec<ListenerOptions>,
+        options: HostOptions,
+        plugins: &[PluginOptions],
         mut storage: Option<OpenedStorage>,
     ) -> Broker {
         let kept = storage.as_mut().map(KeptStates::of).unwrap_or_default();
@@ -69,7 +78,8 @@ impl Broker {
         let options = HostOptions { workers: 2, ..options };
         let host =
             PluginHost::start(options, plugins, requester).unwrap_or_else(|errors| panic!("{errors:#?}"));
-        let mut server = Server::builder().listener(ListenerOptions::loopback(0)).hooks(host.clone());
+        let builder = Server::builder().hooks(host.clone());
+        let mut server = listeners.into_iter().fold(builder, |server, listener| server.listener(listener));
         if let Some(storage) = storage {
             server = server.storage(storage);
         }

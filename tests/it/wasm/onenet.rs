@@ -1,12 +1,17 @@
 //! Devices with OneNET credentials: the vectors of the platform, over the wire.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tidegate::client::{ConnectError, End};
+use serde_json::{Value, json};
+use tidegate::client::device::OneNet;
+use tidegate::client::{self, ConnectError, Disconnection, End, Event, Options};
 use tidegate::packet::{ProtocolVersion, ReasonCode};
-use tidegate::plugin::PluginOptions;
+use tidegate::plugin::{HostOptions, PluginOptions};
+use tidegate::server::ListenerOptions;
 
 use super::{Broker, base64, filter, message, module, text};
+use crate::examples::Running;
 
 const PRODUCT: &str = "238322";
 const DEVICE: &str = "mqtts-test-device";
@@ -98,6 +103,76 @@ async fn a_session_ends_when_its_token_does() {
         Err(End::Server(disconnect)) => assert_eq!(disconnect.reason_code, ReasonCode::NOT_AUTHORIZED),
         other => panic!("{other:?}"),
     }
+    broker.server.shutdown().await;
+}
+
+/// The key of `mydev`.
+const KEY: &str = "KuF3NT/jUBJ62LNBB/A8XZA9CqS3Cu79B/ABmfA1UCw=";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_renews_its_token_before_it_expires() {
+    let broker = Broker::start(&[onenet_auth()]).await;
+    let device = OneNet::new("123123", "mydev", KEY).unwrap().lifetime(Duration::from_secs(3));
+    let mut options = Options::new("127.0.0.1", broker.server.addresses()[0].port(), "mydev");
+    options.connect.protocol_version = ProtocolVersion::V311;
+    options.credentials = Some(Arc::new(device));
+    let client = client::Client::new(options).expect("the options fit together");
+    let mut events = client.events();
+    client.connect().await.expect("the token is good");
+    let mut connections = 0;
+    while connections < 3 {
+        match events.next().await.expect("the client goes on") {
+            Event::Connected { .. } => connections += 1,
+            Event::Disconnected { reason, retry_in } => {
+                assert!(matches!(reason, Disconnection::Ended(End::Renewal)), "{reason}");
+                assert_eq!(retry_in, Some(Duration::ZERO));
+            }
+            _ => {}
+        }
+    }
+    broker.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_device_posts_a_property_and_answers_a_set() {
+    let loopback = || ListenerOptions::loopback(0);
+    let devices = ListenerOptions { name: "devices".to_owned(), ..loopback() };
+    let platform = ListenerOptions { name: "platform".to_owned(), ..loopback().open() };
+    let plugin = PluginOptions { listeners: vec!["devices".to_owned()], ..onenet_auth() };
+    let host = HostOptions { watch: false, ..HostOptions::default() };
+    let broker = Broker::start_at(vec![devices, platform], host, &[plugin], None).await;
+    let port = |name: &str| {
+        let listeners = broker.server.listeners();
+        let found = listeners.iter().find(|listener| &*listener.name == name).expect("it listens");
+        found.address.tcp().expect("over TCP").port()
+    };
+
+    // The platform's side: it hears what devices post, and answers.
+    let mut options = Options::new("127.0.0.1", port("platform"), "platform");
+    options.reconnect = None;
+    let platform = client::connect(options).await.expect("let in");
+    let topic = |rest: &str| format!("$sys/123123/mydev/{rest}");
+    let mut posts = platform.subscribe(topic("thing/property/post").as_str()).await.expect("connected");
+    let mut answers =
+        platform.subscribe(topic("thing/property/set_reply").as_str()).await.expect("connected");
+
+    let uri = format!("mqtt://127.0.0.1:{}", port("devices"));
+    let mut device = Running::start("onenet_device", &[&uri, "123123", "mydev", KEY]);
+    let post: Value = serde_json::from_slice(&posts.next().await.expect("connected").payload).unwrap();
+    assert_eq!(post["params"]["temperature"]["value"], 21.0, "{post}");
+    assert!(device.line().starts_with("posted {"));
+    let reply = json!({ "id": post["id"], "code": 200, "msg": "success" });
+    platform.publish(message(&topic("thing/property/post/reply"), reply.to_string())).await.unwrap();
+    assert_eq!(device.line(), format!("reply {reply}"));
+
+    for (params, code) in [(json!({ "target": 25 }), 200), (json!({ "target": "warm" }), 400)] {
+        let set = json!({ "id": "7", "version": "1.0", "params": params });
+        platform.publish(message(&topic("thing/property/set"), set.to_string())).await.unwrap();
+        let answer: Value =
+            serde_json::from_slice(&answers.next().await.expect("connected").payload).unwrap();
+        assert_eq!((&answer["id"], &answer["code"]), (&json!("7"), &json!(code)), "{answer}");
+    }
+    drop(device);
     broker.server.shutdown().await;
 }
 

@@ -40,7 +40,7 @@ async fn topic_rewrite_publishes_and_subscribes_elsewhere_and_unsubscribes_what_
         user_properties: Vec::new(),
         filters: vec!["me/#".into()],
     };
-    let unsuback = client.unsubscribe_with(unsubscribe).await.expect("connected");
+    let unsuback = client.0.unsubscribe_with(unsubscribe).await.expect("connected");
     assert_eq!(unsuback.reason_codes, [ReasonCode::SUCCESS], "it had asked for this filter");
     client.publish(message("me/b", "nobody")).await.expect("connected");
     client.publish(message("old/8/data/c", "4")).await.expect("connected");
