@@ -30,7 +30,6 @@ pub mod connector;
 mod core;
 #[cfg(feature = "devices")]
 pub mod device;
-#[cfg(feature = "client")]
 pub mod dial;
 mod driver;
 mod error;

@@ -63,7 +63,7 @@ impl Watched {
         Watched { connections, times, used: [Duration::ZERO; 2] }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, feature = "client"))]
     pub fn connections(&self) -> &Arc<Thread> {
         &self.connections
     }

@@ -20,7 +20,7 @@ mod listener;
 mod listeners;
 mod options;
 mod requests;
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod tests;
 mod workers;
 

@@ -23,7 +23,7 @@ pub(super) struct Workers {
     spawner: Spawner,
     stop: Vec<Arc<Notify>>,
     threads: Vec<JoinHandle<()>>,
-    #[cfg(test)]
+    #[cfg(all(test, feature = "client"))]
     connections: Vec<Arc<Thread>>,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Workers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Balanced {
     Yes,
-    #[cfg(test)]
+    #[cfg(all(test, feature = "client"))]
     No,
 }
 
@@ -71,7 +71,7 @@ impl Workers {
             threads.push(thread::Builder::new().name(format!("tidegate-{number}")).spawn(run)?);
             watched.extend(told.recv().ok().flatten().map(|times| Watched::new(connections, times)));
         }
-        #[cfg(test)]
+        #[cfg(all(test, feature = "client"))]
         let connections = watched.iter().map(Watched::connections).cloned().collect();
         if balanced == Balanced::Yes && count > 1 && watched.len() == count {
             spawner.spawn(balance::keep(watched));
@@ -80,7 +80,7 @@ impl Workers {
             spawner,
             stop,
             threads,
-            #[cfg(test)]
+            #[cfg(all(test, feature = "client"))]
             connections,
         })
     }
@@ -94,7 +94,7 @@ impl Workers {
     }
 
     /// What the threads tell of their connections.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "client"))]
     pub(super) fn connections(&self) -> &[Arc<Thread>] {
         &self.connections
     }

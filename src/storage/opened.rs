@@ -49,7 +49,7 @@ impl OpenedStorage {
     }
 
     /// The committer, and all that is the broker's.
-    pub(crate) fn into_parts(self) -> (Arc<Committer>, Vec<Change>) {
+    pub fn into_parts(self) -> (Arc<Committer>, Vec<Change>) {
         (self.committer, self.found)
     }
 }

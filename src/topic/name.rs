@@ -24,6 +24,7 @@ pub struct TopicName(ByteString);
 impl TopicName {
     /// That of a PUBLISH. The decoder has checked it already, and lets an empty one pass only beside an alias,
     /// which the caller has looked at.
+    #[cfg(any(feature = "server", feature = "client"))]
     pub(crate) fn of_publish(topic: ByteString) -> Self {
         debug_assert!(Self::try_from(topic.clone()).is_ok(), "the decoder let {topic:?} pass");
         Self(topic)
