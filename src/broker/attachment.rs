@@ -4,7 +4,6 @@
 //! on every call says so, and nothing of the session can be touched through it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use tokio::sync::oneshot;
@@ -324,14 +323,9 @@ impl Broker {
 
     /// One line in ten seconds, however many messages are dropped.
     fn warn_of_full_queue(&self, client_identifier: &Arc<str>) {
-        let now = self.now().0;
-        let last = self.warned_at.load(Ordering::Relaxed);
-        if now.saturating_sub(last) < 10_000
-            || self.warned_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
-        {
-            return;
+        if self.full_queue_told.may_come(self.now()) {
+            let dropped = self.counters.get(Count::DroppedQueueFull);
+            tracing::warn!(client = %client_identifier, dropped, "a queue is full, messages are dropped; `dropped` counts all since the start");
         }
-        let dropped = self.counters.get(Count::DroppedQueueFull);
-        tracing::warn!(client = %client_identifier, dropped, "a queue is full, messages are dropped; `dropped` counts all since the start");
     }
 }

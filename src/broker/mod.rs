@@ -25,6 +25,7 @@ mod publish;
 mod registry;
 mod restore;
 mod retained;
+mod seldom;
 mod session_entry;
 mod session_items;
 mod shared;
@@ -34,6 +35,7 @@ mod system;
 mod unsent;
 mod will;
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -75,6 +77,7 @@ use index::Index;
 use registry::Registry;
 use restore::Found;
 use retained::Retained;
+use seldom::Seldom;
 use session_entry::SessionEntry;
 use session_items::SessionItems;
 use unsent::Unsent;
@@ -106,8 +109,9 @@ pub struct Broker {
     unsent: Arc<Unsent>,
     /// Whether connections are to end.
     shutdown: watch::Sender<bool>,
-    /// When the log was last told of a full queue, in milliseconds as a [`Timestamp`].
-    warned_at: AtomicU64,
+    /// Of a full queue, and of clients at the wrong port.
+    full_queue_told: Seldom,
+    wrong_port_told: Seldom,
     /// When the storage was last told that the broker runs, as the same.
     alive_told_at: AtomicU64,
 }
@@ -138,7 +142,8 @@ impl Broker {
             counters,
             clock: Clock::start(),
             shutdown: watch::Sender::new(false),
-            warned_at: AtomicU64::new(0),
+            full_queue_told: Seldom::default(),
+            wrong_port_told: Seldom::default(),
             alive_told_at: AtomicU64::new(0),
             queue_limits: Arc::new(Current::new(options.queue_limits())),
             options: Current::new(options),
@@ -193,6 +198,13 @@ impl Broker {
     /// What connections hold because their sockets take nothing.
     pub(crate) fn unsent(&self) -> &Unsent {
         &self.unsent
+    }
+
+    /// Tells the log of a client that comes to the wrong port: of one in ten seconds.
+    pub(crate) fn warn_of_wrong_port(&self, listener: &str, peer: Option<SocketAddr>, why: &str) {
+        if self.wrong_port_told.may_come(self.now()) {
+            tracing::warn!(listener, ?peer, "a client was refused: {why}");
+        }
     }
 
     /// A name for a new connection.

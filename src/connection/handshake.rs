@@ -16,6 +16,7 @@ use super::Peer;
 use super::arriving::{Arriving, gives_way, login, wipe};
 use super::authenticate::{Authentication, Failure, authenticate};
 use super::disconnect::{FAREWELL, linger};
+use super::foreign;
 use super::input::Input;
 use super::mount::Mount;
 use super::output::{Output, texts};
@@ -95,6 +96,9 @@ where
         Ok(accepted) => Some(accepted),
         Err(refused) => {
             tracing::debug!(peer = ?peer.address(), reason = ?refused.reason, why = %refused.why, "client refused");
+            if refused.count == Count::RefusedForeign {
+                broker.warn_of_wrong_port(&peer.listener.name, peer.address(), &refused.why);
+            }
             broker.counters().count(Count::ConnectionsRefused);
             broker.counters().count(refused.count);
             // One that does not read is not told.
@@ -436,11 +440,15 @@ impl Refused {
     /// In the exchange that CONNECT began, where every packet is answered by CONNACK: DISCONNECT must not
     /// come before it [MQTT-3.14.0-1].
     pub(super) fn of_exchange(error: &DecodeError) -> Refused {
-        Refused::with(ProtocolVersion::V5, error.reason_code(), &error.to_string()).counted(cause_of(error))
+        Refused::with(ProtocolVersion::V5, error.reason_code(), &error.to_string())
+            .counted(foreign::cause_of(error))
     }
 
     /// Only CONNECT can be answered, and MQTT 3.1.1 has no answer to a malformed one [MQTT-3.1.4-1].
     fn decode_error(error: &DecodeError, input: &mut Input) -> Refused {
+        if let Some(foreign) = foreign::recognized(input) {
+            return Refused::silently(foreign).counted(Count::RefusedForeign);
+        }
         let version = match error {
             DecodeError::UnsupportedProtocolVersion { answer, .. } => Some(*answer),
             _ => input.decoder().version().filter(|&version| version == ProtocolVersion::V5),
@@ -451,15 +459,7 @@ impl Refused {
             }
             _ => Refused::silently(&error.to_string()),
         };
-        refused.counted(cause_of(error))
-    }
-}
-
-fn cause_of(error: &DecodeError) -> Count {
-    match error {
-        DecodeError::PacketTooLarge { .. } => Count::LimitConnectSize,
-        DecodeError::UnsupportedProtocolVersion { .. } => Count::RefusedOther,
-        _ => Count::RefusedMalformed,
+        refused.counted(foreign::cause_of(error))
     }
 }
 

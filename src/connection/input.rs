@@ -78,7 +78,7 @@ impl Input {
         QoS::try_from(byte >> 1 & 3).ok()
     }
 
-    fn next_byte(&self) -> Option<u8> {
+    pub(super) fn next_byte(&self) -> Option<u8> {
         let unread: &[u8] = self.begun().map_or(&self.chunk, |begun| begun);
         unread.first().copied()
     }

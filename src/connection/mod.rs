@@ -8,6 +8,7 @@ mod alarm;
 mod arriving;
 mod authenticate;
 mod disconnect;
+mod foreign;
 mod handshake;
 mod held_back;
 mod incomplete;

@@ -152,6 +152,10 @@ impl Serving {
             }
             Err(NotOpened::Failed(error)) => {
                 tracing::debug!(listener = %self.policy.name, peer = ?address, %error, "client refused");
+                #[cfg(feature = "tls")]
+                if let DoorError::Tls(foreign @ TlsError::Foreign) = &error {
+                    self.broker.warn_of_wrong_port(&self.policy.name, address, &foreign.to_string());
+                }
                 self.not_opened(cause_of(&error));
             }
             Err(NotOpened::GaveWay) => self.not_opened(Count::LimitPendingConnections),

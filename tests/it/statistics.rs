@@ -141,7 +141,9 @@ async fn the_causes_of_refusals_come_to_all_refusals() {
     let local = Local::hooked(Options::default(), script.shared());
     let refused = local.try_connect(connect(V5, "denied")).await.1;
     assert_eq!(refused.reason_code, ReasonCode::BANNED);
-    for bytes in [&[0xC0, 0][..], &[0x10, 20, 0, 4, b'M', b'Q'], &[0x10, 2, 0xFF, 0xFF]] {
+    let hello = &[0x16, 3, 1, 2, 0, 1, 0][..];
+    for bytes in [&[0xC0, 0][..], &[0x10, 20, 0, 4, b'M', b'Q'], &[0x10, 2, 0xFF, 0xFF], hello, b"GET / HTTP"]
+    {
         let (mut client, _) = local.open(V311);
         client.send_bytes(bytes).await;
         if bytes.len() == 6 {
@@ -153,10 +155,11 @@ async fn the_causes_of_refusals_come_to_all_refusals() {
     }
     let nameless = Connect { clean_start: false, ..connect(V311, "") };
     assert!(local.try_connect(nameless).await.1.reason_code.is_error());
-    until(|| local.broker.statistics().connections_refused == 5).await;
+    until(|| local.broker.statistics().connections_refused == 7).await;
     let s = local.broker.statistics();
-    let causes = [s.refused_not_authorized, s.refused_malformed, s.refused_gone, s.refused_other];
-    assert_eq!((causes, s.connections_accepted), ([1, 2, 1, 1], 5));
+    let causes =
+        [s.refused_not_authorized, s.refused_malformed, s.refused_gone, s.refused_foreign, s.refused_other];
+    assert_eq!((causes, s.connections_accepted), ([1, 2, 1, 2, 1], 7));
 }
 
 #[tokio::test(start_paused = true)]

@@ -142,6 +142,8 @@ statistics! {
         ConnectionsRefused connections_refused,
         /// Refused: what came was malformed or not CONNECT.
         RefusedMalformed refused_malformed,
+        /// Refused: TLS or HTTP where MQTT alone is spoken.
+        RefusedForeign refused_foreign,
         /// Refused: by a hook, or by none where anonymous clients are not let in.
         RefusedNotAuthorized refused_not_authorized,
         /// Refused: the address, or the name at this address, is shut out because of failed logins.

@@ -96,8 +96,13 @@ pub enum TlsError {
     /// Missing, or not accepted; or ours was not.
     #[error("a certificate was not accepted: {0}")]
     Certificate(String),
-    #[error("what came is no TLS{0}")]
-    NoTls(&'static str),
+    #[error("what came is no TLS")]
+    NoTls,
+    /// Its first byte is not of TLS.
+    #[error(
+        "it speaks no TLS to a listener that has a certificate; where that is MQTT, it comes to the wrong port"
+    )]
+    Foreign,
     #[error("the connection broke: {0}")]
     Io(std::io::Error),
 }
@@ -223,10 +228,8 @@ fn explain(error: std::io::Error) -> TlsError {
         return TlsError::Io(error);
     };
     match cause {
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            TlsError::NoTls("; a client that speaks MQTT without TLS comes to the wrong port")
-        }
-        Error::InvalidMessage(_) => TlsError::NoTls(""),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => TlsError::Foreign,
+        Error::InvalidMessage(_) => TlsError::NoTls,
         Error::InvalidCertificate(_)
         | Error::InvalidCertRevocationList(_)
         | Error::NoCertificatesPresented => TlsError::Certificate(cause.to_string()),
