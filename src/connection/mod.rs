@@ -186,7 +186,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Has a client that published too fast wait, or ends its connection.
     fn keep_pace(&mut self) -> Result<(), Ended> {
-        let Some(too_fast) = self.io.timers.pacing().and_then(Pacing::charge) else { return Ok(()) };
+        let (guard, listener) = (self.attachment.broker().guard(), &self.attachment.client().listener);
+        let pacing = self.io.timers.pacing(guard, listener);
+        let Some(too_fast) = pacing.and_then(Pacing::charge) else { return Ok(()) };
         if too_fast.action == RateAction::Disconnect {
             return Err(Ended::too_fast());
         }

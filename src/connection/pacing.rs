@@ -1,4 +1,5 @@
-//! How fast a client publishes, where there is a rate for that.
+//! How fast a client publishes, where there is a rate for that. Rates that come or change while it is connected hold for
+//! it too.
 //!
 //! What is read at once is counted first and charged when all of it was acted on: nothing is asked of the clock, and
 //! nothing that threads share is touched, for each message.
@@ -6,13 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::guard::{Door, Guard, Meter, PublishLimits, Rate, RateAction};
+use crate::broker::guard::{Door, Guard, Meter, Rate, RateAction};
+use crate::hook::ListenerPolicy;
 
 pub(super) struct Pacing {
     /// Since it was charged last.
     messages: u64,
     bytes: u64,
-    limits: PublishLimits,
     message_meter: Meter,
     byte_meter: Meter,
     guard: Arc<Guard>,
@@ -26,15 +27,17 @@ pub(super) struct TooFast {
 }
 
 impl Pacing {
-    /// None where there is no rate for a client of this listener.
-    pub(super) fn of(guard: &Arc<Guard>, door: Option<Arc<Door>>) -> Option<Box<Pacing>> {
-        let limits = guard.options().client_publishes;
-        let door = door.filter(|door| !door.publishes().is_unlimited());
-        let paces = door.is_some() || !limits.is_unlimited();
-        let guard = guard.clone();
-        let (message_meter, byte_meter) = (Meter::default(), Meter::default());
-        paces.then(|| {
-            Box::new(Pacing { messages: 0, bytes: 0, limits, message_meter, byte_meter, guard, door })
+    /// None where there is no rate for anybody.
+    pub(super) fn of(guard: &Arc<Guard>, listener: &Arc<ListenerPolicy>) -> Option<Box<Pacing>> {
+        guard.paces().then(|| {
+            Box::new(Pacing {
+                messages: 0,
+                bytes: 0,
+                message_meter: Meter::default(),
+                byte_meter: Meter::default(),
+                guard: guard.clone(),
+                door: guard.door_of(listener),
+            })
         })
     }
 
@@ -46,7 +49,9 @@ impl Pacing {
     /// Charges what was published since.
     pub(super) fn charge(&mut self) -> Option<TooFast> {
         let (messages, bytes) = (std::mem::take(&mut self.messages), std::mem::take(&mut self.bytes));
-        if messages == 0 {
+        let own = self.guard.options().client_publishes;
+        let door = self.door.as_ref().filter(|door| !door.publishes().is_unlimited());
+        if messages == 0 || own.is_unlimited() && door.is_none() {
             return None;
         }
         let now = self.guard.moment();
@@ -55,13 +60,13 @@ impl Pacing {
             let rate = Rate::new(limit, options.publish_burst);
             rate.map_or(Duration::ZERO, |rate| meter.charge(rate, amount, now))
         };
-        let own = wait(&mut self.message_meter, self.limits.messages, messages).max(wait(
+        let alone = wait(&mut self.message_meter, own.messages, messages).max(wait(
             &mut self.byte_meter,
-            self.limits.bytes,
+            own.bytes,
             bytes,
         ));
-        let shared = self.door.as_ref().map(|door| door.charge(messages, bytes, options.publish_burst, now));
-        let wait = own.max(shared.unwrap_or_default());
+        let shared = door.map(|door| door.charge(messages, bytes, options.publish_burst, now));
+        let wait = alone.max(shared.unwrap_or_default());
         (!wait.is_zero()).then_some(TooFast { wait, action: options.publish_rate_action })
     }
 }

@@ -1,11 +1,11 @@
-//! Where a connection came from, and who guards the way.
+//! Where a connection came from.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::broker::guard::{Door, Pending};
+use crate::broker::guard::Pending;
 use crate::hook::ListenerPolicy;
 use crate::peer::Remote;
 
@@ -16,8 +16,6 @@ pub struct Peer {
     pub listener: Arc<ListenerPolicy>,
     /// When it was accepted: what its transport took counts towards `connect-timeout`.
     pub since: Instant,
-    /// Where its listener has a guard: how fast all clients of that may publish.
-    pub door: Option<Arc<Door>>,
     /// Where those are counted that were not let in yet.
     pub pending: Option<Pending>,
 }
@@ -25,7 +23,7 @@ pub struct Peer {
 impl Peer {
     /// One that was accepted now, of whom no guard knows.
     pub fn new(remote: Option<Remote>, listener: Arc<ListenerPolicy>) -> Peer {
-        Peer { remote, listener, since: Instant::now(), door: None, pending: None }
+        Peer { remote, listener, since: Instant::now(), pending: None }
     }
 
     pub(super) fn address(&self) -> Option<SocketAddr> {

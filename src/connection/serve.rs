@@ -139,18 +139,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Moving<S> {
 }
 
 /// The handshake, and what the connection that had the session before leaves to do.
-async fn begin<S>(mut stream: S, mut peer: Peer, broker: Arc<Broker>) -> Option<Connection<S>>
+async fn begin<S>(mut stream: S, peer: Peer, broker: Arc<Broker>) -> Option<Connection<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     broker.counters().count(Count::ConnectionsAccepted);
-    let door = peer.door.take();
+    let listener = peer.listener.clone();
     let accepted = handshake::shake_hands(&mut stream, peer, &broker).await?;
     let seldom =
         accepted.authentication.map(|it| Box::new(Seldom { authentication: Some(it), ..Seldom::default() }));
     let mut connection = Connection {
         io: Io {
-            timers: Timers::new(accepted.keep_alive, accepted.expires_at, Pacing::of(broker.guard(), door)),
+            timers: Timers::new(
+                accepted.keep_alive,
+                accepted.expires_at,
+                Pacing::of(broker.guard(), &listener),
+            ),
             more_to_decode: false,
             topic_alias_maximum: accepted.topic_alias_maximum,
             stream,

@@ -4,6 +4,7 @@
 //! The alarm is not moved with every packet. The times are looked at when it rings, and it is set again where none
 //! has come after all.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use tokio::time::Instant;
 use super::alarm::Alarm;
 use super::incomplete::Incomplete;
 use super::pacing::Pacing;
+use crate::broker::guard::Guard;
 use crate::broker::{Attachment, Stuck};
+use crate::hook::ListenerPolicy;
 
 pub(super) struct Timers {
     last_received: Instant,
@@ -111,8 +114,19 @@ impl Timers {
         }
     }
 
-    /// What was published, where there is a rate for it.
-    pub(super) fn pacing(&mut self) -> Option<&mut Pacing> {
+    /// What was published, where there is a rate for it. One that came while the client was connected holds from its next
+    /// message on.
+    pub(super) fn pacing(
+        &mut self,
+        guard: &Arc<Guard>,
+        listener: &Arc<ListenerPolicy>,
+    ) -> Option<&mut Pacing> {
+        if guard.paces() {
+            let pacing = &mut self.others().pacing;
+            if pacing.is_none() {
+                *pacing = Pacing::of(guard, listener);
+            }
+        }
         self.others.as_mut()?.pacing.as_deref_mut()
     }
 

@@ -190,12 +190,7 @@ impl Serving {
     /// The one place where a connection begins, with who is at its other end.
     fn begin(&self, stream: Stream, remote: Remote, guarded: Guarded) {
         let Guarded { since, place, pending } = guarded;
-        let peer = Peer {
-            since,
-            door: Some(self.guarded.clone()),
-            pending: Some(pending),
-            ..Peer::new(Some(remote), self.policy.clone())
-        };
+        let peer = Peer { since, pending: Some(pending), ..Peer::new(Some(remote), self.policy.clone()) };
         Connections::add(serve(CountedStream::new(stream, place), peer, self.broker.clone()));
     }
 

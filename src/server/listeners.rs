@@ -223,8 +223,10 @@ impl Listeners {
     }
 
     fn serving(&self, options: &ListenerOptions, door: Arc<Door>, guarded: Arc<guard::Door>) -> Serving {
+        let policy = Arc::new(options.policy());
+        self.broker.guard().introduce(&policy, &guarded);
         Serving {
-            policy: Arc::new(options.policy()),
+            policy,
             door,
             guarded,
             broker: self.broker.clone(),

@@ -317,6 +317,48 @@ async fn all_clients_of_a_listener_share_its_rate() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_that_comes_or_goes_holds_for_who_is_connected() {
+    let local = Local::with(options(rates(0, 0, RateAction::Disconnect)));
+    let mut sender = local.connect(connect(V5, "sender")).await;
+    let publish_and_ping = async |sender: &mut Client, count| {
+        for _ in 0..count {
+            sender.send(Packet::Publish(publish("t", "x"))).await;
+        }
+        sender.send(Packet::Pingreq).await;
+    };
+    publish_and_ping(&mut sender, 100).await;
+    assert_eq!(sender.receive().await, Packet::Pingresp);
+    for rate in [10, 0, 10] {
+        local.broker.set_options(options(rates(rate, 0, RateAction::Disconnect)));
+        sender.ping().await;
+        publish_and_ping(&mut sender, 9).await;
+        assert_eq!(sender.receive().await, Packet::Pingresp);
+        advance(Duration::from_secs(1)).await;
+    }
+    for _ in 0..20 {
+        sender.send(Packet::Publish(publish("t", "x"))).await;
+    }
+    assert_eq!(sender.end().await, Some(ReasonCode::MESSAGE_RATE_TOO_HIGH));
+    assert_eq!(local.broker.statistics().limit_publish_rate, 1);
+}
+
+#[tokio::test]
+async fn the_rate_of_a_listener_holds_for_who_came_by_it_before() {
+    let guard = GuardOptions { publish_rate_action: RateAction::Disconnect, ..strict() };
+    let server = start_guarded(guard, DoorLimits::default()).await;
+    let mut before = Client::connect(&server, connect(V5, "before")).await;
+    let publishes = PublishLimits { messages: 10, bytes: 0 };
+    let limits = DoorLimits { publishes, ..DoorLimits::default() };
+    let changed = ListenerOptions { limits, ..ListenerOptions::loopback(0) };
+    assert!(server.change_listener(&changed).unwrap());
+    before.ping().await;
+    for _ in 0..20 {
+        before.send(Packet::Publish(publish("t", "x"))).await;
+    }
+    assert_eq!(before.end().await, Some(ReasonCode::MESSAGE_RATE_TOO_HIGH));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_packet_that_never_ends_ends_the_connection() {
     // A client that sends a byte now and then kept the connection and its memory for as long as it liked.
     let guard = GuardOptions { minimum_packet_rate: 1000, ..strict() };

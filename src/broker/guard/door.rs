@@ -44,6 +44,7 @@ pub struct Place(Arc<Visit>);
 
 impl Door {
     pub fn new(guard: Arc<Guard>, limits: DoorLimits) -> Door {
+        guard.note_rates(limits.publishes);
         let state = State {
             guard,
             limits: Current::new(limits),
@@ -58,7 +59,9 @@ impl Door {
 
     /// Holds for connections that are made, and messages that are published, from now on.
     pub fn set_limits(&self, limits: DoorLimits) {
+        let publishes = limits.publishes;
         self.state.limits.replace(limits);
+        self.state.guard.note_rates(publishes);
     }
 
     /// Connections now.

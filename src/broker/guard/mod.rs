@@ -21,8 +21,8 @@ mod tests;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -36,6 +36,7 @@ pub use source::Source;
 use super::lock;
 use super::statistics::{Count, Counters};
 use crate::current::Current;
+use crate::hook::ListenerPolicy;
 use crate::packet::ReasonCode;
 pub use crate::peer::{Network, NoNetwork};
 use pending::{Entered, Waiting};
@@ -56,6 +57,10 @@ pub struct Guard {
     /// For names: whoever chooses them must not know what they come to.
     hasher: RandomState,
     waiting: Arc<Waiting>,
+    /// Of listeners, and by what their connections know these.
+    doors: Mutex<Vec<(Weak<ListenerPolicy>, Weak<Door>)>>,
+    /// Whether there is, or has been, a rate for what is published.
+    paces: AtomicBool,
     /// Of packets of clients that were let in.
     incomplete: AtomicUsize,
     counters: Arc<Counters>,
@@ -118,6 +123,7 @@ impl Guard {
     pub(super) fn new(options: GuardOptions, counters: Arc<Counters>) -> Guard {
         Guard {
             began: Instant::now(),
+            paces: AtomicBool::new(!options.client_publishes.is_unlimited()),
             options: Current::new(options),
             connections: AtomicUsize::new(0),
             visitors: Mutex::default(),
@@ -125,6 +131,7 @@ impl Guard {
             clients: Mutex::default(),
             hasher: RandomState::new(),
             waiting: Arc::default(),
+            doors: Mutex::default(),
             incomplete: AtomicUsize::new(0),
             counters,
         }
@@ -136,7 +143,32 @@ impl Guard {
 
     /// Holds from now on. Bans last as long as they were to, but for addresses that are exempt now.
     pub fn set_options(&self, options: GuardOptions) {
+        let limits = options.client_publishes;
         self.options.replace(options);
+        self.note_rates(limits);
+    }
+
+    /// Connections whose listener has this policy came by this door.
+    pub fn introduce(&self, policy: &Arc<ListenerPolicy>, door: &Arc<Door>) {
+        let mut doors = lock(&self.doors);
+        doors.retain(|(policy, door)| policy.strong_count() > 0 && door.strong_count() > 0);
+        doors.push((Arc::downgrade(policy), Arc::downgrade(door)));
+    }
+
+    pub(crate) fn door_of(&self, policy: &Arc<ListenerPolicy>) -> Option<Arc<Door>> {
+        let doors = lock(&self.doors);
+        doors.iter().find(|(it, _)| it.as_ptr() == Arc::as_ptr(policy)).and_then(|(_, door)| door.upgrade())
+    }
+
+    /// Whether what is published has to be charged.
+    pub(crate) fn paces(&self) -> bool {
+        self.paces.load(Ordering::Relaxed)
+    }
+
+    fn note_rates(&self, limits: PublishLimits) {
+        if !limits.is_unlimited() {
+            self.paces.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Connections now, over all listeners.
