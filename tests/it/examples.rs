@@ -1,6 +1,6 @@
 //! The programs of `examples/`, run and used as a reader of them would.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -37,6 +37,44 @@ async fn publish_from_server_has_a_heartbeat() {
     assert!(std::str::from_utf8(&first.payload).unwrap().parse::<u64>().is_ok());
 }
 
+#[tokio::test]
+async fn stay_connected_remembers_the_last_message_of_each_topic_over_a_restart_of_the_broker() {
+    let broker = Example::start("embed");
+    let uri = format!("mqtt://127.0.0.1:{}", broker.port);
+    let mut helper = Running::start("stay_connected", &[&uri, "sensors/#"]);
+    assert_eq!(helper.line(), "connected; the session is new");
+    helper.say("sensors/a 21.5");
+    assert_eq!(helper.line(), "published to sensors/a");
+    assert_eq!(remembered(&mut helper, "sensors/a"), "Some(b\"21.5\")");
+
+    let port = broker.port.to_string();
+    drop(broker);
+    assert!(helper.line().starts_with("disconnected: "));
+    let _broker = Running::start("embed", &[&port]);
+    loop {
+        let line = helper.line();
+        if line == "connected; the session is new" {
+            break;
+        }
+        assert!(line.starts_with("disconnected: "), "{line}");
+    }
+    helper.say("sensors/b 3");
+    assert_eq!(helper.line(), "published to sensors/b");
+    assert_eq!(remembered(&mut helper, "sensors/b"), "Some(b\"3\")");
+}
+
+/// The acknowledgement of a message may come before the message itself: asks until there is one.
+fn remembered(helper: &mut Running, topic: &str) -> String {
+    loop {
+        helper.say(topic);
+        let line = helper.line();
+        let last = line.strip_prefix(&format!("{topic}: ")).unwrap_or_else(|| panic!("{line}"));
+        if last != "None" {
+            return last.to_owned();
+        }
+    }
+}
+
 /// A running example; ended with the test.
 pub(crate) struct Running {
     child: Child,
@@ -50,6 +88,7 @@ impl Running {
         let mut command = Command::new(&program);
         let mut child = command
             .args(arguments)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
@@ -62,6 +101,13 @@ impl Running {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
+    }
+}
+
+impl Running {
+    fn say(&mut self, line: &str) {
+        let typed = self.child.stdin.as_mut().unwrap();
+        writeln!(typed, "{line}").unwrap();
     }
 }
 
@@ -105,7 +151,7 @@ fn program(name: &str) -> PathBuf {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--locked", "--example", name, "--target-dir"]).arg(profile.parent().unwrap());
         if cfg!(not(feature = "wasm")) {
-            cargo.arg("--no-default-features");
+            cargo.args(["--no-default-features", "--features", "server,client"]);
         }
         let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
         assert!(built.success(), "the example {name} cannot be built");
