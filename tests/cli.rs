@@ -25,6 +25,7 @@ fn help_of_every_command_has_an_example_and_exit_codes() {
         &["bans", "lift"],
         &["pub"],
         &["sub"],
+        &["bench"],
     ] {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         let help = run(&arguments);

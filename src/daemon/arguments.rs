@@ -35,6 +35,7 @@ pub(super) enum Command {
     Passwd(super::passwd::PasswdArguments),
     Pub(Box<PublishArguments>),
     Sub(Box<SubscribeArguments>),
+    Bench(Box<super::bench::BenchArguments>),
 }
 
 /// Run the broker

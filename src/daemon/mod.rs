@@ -7,6 +7,7 @@ mod announce;
 mod arguments;
 mod ask;
 mod bans;
+mod bench;
 #[cfg(feature = "wasm")]
 mod cases;
 mod check;
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Pub(arguments) => on_one_thread(publish::run(*arguments)),
         Command::Sub(arguments) => on_one_thread(subscribe::run(*arguments)),
+        Command::Bench(arguments) => bench::run(&arguments),
     })
 }
 
