@@ -13,14 +13,15 @@ use super::socket::{Accepted, Plain};
 pub struct UnixOptions {
     /// Permissions of the file; who may write to it may connect.
     pub mode: u32,
-    /// Its group, where that is not the broker's own.
+    /// Its owner and its group, where these are not the broker's own.
+    pub user: Option<u32>,
     pub group: Option<u32>,
 }
 
 impl Default for UnixOptions {
     /// The user that the broker runs as, and nobody else.
     fn default() -> UnixOptions {
-        UnixOptions { mode: 0o600, group: None }
+        UnixOptions { mode: 0o600, user: None, group: None }
     }
 }
 
@@ -100,10 +101,27 @@ pub fn bind(path: &Path, options: UnixOptions) -> io::Result<StdListener> {
 /// # Errors
 /// The operating system's.
 pub fn permit(path: &Path, options: UnixOptions) -> io::Result<()> {
-    if let Some(group) = options.group {
-        chown(path, None, Some(group))?;
+    if options.user.is_some() || options.group.is_some() {
+        chown(path, options.user, options.group).map_err(|error| not_given(error, options))?;
     }
     fs::set_permissions(path, Permissions::from_mode(options.mode))
+}
+
+/// With what may be done about it.
+fn not_given(error: io::Error, UnixOptions { user, group, .. }: UnixOptions) -> io::Error {
+    if error.kind() != ErrorKind::PermissionDenied {
+        return error;
+    }
+    let why = match (user, group) {
+        (Some(user), _) => format!(
+            "may not give the socket to the user {user}: that takes root, or CAP_CHOWN; `unix-group` may do without"
+        ),
+        (None, group) => format!(
+            "may not give the socket to the group {}: make the broker's user a member of it",
+            group.unwrap_or_default()
+        ),
+    };
+    io::Error::new(ErrorKind::PermissionDenied, why)
 }
 
 /// Only a refusal says that nobody listens: one whose queue is full does not answer either.

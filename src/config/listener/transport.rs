@@ -6,19 +6,16 @@ use crate::transport::ListenAddress;
 #[cfg(feature = "websocket")]
 use crate::transport::TransportOptions;
 use crate::transport::proxy::{Others, ProxyOptions};
+#[cfg(unix)]
+use crate::transport::unix::UnixOptions;
 
 /// What is asked of a file's permissions.
 #[cfg(unix)]
-pub(super) fn read_unix(
-    section: &mut Section<'_, '_>,
-    address: &ListenAddress,
-) -> crate::transport::unix::UnixOptions {
-    let mut options = crate::transport::unix::UnixOptions::default();
+pub(super) fn read_unix(section: &mut Section<'_, '_>, address: &ListenAddress) -> UnixOptions {
+    let mut options = UnixOptions::default();
     for (key, read) in [
-        (
-            "unix-mode",
-            read_mode as fn(&Entry<'_, '_>, &mut crate::transport::unix::UnixOptions) -> Option<()>,
-        ),
+        ("unix-mode", read_mode as fn(&Entry<'_, '_>, &mut UnixOptions) -> Option<()>),
+        ("unix-user", read_user),
         ("unix-group", read_group),
     ] {
         let Some(entry) = section.get(key) else { continue };
@@ -33,7 +30,7 @@ pub(super) fn read_unix(
 }
 
 #[cfg(unix)]
-fn read_mode(entry: &Entry<'_, '_>, options: &mut crate::transport::unix::UnixOptions) -> Option<()> {
+fn read_mode(entry: &Entry<'_, '_>, options: &mut UnixOptions) -> Option<()> {
     match u32::from_str_radix(entry.text()?, 8) {
         Ok(mode) if mode <= 0o777 => options.mode = mode,
         _ => return entry.problem("is no mode; write it in octal digits and quotes, such as \"0660\""),
@@ -42,18 +39,32 @@ fn read_mode(entry: &Entry<'_, '_>, options: &mut crate::transport::unix::UnixOp
 }
 
 #[cfg(unix)]
-fn read_group(entry: &Entry<'_, '_>, options: &mut crate::transport::unix::UnixOptions) -> Option<()> {
-    let name = entry.text()?;
-    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
-    let number_of = |line: &str| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
-    };
-    options.group = name.parse().ok().or_else(|| groups.lines().find_map(number_of));
+fn read_user(entry: &Entry<'_, '_>, options: &mut UnixOptions) -> Option<()> {
+    options.user = number_of(entry.text()?, "/etc/passwd");
+    if options.user.is_none() {
+        return entry.problem("is no user of this machine; write a name of /etc/passwd, or a number");
+    }
+    Some(())
+}
+
+#[cfg(unix)]
+fn read_group(entry: &Entry<'_, '_>, options: &mut UnixOptions) -> Option<()> {
+    options.group = number_of(entry.text()?, "/etc/group");
     if options.group.is_none() {
         return entry.problem("is no group of this machine; write a name of /etc/group, or a number");
     }
     Some(())
+}
+
+/// What stands for a name in a file whose lines are `name:password:number:…`.
+#[cfg(unix)]
+fn number_of(name: &str, file: &str) -> Option<u32> {
+    let lines = std::fs::read_to_string(file).unwrap_or_default();
+    let number_in = |line: &str| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    };
+    name.parse().ok().or_else(|| lines.lines().find_map(number_in))
 }
 
 pub(super) fn read_proxy(section: &mut Section<'_, '_>, address: &ListenAddress) -> Option<ProxyOptions> {

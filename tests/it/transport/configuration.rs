@@ -75,9 +75,13 @@ fn every_key_of_the_other_transports_reaches_its_option() {
     assert_eq!((proxy.trusted.len(), proxy.others), (2, Others::Direct));
     let any = one(&folder, "address = \"127.0.0.1:8083\"\nwebsocket = true\nwebsocket-origins = [\"*\"]\n");
     assert_eq!(any.transport.web_socket.unwrap().origins, Origins::Any);
-    let local = one(&folder, "address = \"unix:mqtt.sock\"\nunix-mode = \"0660\"\nunix-group = \"0\"\n");
+    let local = one(
+        &folder,
+        "address = \"unix:mqtt.sock\"\nunix-mode = \"0660\"\nunix-user = \"root\"\nunix-group = \"7\"\n",
+    );
     assert_eq!(local.address, ListenAddress::Unix(folder.path("mqtt.sock")));
-    assert_eq!((local.transport.unix.mode, local.transport.unix.group), (0o660, Some(0)));
+    let unix = local.transport.unix;
+    assert_eq!((unix.mode, unix.user, unix.group), (0o660, Some(0), Some(7)));
 }
 
 #[test]
@@ -91,6 +95,7 @@ fn what_is_wrong_with_a_listener_is_told_at_its_key() {
             "listener.unix-mode: is used with an address such as",
         ),
         ("address = \"unix:a\"\nunix-mode = \"0999\"\n".into(), "listener.unix-mode: is no mode"),
+        ("address = \"unix:a\"\nunix-user = \"no such user\"\n".into(), "listener.unix-user: is no user"),
         ("address = \"unix:a\"\nunix-group = \"no such group\"\n".into(), "listener.unix-group: is no group"),
         (
             "address = \"1.2.3.4:1\"\nclient-ca = \"ca.pem\"\n".into(),
@@ -176,6 +181,7 @@ fn the_listeners_of_the_sample_are_possible() {
         .replace("second.key", "other.key")
         .replace("clients.pem", "ca.pem")
         .replace("clients.crl", "ca.crl")
+        .replace("unix-user = \"mqtt\"", "unix-user = \"0\"")
         .replace("unix-group = \"mqtt\"", "unix-group = \"0\"");
     let config =
         Config::parse(&folder.path("t.toml"), &text).unwrap_or_else(|report| panic!("{report}\n{text}"));

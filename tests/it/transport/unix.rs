@@ -83,6 +83,31 @@ async fn the_mode_of_the_file_is_what_was_asked_for() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
 }
 
+#[tokio::test]
+async fn the_file_has_the_owner_and_group_that_were_asked_for_or_it_is_said_why_not() {
+    let folder = Folder::new();
+    let path = folder.path("mqtt.sock");
+    let own = std::fs::metadata(folder.path("")).unwrap();
+    for (user, group) in [(own.uid(), own.gid()), (12_345, 12_346)] {
+        let mut options = at(&path);
+        (options.transport.unix.user, options.transport.unix.group) = (Some(user), Some(group));
+        match Server::builder().listener(options).start().await {
+            Ok(server) => {
+                let file = std::fs::metadata(&path).unwrap();
+                assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (user, group, 0o600));
+                server.shutdown().await;
+            }
+            // Only root may give files away.
+            Err(error) => {
+                assert!(own.uid() != 0 && user != own.uid());
+                let text = format!("{error}");
+                assert!(text.contains("may not give the socket to the user 12345"), "{text}");
+                assert!(!path.exists());
+            }
+        }
+    }
+}
+
 /// Has these be the listeners.
 async fn listen(server: &Server, wanted: &[ListenerOptions]) {
     server.take_listeners(server.prepare_listeners(wanted.to_vec()).unwrap()).await.unwrap();
