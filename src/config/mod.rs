@@ -67,8 +67,17 @@ impl Config {
     /// # Errors
     /// Every problem of the file.
     pub fn load(file: &Path) -> Result<Config, Report> {
+        Config::load_beside(file, &[])
+    }
+
+    /// The same while these listeners are open. Of their certificates, keys, authorities and lists those are in use that
+    /// were good when they were read: they are not looked at, unless a listener is to use others.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn load_beside(file: &Path, running: &[Listener]) -> Result<Config, Report> {
         let text = read_text(file).map_err(|message| Report::of_file(file, message))?;
-        Config::parse(file, &text)
+        Config::parse_beside(file, &text, running)
     }
 
     /// Reads the text of a file that lies, or would lie, at `file`.
@@ -76,9 +85,14 @@ impl Config {
     /// # Errors
     /// Every problem of the text.
     pub fn parse(file: &Path, text: &str) -> Result<Config, Report> {
+        Config::parse_beside(file, text, &[])
+    }
+
+    fn parse_beside(file: &Path, text: &str, running: &[Listener]) -> Result<Config, Report> {
         let problems = Problems::new(file, text);
         let (root, syntax) = DeTable::parse_recoverable(text);
-        let config = read_root(Section::new(root.get_ref(), 0..0, "", &problems), file, &problems);
+        let root = Section::new(root.get_ref(), 0..0, "", &problems);
+        let config = read_root(root, file, running, &problems);
         let lines: Vec<usize> =
             syntax.iter().filter_map(|error| Some(problems.line(error.span()?.start))).collect();
         problems.forget_lines(&lines);
@@ -133,7 +147,12 @@ impl Config {
     }
 }
 
-fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) -> Config {
+fn read_root(
+    mut root: Section<'_, '_>,
+    file: &Path,
+    running: &[Listener],
+    problems: &Problems<'_>,
+) -> Config {
     let folder = file.parent().unwrap_or(Path::new(""));
     let broker = root.get("broker").and_then(|v| v.section("broker")).map(broker::read);
     let guard = root.get("guard").and_then(|v| v.section("guard")).map(guard::read);
@@ -145,7 +164,7 @@ fn read_root(mut root: Section<'_, '_>, file: &Path, problems: &Problems<'_>) ->
     let storage = root.get("storage").and_then(|v| v.section("storage"));
     root.finish();
     let common = common.map(|section| plugin::read_common(section, folder)).unwrap_or_default();
-    let listeners = listener::read(listeners, folder, problems);
+    let listeners = listener::read(listeners, folder, running, problems);
     let mut plugins = plugin::read(plugins, folder, &listeners, &common, problems);
     plugins.retain(|plugin| plugin.enabled);
     Config {

@@ -27,7 +27,8 @@ pub(super) struct Running<'a> {
 impl Running<'_> {
     /// Reads the configuration again and takes over what can be. Returns its plugins where it could be read.
     pub(super) async fn reload(&mut self) -> Option<Vec<PluginSpec>> {
-        // Whatever is wrong with the rest.
+        // Whatever is wrong with the rest. Where one of these files is, its listener goes on with what it had, which is
+        // told, and the rest of the configuration is taken over.
         reload_certificates(self.server);
         let Some(file) = self.config.file.clone() else {
             info!("nothing to reload: there is no configuration file");
@@ -47,7 +48,7 @@ impl Running<'_> {
         if is_empty(file) {
             return Err(vec![format!("{}: is empty, as a file is that is being written", file.display())]);
         }
-        let mut config = Config::load(file)
+        let mut config = Config::load_beside(file, &self.config.listeners)
             .map_err(|report| report.problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         overrule(&mut config, self.arguments);
         let listeners = config.listeners.iter().map(listener_options).collect();

@@ -68,7 +68,7 @@ pub struct ListenerChanges {
 
 impl Bound {
     pub(super) fn new(options: ListenerOptions) -> Result<Bound, StartError> {
-        let door = door(&options)?;
+        let door = door(&options, None)?;
         let socket = Listener::bind(&options.address, &options.transport).map_err(|source| {
             StartError::Listen { name: options.name.clone(), address: options.address.clone(), source }
         })?;
@@ -97,9 +97,9 @@ fn permit(before: &ListenerOptions, options: &ListenerOptions) {
     }
 }
 
-fn door(options: &ListenerOptions) -> Result<Arc<Door>, StartError> {
+fn door(options: &ListenerOptions, before: Option<&Door>) -> Result<Arc<Door>, StartError> {
     let not_opened = |source| StartError::Transport { name: options.name.clone(), source };
-    Door::new(&options.transport).map(Arc::new).map_err(not_opened)
+    Door::in_place_of(&options.transport, before).map(Arc::new).map_err(not_opened)
 }
 
 impl Listeners {
@@ -131,7 +131,7 @@ impl Listeners {
     /// What comes by this listener from now on is served as these options say. False where none has that name and
     /// address: its socket stays as it is.
     pub(super) fn change(&self, options: &ListenerOptions) -> Result<bool, StartError> {
-        let door = door(options)?;
+        let door = door(options, None)?;
         let mut all = self.locked();
         let is_it =
             |it: &&mut Listening| it.options.name == options.name && it.options.address == options.address;
@@ -160,15 +160,18 @@ impl Listeners {
         if let Some(twice) = wanted.iter().find(|options| !names.insert(options.name.clone())) {
             return Err(StartError::NameTaken(twice.name.clone()));
         }
-        let mut open: Vec<(u64, ListenerOptions)> =
-            self.locked().iter().map(|it| (it.number, it.options.clone())).collect();
+        let known = |it: &Listening| (it.number, it.options.clone(), it.serving.load().door.clone());
+        let mut open: Vec<(u64, ListenerOptions, Arc<Door>)> = self.locked().iter().map(known).collect();
         let mut prepared = NewListeners::default();
         for options in wanted {
             // Each is one of those wanted only: a second at its address finds that taken.
-            match open.iter().position(|(_, it)| it.is_at(&options)).map(|place| open.swap_remove(place)) {
+            match open.iter().position(|(_, it, _)| it.is_at(&options)).map(|place| open.swap_remove(place)) {
                 None => prepared.added.push(Bound::new(options)?),
-                Some((number, before)) if before == options => prepared.kept.push(number),
-                Some((number, _)) => prepared.changed.push((number, door(&options)?, options)),
+                Some((number, before, _)) if before == options => prepared.kept.push(number),
+                Some((number, _, before)) => {
+                    let door = door(&options, Some(&before))?;
+                    prepared.changed.push((number, door, options));
+                }
             }
         }
         Ok(prepared)

@@ -148,8 +148,8 @@ impl Server {
         self.listeners.remove(name).await
     }
 
-    /// Looks whether these could be the listeners from now on: files that they need are read, and those at addresses
-    /// where nobody listens yet are bound. Nothing changes until they are [taken](Server::take_listeners).
+    /// Looks whether these could be the listeners from now on: files that they need are read, but for those that the
+    /// listener at the same address has read before, and those at addresses where nobody listens yet are bound. Nothing changes until they are [taken](Server::take_listeners).
     ///
     /// # Errors
     /// Where one cannot be bound, where files that it needs cannot be used, and where two have one name.

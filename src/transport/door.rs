@@ -3,6 +3,8 @@
 
 use std::io;
 use std::net::IpAddr;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
 use super::proxy::{ProxyError, ProxyOptions};
 use super::socket::{Accepted, Socket};
@@ -34,7 +36,7 @@ pub struct TransportOptions {
 pub struct Door {
     proxy: Option<ProxyOptions>,
     #[cfg(feature = "tls")]
-    tls: Option<TlsDoor>,
+    tls: Option<Arc<TlsDoor>>,
     #[cfg(feature = "websocket")]
     web_socket: Option<WebSocketOptions>,
 }
@@ -100,12 +102,24 @@ impl Door {
     /// # Errors
     /// Where files that the options name cannot be used.
     pub fn new(options: &TransportOptions) -> Result<Door, DoorFault> {
-        #[cfg(feature = "tls")]
-        let protocol = options.tls_protocol();
+        Door::in_place_of(options, None)
+    }
+
+    /// One that goes on with what the one before has read of the same files, which may be broken by now.
+    ///
+    /// # Errors
+    /// Where files that only these options name cannot be used.
+    pub fn in_place_of(options: &TransportOptions, before: Option<&Door>) -> Result<Door, DoorFault> {
+        #[cfg(not(feature = "tls"))]
+        let _ = before;
         Ok(Door {
             proxy: options.proxy.clone(),
             #[cfg(feature = "tls")]
-            tls: options.tls.as_ref().map(|tls| TlsDoor::new(tls, protocol)).transpose()?,
+            tls: options
+                .tls
+                .as_ref()
+                .map(|tls| read_files(tls, options.tls_protocol(), before))
+                .transpose()?,
             #[cfg(feature = "websocket")]
             web_socket: options.web_socket.clone(),
         })
@@ -134,7 +148,7 @@ impl Door {
 
     #[cfg(feature = "tls")]
     pub fn tls(&self) -> Option<&TlsDoor> {
-        self.tls.as_ref()
+        self.tls.as_deref()
     }
 
     /// Registers a socket and finds out where its client is, from a proxy where it has to be asked. Bounded in bytes; in
@@ -183,6 +197,18 @@ impl Door {
             return upgrade(layer, known, options).await;
         }
         Ok((Stream::Layered(Box::new(layer)), known.into()))
+    }
+}
+
+#[cfg(feature = "tls")]
+fn read_files(
+    tls: &TlsOptions,
+    protocol: Protocol,
+    before: Option<&Door>,
+) -> Result<Arc<TlsDoor>, FileError> {
+    match before.and_then(|door| door.tls.as_ref()).filter(|before| before.is_of(tls, protocol)) {
+        Some(before) => Ok(before.clone()),
+        None => TlsDoor::new(tls, protocol).map(Arc::new),
     }
 }
 

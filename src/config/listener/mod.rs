@@ -57,14 +57,20 @@ impl Listener {
     }
 }
 
-/// The listeners of the sections, with the default one where there is no section.
-pub(super) fn read(sections: Vec<Section<'_, '_>>, folder: &Path, problems: &Problems<'_>) -> Vec<Listener> {
+/// The listeners of the sections, with the default one where there is no section. Files of those that are `running` are
+/// not looked at.
+pub(super) fn read(
+    sections: Vec<Section<'_, '_>>,
+    folder: &Path,
+    running: &[Listener],
+    problems: &Problems<'_>,
+) -> Vec<Listener> {
     if sections.is_empty() {
         return vec![Listener::strict("default", DEFAULT_ADDRESS)];
     }
     let mut found: Vec<(Listener, Range<usize>)> = Vec::new();
     for section in sections {
-        let Some((listener, span)) = read_one(section, folder) else { continue };
+        let Some((listener, span)) = read_one(section, folder, running) else { continue };
         for (other, other_span) in &found {
             let line = problems.line(other_span.start);
             if other.name == listener.name && !listener.name.is_empty() {
@@ -93,7 +99,11 @@ pub(super) fn read(sections: Vec<Section<'_, '_>>, folder: &Path, problems: &Pro
     found.into_iter().map(|(listener, _)| listener).collect()
 }
 
-fn read_one(mut section: Section<'_, '_>, folder: &Path) -> Option<(Listener, Range<usize>)> {
+fn read_one(
+    mut section: Section<'_, '_>,
+    folder: &Path,
+    running: &[Listener],
+) -> Option<(Listener, Range<usize>)> {
     let name = section.require("name", "name each listener, for the log").and_then(|v| v.name());
     let entry = section.require("address", "write an address and a port, such as \"127.0.0.1:1883\"");
     let address = entry.as_ref().and_then(|entry| read_address(entry, folder));
@@ -104,13 +114,18 @@ fn read_one(mut section: Section<'_, '_>, folder: &Path) -> Option<(Listener, Ra
         v.choice(&[("allow", true), ("deny", false)])
     });
     listener.limits = guard::read_door(&mut section);
-    read_transport(&mut section, &mut listener, folder);
+    read_transport(&mut section, &mut listener, folder, running);
     section.finish();
     address.and(entry).map(|entry| (listener, entry.span()))
 }
 
 /// What lies on the sockets.
-fn read_transport(section: &mut Section<'_, '_>, listener: &mut Listener, folder: &Path) {
+fn read_transport(
+    section: &mut Section<'_, '_>,
+    listener: &mut Listener,
+    folder: &Path,
+    running: &[Listener],
+) {
     #[cfg(unix)]
     {
         listener.transport.unix = transport::read_unix(section, &listener.address);
@@ -123,11 +138,16 @@ fn read_transport(section: &mut Section<'_, '_>, listener: &mut Listener, folder
     #[cfg(feature = "tls")]
     {
         let protocol = listener.transport.tls_protocol();
-        (listener.transport.tls, listener.user_name_from) = tls::read(section, folder, protocol);
+        let (tls, named, user_name_from) = tls::read(section, folder);
+        let is_in_use = running.iter().any(|it| it.transport.tls == tls);
+        if let Some(tls) = tls.as_ref().filter(|tls| !tls.certificates.is_empty() && !is_in_use) {
+            tls::try_files(tls, protocol, &named, section);
+        }
+        (listener.transport.tls, listener.user_name_from) = (tls, user_name_from);
     }
     #[cfg(not(feature = "tls"))]
     {
-        let _ = folder;
+        let _ = (folder, running);
         transport::refuse(section, "certificate", "tls");
     }
 }

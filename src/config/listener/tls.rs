@@ -17,14 +17,13 @@ const NAMES: [(&str, CertificateField); 4] = [
 ];
 
 /// Where each file is named, so that what is wrong with it is told there.
-type Named = Vec<(PathBuf, Range<usize>, String)>;
+pub(super) type Named = Vec<(PathBuf, Range<usize>, String)>;
 
 /// What the keys of a listener say; None where it has no certificate.
 pub(super) fn read(
     section: &mut Section<'_, '_>,
     folder: &Path,
-    protocol: Protocol,
-) -> (Option<TlsOptions>, Option<CertificateField>) {
+) -> (Option<TlsOptions>, Named, Option<CertificateField>) {
     let mut named = Named::new();
     let certificates = section.get("certificate").map(|entry| {
         let sections = entry.sections("listener.certificate");
@@ -63,10 +62,7 @@ pub(super) fn read(
     let user_name_from = user_name_from.and_then(|entry| entry.choice(&NAMES));
     let tls =
         certificates.map(|certificates| TlsOptions { certificates, minimum_version, client_certificates });
-    if let Some(tls) = tls.as_ref().filter(|tls| !tls.certificates.is_empty()) {
-        try_files(tls, protocol, &named, section);
-    }
-    (tls, user_name_from)
+    (tls, named, user_name_from)
 }
 
 fn read_certificate(
@@ -122,7 +118,7 @@ fn choice<T: Copy + Default>(entry: Option<&Entry<'_, '_>>, choices: &[(&str, T)
 }
 
 /// Reads the files as a listener would.
-fn try_files(tls: &TlsOptions, protocol: Protocol, named: &Named, section: &Section<'_, '_>) {
+pub(super) fn try_files(tls: &TlsOptions, protocol: Protocol, named: &Named, section: &Section<'_, '_>) {
     let Err(error) = TlsDoor::new(tls, protocol) else { return };
     match named.iter().find(|(file, ..)| *file == error.file) {
         Some((_, span, key)) => section.problems().add(span, key, error.to_string()),

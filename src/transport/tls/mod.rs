@@ -129,6 +129,10 @@ impl TlsDoor {
         Ok(TlsDoor { options: options.clone(), protocol, current })
     }
 
+    pub(super) fn is_of(&self, options: &TlsOptions, protocol: Protocol) -> bool {
+        self.options == *options && self.protocol == protocol
+    }
+
     /// Reads the files again. New handshakes use what is in them.
     ///
     /// # Errors
