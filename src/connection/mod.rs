@@ -4,6 +4,7 @@
 //! one read is acted on before anything is written, and what is to be written goes out in one write.
 //! While a hook keeps a packet waiting, the task goes on writing. Start at [`serve`].
 
+mod acknowledge;
 mod alarm;
 mod arriving;
 mod authenticate;
@@ -39,10 +40,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::broker::guard::RateAction;
-use crate::broker::{Attachment, AuthorizationCache, Batch, Blocked, Count, End, Polled};
+use crate::broker::{Attachment, AuthorizationCache, Batch, Blocked, Count, Polled};
 use crate::message::Timestamp;
-use crate::packet::{Ack, Packet, PacketType, ReasonCode};
-use crate::session::Acknowledged;
+use crate::packet::{Packet, PacketType, ReasonCode};
 use authenticate::Authentication;
 use disconnect::Ended;
 use incomplete::Incomplete;
@@ -330,38 +330,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             Packet::Auth(auth) => Box::pin(self.authenticate(*auth)).await,
             packet => self.act_on_at_once(packet),
         }
-    }
-
-    fn puback(&mut self, ack: &Ack) {
-        self.attachment.puback(ack.packet_identifier, ack.reason_code);
-    }
-
-    fn pubrec(&mut self, ack: &Ack) {
-        let id = ack.packet_identifier;
-        match self.attachment.pubrec(id, ack.reason_code) {
-            Acknowledged::Release(..) => self.io.output.pubrel(id, ReasonCode::SUCCESS),
-            Acknowledged::Complete(..) => {}
-            Acknowledged::Unknown if ack.reason_code.is_error() => {}
-            Acknowledged::Unknown => self.io.output.pubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND),
-        }
-    }
-
-    fn pubrel(&mut self, ack: &Ack) -> Result<(), Ended> {
-        let id = ack.packet_identifier;
-        let reason = match self.attachment.release(id) {
-            None => return Err(Ended::by_broker(&End::Takeover)),
-            Some(true) => {
-                self.unreleased = self.unreleased.saturating_sub(1);
-                ReasonCode::SUCCESS
-            }
-            Some(false) => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
-        };
-        self.io.output.pubcomp(id, reason);
-        Ok(())
-    }
-
-    fn pubcomp(&mut self, ack: &Ack) {
-        self.attachment.pubcomp(ack.packet_identifier, ack.reason_code);
     }
 }
 
