@@ -300,8 +300,16 @@ impl Drop for Attachment {
 }
 
 impl Broker {
-    /// Counts a message that did not reach its receiver, and tells the observers.
+    /// Counts a message that did not reach its receiver, and tells the observers, and the log now and then.
     pub(super) fn dropped(&self, client_identifier: &Arc<str>, delivery: &Delivery, why: Dropped) {
+        self.count_dropped(client_identifier, delivery, why);
+        if why == Dropped::QueueFull {
+            self.warn_of_full_queue(client_identifier);
+        }
+    }
+
+    /// The same, but for the log: of many that are dropped together, one is told there, as that takes the clock.
+    pub(super) fn count_dropped(&self, client_identifier: &Arc<str>, delivery: &Delivery, why: Dropped) {
         let (counter, cause) = match why {
             Dropped::QueueFull => (Count::DroppedQueueFull, DropCause::QueueFull),
             Dropped::Expired => (Count::DroppedExpired, DropCause::Expired),
@@ -310,9 +318,6 @@ impl Broker {
         };
         self.counters.count(counter);
         self.keep_dequeued(delivery.number);
-        if why == Dropped::QueueFull {
-            self.warn_of_full_queue(client_identifier);
-        }
         self.event(|| What::MessageDropped {
             client_identifier: client_identifier.clone(),
             topic: delivery.message.topic.clone(),
@@ -322,7 +327,7 @@ impl Broker {
     }
 
     /// One line in ten seconds, however many messages are dropped.
-    fn warn_of_full_queue(&self, client_identifier: &Arc<str>) {
+    pub(super) fn warn_of_full_queue(&self, client_identifier: &Arc<str>) {
         if self.full_queue_told.may_come(self.now()) {
             let dropped = self.counters.get(Count::DroppedQueueFull);
             tracing::warn!(client = %client_identifier, dropped, "a queue is full, messages are dropped; `dropped` counts all since the start");

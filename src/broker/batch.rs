@@ -5,7 +5,7 @@
 //! writes them with one system call. Only messages whose receivers the thread [remembers](super::matches) are
 //! gathered; before any other is delivered, those that were gathered are.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -23,9 +23,13 @@ use crate::session::{Delivery, Dropped};
 
 /// Deliveries that are gathered at most.
 const LARGEST: usize = 8 * 1024;
+/// Deliveries of one message that take longer than to look at the clock, by far.
+const MANY: usize = 1024;
 
 thread_local! {
     static GATHERED: RefCell<Gathered> = RefCell::default();
+    /// Whether many deliveries were made since it was asked last.
+    static TOOK_LONG: Cell<bool> = const { Cell::new(false) };
 }
 
 /// For as long as it is there, what is published on this thread is gathered.
@@ -61,6 +65,18 @@ impl Batch {
         let _open = Batch(());
         catch_unwind(AssertUnwindSafe(publishing))
     }
+
+    /// Whether this thread has made so many deliveries since it was asked last that others may have waited for it.
+    pub fn took_long() -> bool {
+        TOOK_LONG.replace(false)
+    }
+}
+
+/// A message is delivered to so many.
+pub(super) fn note_deliveries(count: usize) {
+    if count >= MANY {
+        TOOK_LONG.set(true);
+    }
 }
 
 impl Drop for Batch {
@@ -91,6 +107,7 @@ impl Broker {
             gathered.deliveries >= LARGEST
         });
         if is_full {
+            TOOK_LONG.set(true);
             self.deliver_gathered();
         }
     }
@@ -109,8 +126,11 @@ impl Broker {
         messages.clear();
         GATHERED.with_borrow_mut(|gathered| (gathered.messages, gathered.wakes) = (messages, wakes));
         // At last, as observers hear of it, and one that panics must not keep a message from the others.
-        for (entry, delivery, why) in refused {
-            self.dropped(&entry.client_identifier, &delivery, why);
+        for (entry, delivery, why) in &refused {
+            self.count_dropped(&entry.client_identifier, delivery, *why);
+        }
+        if let Some((entry, ..)) = refused.iter().find(|(.., why)| *why == Dropped::QueueFull) {
+            self.warn_of_full_queue(&entry.client_identifier);
         }
     }
 }

@@ -119,6 +119,7 @@ impl Broker {
         for (entry, delivery) in merge(&mut matches, &message) {
             self.deliver(&entry, delivery, &mut detached, None);
         }
+        batch::note_deliveries(matches.len());
         matches.clear();
         MATCHES.set(matches);
         fanned_out

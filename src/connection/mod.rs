@@ -63,6 +63,8 @@ use topic_alias::TopicAliases;
 const HIGH_WATER: usize = 64 * 1024;
 /// Turns of a connection for which there is always something, before others of its thread get theirs.
 const FAIR_TURNS: u32 = 32;
+/// Milliseconds of a connection's turns in which a further one may begin: what it publishes may be for thousands.
+const FAIR_TIME: u64 = 1;
 
 struct Connection<S> {
     io: Io<S>,
@@ -137,6 +139,7 @@ enum Acted {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Takes turns until something has to wait that is not here: for a hook, another thread, or the end.
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut begun = None;
         for _ in 0..FAIR_TURNS {
             if !std::mem::take(&mut self.acts_next)
                 && let Err(ended) = ready!(self.io.poll_turn(cx, &self.attachment))
@@ -144,7 +147,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 return Poll::Ready(Next::Ends(Box::new(ended)));
             }
             match self.take_turn() {
-                Ok(Turn::Over) => {}
+                // The turn has read the clock when it began.
+                Ok(Turn::Over) if self.io.now.0 <= begun.get_or_insert(self.io.now).0 + FAIR_TIME => {}
+                Ok(Turn::Over) => break,
                 Ok(Turn::Interrupted) => {
                     self.acts_next = true;
                     break;

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long the packets of one read keep a thread from its other clients, about: the clock is looked at
-/// after this many packets.
+use crate::broker::Batch;
+
+/// How long the packets of one read keep a thread from its other clients, about: the clock is looked at after this many
+/// packets, and after one that took many deliveries.
 const FAIR: Duration = Duration::from_millis(1);
 const FAIR_PACKETS: u32 = 8;
 
@@ -28,6 +30,7 @@ impl Pace {
 
     /// Whether it is others' turn.
     pub(super) fn is_over(&self) -> bool {
-        self.packets.is_multiple_of(FAIR_PACKETS) && self.begun.elapsed() >= FAIR
+        let may_have_taken_long = Batch::took_long() || self.packets.is_multiple_of(FAIR_PACKETS);
+        may_have_taken_long && self.begun.elapsed() >= FAIR
     }
 }

@@ -29,8 +29,8 @@ async fn under(limits: &str, attack: impl AsyncFnOnce(&Broker)) -> usize {
     let busy = bystander.watch(async |_| attack(&broker).await).await;
     let grown = broker.highest_resident().saturating_sub(before);
     println!("grown by {} KiB; answered within {calm:?} before and {busy:?} meanwhile", grown / 1024);
-    // Attackers and broker share the machine's processors: this finds what stands still, not what is slow.
-    assert!(busy.p99 < Duration::from_secs(2).max(calm.p99 * 50), "{busy:?} instead of {calm:?}");
+    // Attackers and broker share the machine's processors, maybe with others: this finds what stands still.
+    assert!(busy.p99 < Duration::from_millis(500).max(calm.p99 * 50), "{busy:?} instead of {calm:?}");
     assert!(busy.count > 0, "nobody was answered");
     // A new client is let in as before.
     Bystander::connect(broker.port).await;
@@ -110,15 +110,18 @@ async fn filters_made_to_be_slow_make_nothing_slow() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_that_never_read_hold_what_the_limit_allows() {
-    let limits = "[broker]\nmaximum-total-queued-bytes = \"16MiB\"\nmaximum-queued-bytes = \"4MiB\"\n";
+    let limits = "[broker]\nmaximum-total-queued-bytes = \"16MiB\"\nmaximum-queued-bytes = \"4MiB\"\n\
+                  maximum-total-output-bytes = \"1MiB\"\n";
     let grown = under(limits, async |broker| {
         let deaf = attack::deaf_subscribers(broker, 50, "flood/#").await;
         attack::publishes(broker, 2, 20_000, 1000).await;
+        let unsent = broker.figure("tidegate_unsent_bytes").await;
+        assert!(unsent > 0 && unsent <= (MIB + MIB / 4) as u64, "{unsent}");
         drop(deaf);
     })
     .await;
-    // What sessions hold, 64 KiB of output for each of those that do not read, and what else it takes.
-    assert!(grown < (16 + 50 / 8 + 40) * MIB, "{grown}");
+    // What sessions hold, what their sockets do not take, and what else it takes.
+    assert!(grown < (16 + 1 + 40) * MIB, "{grown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
