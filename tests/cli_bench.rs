@@ -1,6 +1,7 @@
 //! `tidegate bench` against `tidegate run`: what it says is what has happened.
 #![cfg(feature = "daemon")]
 
+#[expect(dead_code, reason = "other tests of the command use the rest")]
 mod cli_support;
 
 use cli_support::{Daemon, run};
