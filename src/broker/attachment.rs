@@ -15,7 +15,7 @@ use super::{Broker, DueWill};
 use crate::hook::{ClientInfo, Directory, DisconnectCause, DropCause, SessionItems, What};
 use crate::message::Timestamp;
 use crate::packet::{PacketIdentifier, ReasonCode};
-use crate::session::{Acknowledged, Delivery, Dropped, Outgoing, Received, Session};
+use crate::session::{Acknowledged, Delivery, Dropped, Kept, Outgoing, Received, Session};
 use crate::storage::{Change, Committer, Op};
 
 /// Why the broker wants a connection to end.
@@ -183,6 +183,20 @@ impl Attachment {
     /// Whether a QoS 2 message with this identifier was received and not released.
     pub fn knows(&self, packet_identifier: PacketIdentifier) -> bool {
         self.with_session(|session| session.inbound.contains(packet_identifier)).unwrap_or(false)
+    }
+
+    /// QoS 2 messages that were received and not released.
+    pub fn received(&self) -> Vec<PacketIdentifier> {
+        self.with_session(|session| session.inbound.iter().collect()).unwrap_or_default()
+    }
+
+    /// Identifiers of what was sent and is not acknowledged.
+    pub fn in_flight(&self) -> Vec<PacketIdentifier> {
+        let identifier = |kept: Kept<'_>| match kept {
+            Kept::Sent(identifier, _) | Kept::Released(identifier, _) => Some(identifier),
+            Kept::Queued(_) => None,
+        };
+        self.with_session(|session| session.kept().map_while(identifier).collect()).unwrap_or_default()
     }
 
     /// A QoS 2 PUBLISH came, and `quota` is how many the client may still send; what is it? None where another connection holds the session by now: then

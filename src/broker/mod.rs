@@ -54,7 +54,7 @@ pub use kept::reason_of;
 pub use mailbox::Mailbox;
 pub use options::Options;
 pub use publish::{Published, Publishing, Step};
-pub use registry::{OpenError, OpenRequest, Opened};
+pub use registry::{BRIDGE_PROPERTY, BRIDGES, BROKER_PROPERTY, OpenError, OpenRequest, Opened};
 pub use shared::SharedStrategy;
 pub(crate) use statistics::{Count, Counters};
 pub use statistics::{Statistic, StatisticKind, Statistics};
@@ -90,6 +90,8 @@ pub struct Broker {
     /// Those of the options, which all sessions share.
     queue_limits: Arc<Current<QueueLimits>>,
     hooks: Arc<dyn Hooks>,
+    /// By which bridges know it from others.
+    identity: Box<str>,
     /// Where there is a storage.
     committer: Option<Arc<Committer>>,
     cluster: Arc<dyn Cluster>,
@@ -149,6 +151,7 @@ impl Broker {
             options: Current::new(options),
             options_changed: Notify::new(),
             hooks,
+            identity: format!("{:016x}", fastrand::u64(..)).into(),
             committer,
             cluster,
         });
@@ -179,6 +182,11 @@ impl Broker {
 
     pub fn hooks(&self) -> &dyn Hooks {
         self.hooks.as_ref()
+    }
+
+    /// A name of this broker that no other has, and that it has for as long as it runs.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     pub fn now(&self) -> Timestamp {

@@ -24,6 +24,12 @@ use crate::packet::ReasonCode;
 use crate::session::{Delivery, Dropped, NEVER_EXPIRES, Session, Will};
 use crate::storage::Committer;
 
+/// How Client Identifiers of the broker's own bridges begin, which nobody may have who comes over the network: who takes
+/// such a session over gets all that it would send.
+pub const BRIDGES: &str = "$bridge/";
+/// User Property of a CONNECT by which a bridge says who it is, and that of the CONNACK by which it is answered.
+pub const BRIDGE_PROPERTY: &str = "tidegate-bridge";
+pub const BROKER_PROPERTY: &str = "tidegate-broker";
 /// Subscriptions that are taken out of the index at a time.
 const SLICE: usize = 64;
 
@@ -80,6 +86,8 @@ pub struct Opened {
 pub enum OpenError {
     #[error("open a session: there are as many as `maximum-sessions` allows")]
     TooManySessions,
+    #[error("open a session named `{BRIDGES}…`: the broker's bridges have these")]
+    Reserved,
     #[error("open a session that is to be kept: the storage fails ({0})")]
     StorageFails(ReasonCode),
 }
@@ -122,9 +130,12 @@ impl Broker {
     /// A connection that holds it loses it [MQTT-3.1.4-3].
     ///
     /// # Errors
-    /// Where there are too many sessions, or a new one or a Will is to be kept and the storage fails.
+    /// Where the name is reserved, there are too many sessions, or a new one or a Will is to be kept and the storage fails.
     pub fn open(self: &Arc<Self>, request: OpenRequest) -> Result<Opened, OpenError> {
         let client = request.client.clone();
+        if client.remote.is_some() && client.client_identifier.starts_with(BRIDGES) {
+            return Err(OpenError::Reserved);
+        }
         let mut sessions = write(&self.registry.sessions);
         let existing = sessions.get(&*client.client_identifier).map(|found| found.0.clone());
         let (mut taken, mut end) = (TakenOver::default(), None);

@@ -207,6 +207,26 @@ impl Broker {
         filter: TopicFilter,
         maximum_qos: QoS,
     ) -> Result<(), ReasonCode> {
+        let subscription = Subscription {
+            maximum_qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::SendAtSubscribe,
+            identifier: None,
+        };
+        self.subscribe_session_with(client_identifier, filter, subscription)
+    }
+
+    /// The same with all that a subscription may have.
+    ///
+    /// # Errors
+    /// As [`subscribe_session`](Broker::subscribe_session).
+    pub fn subscribe_session_with(
+        &self,
+        client_identifier: &str,
+        filter: TopicFilter,
+        mut subscription: Subscription,
+    ) -> Result<(), ReasonCode> {
         let refused = self.options().unavailable(&filter);
         let refused =
             refused.or(self.options().limit_of_filter(&filter).map(|_| ReasonCode::TOPIC_FILTER_INVALID));
@@ -214,13 +234,7 @@ impl Broker {
             return Err(reason);
         }
         let entry = self.registry.find(client_identifier).ok_or(ReasonCode::UNSPECIFIED_ERROR)?;
-        let subscription = Subscription {
-            maximum_qos: maximum_qos.min(self.options().maximum_qos),
-            no_local: false,
-            retain_as_published: false,
-            retain_handling: RetainHandling::SendAtSubscribe,
-            identifier: None,
-        };
+        subscription.maximum_qos = subscription.maximum_qos.min(self.options().maximum_qos);
         let (added, client, call) = {
             let mut state = entry.lock();
             let added = self.add_to_session(&entry, &mut state, filter.clone(), &filter, subscription)?;
@@ -232,6 +246,14 @@ impl Broker {
         }
         self.subscribed(&entry, &client, filter, subscription.maximum_qos, added);
         Ok(())
+    }
+
+    /// What a session subscribes, as its client asked for it. Empty where there is no such session.
+    pub fn subscriptions_of(&self, client_identifier: &str) -> Vec<(TopicFilter, Subscription)> {
+        let Some(entry) = self.registry.find(client_identifier) else { return Vec::new() };
+        let state = entry.lock();
+        let asked = state.session.subscriptions.iter_asked();
+        asked.map(|(filter, _, subscription)| (filter.clone(), *subscription)).collect()
     }
 
     /// Ends a subscription of a session as if its client had asked. No hook is asked. Says whether there was one.

@@ -228,6 +228,7 @@ where
             OpenError::TooManySessions => {
                 refuse(ReasonCode::QUOTA_EXCEEDED, &why).counted(Count::LimitSessions)
             }
+            OpenError::Reserved => refuse(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, &why),
             OpenError::StorageFails(reason) => refuse(reason, &why).counted(Count::RefusedByStorage),
         }
     })?;

@@ -12,7 +12,7 @@ use bytestring::ByteString;
 use super::handshake::Admission;
 use super::mount::Mount;
 use super::output::texts;
-use crate::broker::{Broker, Count, Options};
+use crate::broker::{BRIDGE_PROPERTY, BROKER_PROPERTY, Broker, Count, Options};
 use crate::hook::{ClientInfo, ConnectOverrides, Reply, SessionItems};
 use crate::packet::{Connack, Connect, ProtocolVersion, QoS, ReasonCode};
 use crate::session::NEVER_EXPIRES;
@@ -147,7 +147,11 @@ pub(super) fn outbound_window(connect: &Connect, broker: &Broker) -> u16 {
 
 pub(super) fn connack(connect: &Connect, terms: &Terms, broker: &Broker) -> Connack {
     let options = broker.options();
-    let (reason_string, user_properties, _) = texts(terms.reply.clone(), ReasonCode::SUCCESS);
+    let (reason_string, mut user_properties, _) = texts(terms.reply.clone(), ReasonCode::SUCCESS);
+    // Bridges send nothing to where it came from.
+    if connect.user_properties.iter().any(|(name, _)| name == BRIDGE_PROPERTY) {
+        user_properties.push((BROKER_PROPERTY.into(), broker.identity().into()));
+    }
     let asked = asked_expiry(connect);
     Connack {
         session_expiry_interval: (terms.session_expiry != asked).then_some(terms.session_expiry),
