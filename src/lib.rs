@@ -2,6 +2,8 @@
 
 #[cfg(feature = "admin")]
 pub mod admin;
+#[cfg(feature = "bridge")]
+pub mod bridge;
 #[cfg(feature = "server")]
 pub mod broker;
 #[cfg(feature = "client")]

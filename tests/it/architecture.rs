@@ -9,7 +9,7 @@ const ROWS: &[(u8, &[&str])] = &[
     (10, &["main", "daemon"]),
     (9, &["config"]),
     (8, &["admin"]),
-    (7, &["server"]),
+    (7, &["server", "bridge"]),
     (6, &["connection", "client"]),
     (5, &["broker", "plugin"]),
     (4, &["hook", "storage", "cluster", "transport"]),

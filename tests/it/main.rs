@@ -10,6 +10,8 @@ mod abilities;
 mod alias;
 mod architecture;
 mod authenticate;
+#[cfg(feature = "bridge")]
+mod bridge;
 #[cfg(feature = "client")]
 mod client_ways;
 mod conformance;

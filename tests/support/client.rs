@@ -293,6 +293,11 @@ impl Client {
         }
     }
 
+    /// Gives up the packets that came while another was waited for, and says how many there were.
+    pub fn forget_waiting(&mut self) -> usize {
+        self.early.drain(..).count()
+    }
+
     /// Nothing waits for this client. What was queued before the first PINGREQ may stand behind its
     /// answer, but not behind the second.
     pub async fn assert_silent(&mut self) {

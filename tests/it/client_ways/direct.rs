@@ -95,8 +95,14 @@ impl Secure {
 
     /// What trusts its authority.
     pub fn dialer(&self, uri: &str, server: &Server) -> Dialer {
-        let mut dialer = at(uri, server.addresses()[0]);
-        dialer.tls.as_mut().unwrap().trust = Trust::Authorities(vec![self.folder.path("ca.pem")]);
+        self.dialer_at(uri, server.addresses()[0])
+    }
+
+    pub fn dialer_at(&self, uri: &str, server: SocketAddr) -> Dialer {
+        let mut dialer = at(uri, server);
+        if let Some(tls) = &mut dialer.tls {
+            tls.trust = Trust::Authorities(vec![self.folder.path("ca.pem")]);
+        }
         dialer
     }
 }

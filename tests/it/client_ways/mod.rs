@@ -1,8 +1,8 @@
 //! The ways of the client to a server, each to a listener of ours and to those that others wrote.
 
-mod direct;
+pub mod direct;
 #[cfg(all(feature = "tls", feature = "websocket"))]
-mod mosquitto;
+pub mod mosquitto;
 mod proxies;
 #[cfg(feature = "tls")]
 mod refusals;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use super::direct::Secure;
 use super::*;
 
-struct Mosquitto(Child);
+pub struct Mosquitto(Child);
 
 impl Drop for Mosquitto {
     fn drop(&mut self) {
@@ -15,14 +15,14 @@ impl Drop for Mosquitto {
     }
 }
 
-const PROGRAM: &str = "/usr/sbin/mosquitto";
+pub const PROGRAM: &str = "/usr/sbin/mosquitto";
 
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Listens at four ports: plain, TLS, WebSocket, WebSocket in TLS.
-async fn start(secure: &Secure) -> (Mosquitto, [u16; 4]) {
+pub async fn start(secure: &Secure) -> (Mosquitto, [u16; 4]) {
     let ports = [(); 4].map(|()| free_port());
     let path = |name: &str| secure.folder.path(name).display().to_string();
     let tls = format!("certfile {}\nkeyfile {}\n", path("server.pem"), path("server.key"));
