@@ -13,6 +13,8 @@
 //! machine it belongs behind something that has.
 
 mod address;
+#[cfg(feature = "bridge")]
+mod bridge_metrics;
 mod broker_metrics;
 mod exposition;
 pub mod fetch;
@@ -34,6 +36,8 @@ use tokio::sync::oneshot;
 pub use self::address::{AdminAddress, InvalidAddress};
 use self::exposition::Exposition;
 use self::port::Listener;
+#[cfg(feature = "bridge")]
+use crate::bridge::Bridges;
 use crate::broker::Broker;
 use crate::broker::guard::{Ban, BanCause};
 #[cfg(feature = "wasm")]
@@ -57,6 +61,8 @@ pub struct Figures {
     pub broker: Arc<Broker>,
     /// Whose certificates are shown.
     pub listeners: Option<Arc<Listeners>>,
+    #[cfg(feature = "bridge")]
+    pub bridges: Option<Arc<Bridges>>,
     #[cfg(feature = "wasm")]
     pub plugins: Option<Arc<PluginHost>>,
 }
@@ -68,6 +74,10 @@ impl Figures {
         #[cfg(feature = "tls")]
         if let Some(listeners) = &self.listeners {
             broker_metrics::write_certificates(&listeners.certificates(), &mut exposition);
+        }
+        #[cfg(feature = "bridge")]
+        if let Some(bridges) = &self.bridges {
+            bridge_metrics::write(&bridges.status(), &mut exposition);
         }
         #[cfg(feature = "wasm")]
         if let Some(host) = &self.plugins {

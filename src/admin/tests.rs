@@ -18,6 +18,8 @@ fn figures() -> Figures {
     let hooks = Arc::new(NoHooks);
     Figures {
         listeners: None,
+        #[cfg(feature = "bridge")]
+        bridges: None,
         broker: Broker::new(Options::default(), hooks, None, Arc::new(Standalone)),
         #[cfg(feature = "wasm")]
         plugins: None,

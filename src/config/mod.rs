@@ -6,6 +6,7 @@
 //! The parts below never see this module.
 
 mod admin;
+mod bridge;
 mod broker;
 mod grants;
 mod guard;
@@ -37,6 +38,7 @@ pub use storage::{StorageOptions, StoragePlace, parse_database_url, parse_table_
 pub use units::parse_time;
 
 use crate::admin::AdminOptions;
+use crate::bridge::BridgeOptions;
 use crate::broker::Options;
 use report::Problems;
 use section::Section;
@@ -54,6 +56,7 @@ pub struct Config {
     pub plugins_options: PluginsOptions,
     /// In the order of the chain, without those that are not enabled.
     pub plugins: Vec<PluginSpec>,
+    pub bridges: Vec<BridgeOptions>,
     pub log: LogOptions,
     /// None: there is no admin port.
     pub admin: Option<AdminOptions>,
@@ -111,6 +114,7 @@ impl Config {
             listeners: vec![Listener::unconfigured("default", DEFAULT_ADDRESS)],
             plugins_options: PluginsOptions::default(),
             plugins: Vec::new(),
+            bridges: Vec::new(),
             log: LogOptions::default(),
             admin: None,
             storage: None,
@@ -158,6 +162,7 @@ fn read_root(
     let guard = root.get("guard").and_then(|v| v.section("guard")).map(guard::read);
     let listeners = root.get("listener").map(|v| v.sections("listener")).unwrap_or_default();
     let plugins = root.get("plugin").map(|v| v.sections("plugin")).unwrap_or_default();
+    let bridges = root.get("bridge").map(|v| v.sections("bridge")).unwrap_or_default();
     let common = root.get("plugins").and_then(|v| v.section("plugins"));
     let log = root.get("log").and_then(|v| v.section("log")).map(log::read);
     let admin = root.get("admin").and_then(|v| v.section("admin"));
@@ -173,6 +178,7 @@ fn read_root(
         listeners,
         plugins_options: common,
         plugins,
+        bridges: bridge::read(bridges, folder, problems),
         log: log.unwrap_or_default(),
         admin: admin.and_then(|section| admin::read(section, folder, problems)),
         storage: storage.and_then(|section| storage::read(section, folder, problems)),

@@ -43,6 +43,7 @@ impl Plugins {
         Figures {
             broker: server.broker().clone(),
             listeners: Some(server.doors().clone()),
+            bridges: None,
             plugins: Some(self.0.clone()),
         }
     }

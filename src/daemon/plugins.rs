@@ -68,7 +68,8 @@ mod without_host {
         }
 
         pub(crate) fn figures(&self, server: &Server) -> Figures {
-            Figures { broker: server.broker().clone(), listeners: Some(server.doors().clone()) }
+            let listeners = Some(server.doors().clone());
+            Figures { broker: server.broker().clone(), listeners, bridges: None }
         }
 
         pub(crate) fn loaded(&self) -> Vec<Loaded> {

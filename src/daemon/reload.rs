@@ -11,6 +11,7 @@ use super::arguments::RunArguments;
 use super::log::Log;
 use super::plugins::Plugins;
 use super::run::{listener_options, overrule, reload_certificates};
+use crate::bridge::Bridges;
 use crate::config::{Config, PluginSpec};
 use crate::server::{NewListeners, Server};
 
@@ -21,6 +22,7 @@ pub(super) struct Running<'a> {
     pub(super) config: Config,
     pub(super) server: &'a Server,
     pub(super) plugins: &'a Plugins,
+    pub(super) bridges: &'a Bridges,
     pub(super) log: Log,
 }
 
@@ -62,11 +64,14 @@ impl Running<'_> {
         self.log.set_level(config.log.level);
         self.server.broker().set_options(config.broker.clone());
         match loaded {
-            Ok(()) => self.take_listeners(&config, listeners).await,
+            Ok(()) => {
+                self.take_listeners(&config, listeners).await;
+                self.bridges.set(config.bridges.clone()).await;
+            }
             Err(problems) => {
                 problems.iter().for_each(|problem| error!("{problem}"));
                 // One that was meant to have a plugin must not be open without it.
-                error!("the plugins stay as they were, and so do the listeners");
+                error!("the plugins stay as they were, and so do the listeners and the bridges");
             }
         }
         info!(file = %file.display(), "the configuration is taken over");

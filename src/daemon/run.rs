@@ -13,7 +13,8 @@ use super::reload::Running;
 use super::signals::{Signal, Signals};
 use super::watch::Watch;
 use super::{announce, storage};
-use crate::admin::{Admin, AdminOptions};
+use crate::admin::{Admin, AdminOptions, Figures};
+use crate::bridge::Bridges;
 use crate::config::{Config, Listener, PluginSpec, StorageOptions, StoragePlace};
 use crate::hook::{self, RequestLimits};
 use crate::server::{ListenerOptions, Server, StartError};
@@ -73,13 +74,18 @@ async fn serve(
     let plugins = Plugins::load(&config, requester, storage.as_mut()).await?;
     let server = start(&config, &plugins, requests, storage).await?;
     announce::started(&config, &server.listeners(), &plugins.loaded());
-    let admin = config.admin.as_ref().map(|options| open_admin(options, &server, &plugins)).transpose()?;
-    let running = Running { arguments, config, server: &server, plugins: &plugins, log };
+    let bridges = Bridges::start(server.broker().clone());
+    let bridges =
+        Arc::new(bridges.map_err(|error| Failure::internal("start the thread of bridges", &error))?);
+    bridges.set(config.bridges.clone()).await;
+    let figures = Figures { bridges: Some(bridges.clone()), ..plugins.figures(&server) };
+    let admin = config.admin.as_ref().map(|options| open_admin(options, figures)).transpose()?;
+    let running = Running { arguments, config, server: &server, plugins: &plugins, bridges: &bridges, log };
     until_stopped(running, seen, &mut signals).await;
     drop(admin);
     info!("stopping: telling the clients; a second signal stops at once");
     tokio::select! {
-        () = stop(server, plugins) => info!("stopped"),
+        () = stop(server, plugins, &bridges) => info!("stopped"),
         () = next_stop(&mut signals) => warn!("stopped at once, without waiting for clients"),
     }
     Ok(())
@@ -102,8 +108,7 @@ async fn start(
     server.start().await.map_err(|error| not_started(&error))
 }
 
-fn open_admin(options: &AdminOptions, server: &Server, plugins: &Plugins) -> Result<Admin, Failure> {
-    let figures = plugins.figures(server);
+fn open_admin(options: &AdminOptions, figures: Figures) -> Result<Admin, Failure> {
     let admin = Admin::start(options.clone(), figures).map_err(|error| {
         Failure::new(
             exit_of(error.kind()),
@@ -204,7 +209,9 @@ async fn changed(watch: Option<&mut Watch>) {
     }
 }
 
-async fn stop(server: Server, plugins: Plugins) {
+async fn stop(server: Server, plugins: Plugins, bridges: &Bridges) {
+    // What they have begun to send comes to its end, and the other brokers hear of theirs.
+    bridges.stop().await;
     server.shutdown().await;
     plugins.stop().await;
 }

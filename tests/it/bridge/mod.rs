@@ -3,6 +3,10 @@
 mod breaks;
 mod carries;
 mod circles;
+#[cfg(all(feature = "daemon", feature = "tls", feature = "websocket"))]
+mod configuration;
+#[cfg(all(feature = "daemon", feature = "sqlite", unix))]
+mod killed;
 #[cfg(all(feature = "tls", feature = "websocket"))]
 mod mosquitto;
 
