@@ -330,7 +330,7 @@ fn client_info(connect: &Connect, peer: &Peer, broker: &Broker) -> ClientInfo {
     // The session may live long: its name must not keep the read buffer.
     let own = |text: &ByteString| ByteString::from(text.to_string());
     let certificate =
-        peer.remote.as_ref().and_then(Remote::known).and_then(|known| known.certificate.as_ref());
+        peer.remote.as_ref().and_then(Remote::known).and_then(|known| known.certificate.as_deref());
     let certified = peer.listener.user_name(certificate).map(Box::from);
     ClientInfo {
         key: broker.next_client_key(),

@@ -52,7 +52,7 @@ impl ClientInfo {
 
     /// One that was verified.
     pub fn certificate(&self) -> Option<&Certificate> {
-        self.known().and_then(|known| known.certificate.as_ref())
+        self.known().and_then(|known| known.certificate.as_deref())
     }
 }
 

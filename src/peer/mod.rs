@@ -51,10 +51,11 @@ pub struct Known {
     /// The client's own, also where a proxy stands between. None for a Unix socket.
     pub address: Option<SocketAddr>,
     pub tls: Option<Tls>,
-    /// One that was verified against the listener's authorities.
-    pub certificate: Option<Certificate>,
+    /// One that was verified against the listener's authorities. Behind a pointer, as a proxy is: both are large, and
+    /// most clients behind TLS or in a WebSocket have neither.
+    pub certificate: Option<Box<Certificate>>,
     pub unix: Option<UnixCredentials>,
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<Box<Proxy>>,
     pub web_socket: Option<WebSocket>,
 }
 
@@ -154,7 +155,7 @@ mod tests {
             assert_eq!(Remote::from(address).address(), Some(address));
             let known = Known { address: Some(address), ..Known::default() };
             assert_eq!(Remote::from(known.clone()), Remote::from(address));
-            let proxied = Known { proxy: Some(Proxy::default()), ..known };
+            let proxied = Known { proxy: Some(Box::default()), ..known };
             assert_eq!(Remote::from(proxied).address(), Some(address));
         }
     }

@@ -176,7 +176,7 @@ impl Door {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let (layer, seen, certificate) = tls.accept(socket).await?;
-            let known = Known { tls: Some(seen), certificate, ..known };
+            let known = Known { tls: Some(seen), certificate: certificate.map(Box::new), ..known };
             return self.open_encrypted(layer, known).await;
         }
         #[cfg(feature = "websocket")]

@@ -94,7 +94,11 @@ impl Header {
     pub(super) fn into_known(self, proxy: Option<SocketAddr>) -> peer::Known {
         peer::Known {
             address: self.source.or(proxy),
-            proxy: Some(peer::Proxy { address: proxy, destination: self.destination, fields: self.fields }),
+            proxy: Some(Box::new(peer::Proxy {
+                address: proxy,
+                destination: self.destination,
+                fields: self.fields,
+            })),
             ..peer::Known::default()
         }
     }

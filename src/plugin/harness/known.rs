@@ -21,9 +21,9 @@ pub(super) fn remote(fields: &Fields<'_>) -> (Remote, Transport) {
     let known = Known {
         address: None,
         tls: fields.fields("tls").map(tls),
-        certificate: fields.fields("certificate").map(certificate),
+        certificate: fields.fields("certificate").map(certificate).map(Box::new),
         unix: fields.fields("unix-credentials").map(unix),
-        proxy: fields.fields("proxy").map(proxy),
+        proxy: fields.fields("proxy").map(proxy).map(Box::new),
         web_socket: fields.fields("web-socket").map(web_socket),
     };
     let transport = fields.choice("transport", &TRANSPORTS).unwrap_or_else(|| transport_of(&known));

@@ -50,11 +50,11 @@ impl Host for HostData {
     }
 
     fn certificate(&mut self) -> wasmtime::Result<Option<CertificateFields>> {
-        Ok(self.known().and_then(|known| known.certificate.as_ref()).map(certificate))
+        Ok(self.known().and_then(|known| known.certificate.as_deref()).map(certificate))
     }
 
     fn certificate_chain(&mut self) -> wasmtime::Result<Vec<Vec<u8>>> {
-        let certificate = self.known().and_then(|known| known.certificate.as_ref());
+        let certificate = self.known().and_then(|known| known.certificate.as_deref());
         Ok(certificate.map(|certificate| certificate.chain.clone()).unwrap_or_default())
     }
 
@@ -66,7 +66,7 @@ impl Host for HostData {
     fn proxy(&mut self) -> wasmtime::Result<Option<ProxyHeader>> {
         let text =
             |address: Option<std::net::SocketAddr>| address.map(|it| it.to_string()).unwrap_or_default();
-        Ok(self.known().and_then(|known| known.proxy.as_ref()).map(|proxy| ProxyHeader {
+        Ok(self.known().and_then(|known| known.proxy.as_deref()).map(|proxy| ProxyHeader {
             address: text(proxy.address),
             destination: text(proxy.destination),
             fields: proxy.fields.clone(),
