@@ -28,6 +28,8 @@ fn admin(broker: &Broker) -> Admin {
     let figures = Figures {
         broker: broker.server.broker().clone(),
         listeners: None,
+        #[cfg(feature = "bridge")]
+        bridges: None,
         plugins: Some(broker.host.clone()),
     };
     Admin::start(options, figures).expect("the admin port opens")
