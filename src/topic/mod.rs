@@ -17,6 +17,7 @@ mod label;
 mod name;
 mod path_tree;
 mod retained_tree;
+mod template;
 
 pub use error::InvalidTopic;
 pub use filter::TopicFilter;
@@ -26,6 +27,7 @@ pub(crate) use hash::Seed;
 pub(crate) use keyed_list::KeyedList;
 pub use name::TopicName;
 pub use retained_tree::{Cursor, RetainedTree};
+pub use template::{InvalidTemplate, TemplateValues, TopicTemplate};
 
 /// The most UTF-8 bytes a Topic Name or Topic Filter may have [MQTT-4.7.3-3].
 pub const MAX_TOPIC_BYTES: usize = 65_535;
