@@ -52,6 +52,7 @@ mod tests {
             name: "cloud".into(),
             server: "mqtts://cloud.example:8883".into(),
             connected: true,
+            last_error: None,
             queued: 3,
             connections: 2,
             forwarded_out: 7,

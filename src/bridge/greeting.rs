@@ -17,8 +17,6 @@ use crate::packet::{
 };
 use crate::session::NEVER_EXPIRES;
 
-/// For CONNACK.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Where the protocol level of a CONNECT stands, behind a length of one byte: flags, length, `MQTT` with its length.
 const LEVEL_AT: usize = 8;
 /// Says that a client is a bridge, to which nothing is sent back of what came from it. Mosquitto knows it, in place of No
@@ -67,7 +65,7 @@ pub async fn greet(
         stream.flush().await?;
         receive_connack(stream, decoder, received).await
     };
-    let connack = timeout(PATIENCE, greeting).await.map_err(|_| LinkError::Silent)??;
+    let connack = timeout(options.dialer.step_timeout, greeting).await.map_err(|_| LinkError::Silent)??;
     if connack.reason_code.is_error() {
         return Err(LinkError::Refused(Box::new(connack)));
     }

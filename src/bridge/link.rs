@@ -33,9 +33,10 @@ use crate::topic::TopicFilter;
 
 /// Bytes waiting to be written above which nothing more is taken from either side.
 pub(super) const HIGH_WATER: usize = 64 * 1024;
-/// Of one read.
+/// Of one read, at most and at least.
 const READ: usize = 64 * 1024;
-/// For SUBACK, and for each write.
+const LEAST_READ: usize = 4 * 1024;
+/// For each write.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// For what is said at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -127,7 +128,7 @@ pub(super) async fn run(
     stop: &mut watch::Receiver<bool>,
 ) -> Result<(), LinkError> {
     let dialled = tokio::select! {
-        dialled = dial(options, broker) => dialled?,
+        dialled = dial(options, broker, tally) => dialled?,
         () = stopped(stop) => return Ok(()),
     };
     let Dialled { stream, decoder, received, greeted } = dialled;
@@ -149,10 +150,15 @@ pub(super) async fn run(
     }
 }
 
-async fn dial(options: &BridgeOptions, broker: &Broker) -> Result<Dialled, LinkError> {
+async fn dial(options: &BridgeOptions, broker: &Broker, tally: &Tally) -> Result<Dialled, LinkError> {
+    if tally.refuses_bit.load(Ordering::Relaxed) {
+        return dial_with(options, broker, BridgeBit::Unsaid).await;
+    }
     match dial_with(options, broker, BridgeBit::Said).await {
         Err(error) if greeting::may_be_for_the_bit(&error, options.protocol_version) => {
-            dial_with(options, broker, BridgeBit::Unsaid).await
+            let dialled = dial_with(options, broker, BridgeBit::Unsaid).await?;
+            tally.refuses_bit.store(true, Ordering::Relaxed);
+            Ok(dialled)
         }
         dialled => dialled,
     }
@@ -186,7 +192,7 @@ impl<'b> Link<'b> {
             unwritten: Unwritten::default(),
             promised: Promise::default(),
             subscribing: Vec::new(),
-            subscribed_by: now + PATIENCE,
+            subscribed_by: now + options.dialer.step_timeout,
             last_received: now,
             last_sent: now,
             pinged: None,
@@ -235,7 +241,10 @@ impl<'b> Link<'b> {
         let has_room = self.unwritten.len() < HIGH_WATER;
         let is_subscribed = self.subscribing.is_empty();
         let alarm = self.alarm();
-        received.reserve(READ);
+        // What came in may wait in queues for long, and keeps its buffer: a small read gets no buffer of its own.
+        if received.capacity() - received.len() < LEAST_READ {
+            received.reserve(READ);
+        }
         tokio::select! {
             read = reader.read_buf(received), if has_room => {
                 if read? == 0 {

@@ -172,15 +172,16 @@ async fn run(
     let (mut pause, mut told) = (shortest, String::new());
     while !*stop.borrow() {
         let began = Instant::now();
-        let (bridge, broker, tally, mut stopped) =
+        let (bridge, broker, counts, mut stopped) =
             (options.clone(), broker.clone(), tally.clone(), stop.clone());
         // A task of its own: a hook that panics must not end the bridge.
-        let link = tokio::spawn(async move { link::run(&bridge, &broker, &tally, &mut stopped).await });
+        let link = tokio::spawn(async move { link::run(&bridge, &broker, &counts, &mut stopped).await });
         let why = match link.await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(error) => error.to_string(),
         };
+        tally.note_error(&why);
         tell(&options, &why, &mut told);
         if began.elapsed() > pause {
             pause = shortest;

@@ -1,6 +1,7 @@
 //! What a bridge did, for those who look.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// A bridge as it is now, and what it did since it was set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct BridgeStatus {
     pub server: String,
     /// And the other broker has answered what the bridge subscribes there.
     pub connected: bool,
+    /// Why the last connection ended, or none was made.
+    pub last_error: Option<String>,
     /// Messages that wait to go out, beside those that are in flight.
     pub queued: usize,
     /// Connections that were made.
@@ -35,6 +38,9 @@ pub struct BridgeDrops {
 /// The same while it is counted.
 #[derive(Debug, Default)]
 pub struct Tally {
+    pub last_error: Mutex<Option<String>>,
+    /// The other broker does not take the bridge bit of MQTT 3.1.1.
+    pub refuses_bit: AtomicBool,
     pub connected: AtomicBool,
     pub connections: AtomicU64,
     pub forwarded_out: AtomicU64,
@@ -45,12 +51,17 @@ pub struct Tally {
 }
 
 impl Tally {
+    pub fn note_error(&self, why: &str) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    }
+
     pub fn status(&self, name: &str, server: String, queued: usize) -> BridgeStatus {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         BridgeStatus {
             name: name.to_owned(),
             server,
             queued,
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             connected: self.connected.load(Ordering::Relaxed),
             connections: get(&self.connections),
             forwarded_out: get(&self.forwarded_out),

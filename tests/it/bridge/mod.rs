@@ -7,6 +7,7 @@ mod circles;
 mod configuration;
 #[cfg(all(feature = "daemon", feature = "sqlite", unix))]
 mod killed;
+mod lies;
 #[cfg(all(feature = "tls", feature = "websocket"))]
 mod mosquitto;
 
