@@ -181,8 +181,12 @@ fn the_listeners_of_the_sample_are_possible() {
         .replace("second.key", "other.key")
         .replace("clients.pem", "ca.pem")
         .replace("clients.crl", "ca.crl")
+        .replace("cloud.pem", "ca.pem")
+        .replace("edge.pem", "other.pem")
+        .replace("edge.key", "other.key")
         .replace("unix-user = \"mqtt\"", "unix-user = \"0\"")
         .replace("unix-group = \"mqtt\"", "unix-group = \"0\"");
+    std::fs::write(folder.path("cloud.password"), "secret").unwrap();
     let config =
         Config::parse(&folder.path("t.toml"), &text).unwrap_or_else(|report| panic!("{report}\n{text}"));
     assert!(config.listeners.len() >= 3, "{text}");
