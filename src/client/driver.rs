@@ -17,6 +17,7 @@ use super::BoxedStream;
 use super::core::{HIGH_WATER, Shared, Turn};
 use super::error::End;
 use crate::packet::{Decoder, Disconnect, Packet, ProtocolVersion, encode};
+use crate::storage::{Committer, Promise};
 
 /// Turns before others of the runtime have theirs.
 const TURNS: usize = 32;
@@ -53,6 +54,7 @@ struct Found {
     held: bool,
     leaves_by: Option<Instant>,
     room: bool,
+    promised: Option<(Arc<Committer>, Promise)>,
 }
 
 impl Connection {
@@ -110,7 +112,7 @@ impl Connection {
         if found.room {
             shared.room.notify_waiters();
         }
-        let wrote = self.write(cx)?;
+        let wrote = self.is_kept(cx, &found)? && self.write(cx)?;
         if found.turn == Turn::Leaves {
             return self.leave(cx, shared);
         }
@@ -132,8 +134,18 @@ impl Connection {
             };
             core.park_driver(cx.waker());
             let (held, leaves_by) = (core.is_held(), core.leaves_by());
-            Ok(Found { turn, held, leaves_by, room: core.takes_room() })
+            Ok(Found { turn, held, leaves_by, room: core.takes_room(), promised: core.promised() })
         })
+    }
+
+    /// Whether all is kept that has to be before it is written.
+    fn is_kept(&mut self, cx: &mut Context<'_>, found: &Found) -> Result<bool, End> {
+        let Some((committer, promised)) = &found.promised else { return Ok(true) };
+        match committer.poll_kept(*promised, cx) {
+            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Err(error)) => Err(error.into()),
+            Poll::Pending => Ok(false),
+        }
     }
 
     /// Writes as much as goes. Says whether there is room for more.

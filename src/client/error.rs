@@ -12,6 +12,7 @@ use crate::packet::{
     AckProperties, Connack, DecodeError, Disconnect, EncodeError, PacketType, ProtocolVersion, QoS,
     ReasonCode,
 };
+use crate::storage::StorageError;
 use crate::topic::InvalidTopic;
 
 /// Options that contradict each other, or the protocol.
@@ -47,9 +48,6 @@ pub enum ConnectError {
     /// What a handler of enhanced authentication said.
     #[error("authenticate: {0}")]
     Authentication(Arc<dyn StdError + Send + Sync>),
-    /// What a store of messages said.
-    #[error("use the store: {0}")]
-    Store(Arc<dyn StdError + Send + Sync>),
 }
 
 /// Why a connection is over; of a client that connects again, why it does not any more.
@@ -84,6 +82,11 @@ pub enum End {
     /// By [`Credentials::renew_in`](super::Credentials::renew_in); another connection follows.
     #[error("the credentials are renewed")]
     Renewal,
+    /// What had to be kept before it was said could not be.
+    #[error("the store failed: {0}")]
+    Store(#[from] StorageError),
+    #[error("its task was ended with the runtime, or has panicked")]
+    Aborted,
     /// There was no connection again.
     #[error("no connection again: failed to {0}")]
     GaveUp(Box<ConnectError>),
@@ -98,8 +101,12 @@ impl End {
             End::TopicAlias => Some(ReasonCode::TOPIC_ALIAS_INVALID),
             End::ReceiveMaximum => Some(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED),
             End::Renewal => Some(ReasonCode::NORMAL_DISCONNECTION),
-            End::Unanswered(_) | End::KeepAlive | End::Encode(_) => Some(ReasonCode::UNSPECIFIED_ERROR),
-            End::Client | End::Closed | End::Network(_) | End::Server(_) | End::GaveUp(_) => None,
+            End::Unanswered(_) | End::KeepAlive | End::Encode(_) | End::Store(_) => {
+                Some(ReasonCode::UNSPECIFIED_ERROR)
+            }
+            End::Client | End::Closed | End::Network(_) | End::Server(_) | End::Aborted | End::GaveUp(_) => {
+                None
+            }
         }
     }
 }
@@ -136,6 +143,8 @@ pub enum PublishError {
     /// [MQTT-3.2.2-14]
     #[error("publish a retained message: the server has none")]
     Retain,
+    #[error("keep the message: {0}")]
+    Store(StorageError),
     /// The client ended before the flow did. The server may have the message.
     #[error("use the connection: {0}")]
     Ended(#[from] End),

@@ -42,6 +42,7 @@ mod reconnect;
 mod request;
 mod routes;
 mod session;
+mod store;
 mod subscription;
 mod supervisor;
 mod tcp;
@@ -63,6 +64,7 @@ pub use message::Message;
 pub use options::{Options, Overflow, Queue};
 pub use publishing::Publishing;
 pub use reconnect::{GiveUp, Reconnect};
+pub use store::Store;
 pub use subscription::{Messages, SubscribeOptions, Subscription};
 pub use tcp::Tcp;
 
@@ -126,7 +128,12 @@ impl Client {
     /// ```
     pub fn new(options: Options) -> Result<Client, InvalidOptions> {
         options.validate()?;
-        Ok(Client { handle: Arc::new(Handle { shared: Shared::new(options) }) })
+        let taken = options.store.as_ref().map(|store| store.take(&options)).transpose()?;
+        let shared = Shared::new(options);
+        if let Some((keeper, found)) = taken {
+            shared.restore(keeper, found);
+        }
+        Ok(Client { handle: Arc::new(Handle { shared }) })
     }
 
     /// Begins to connect in the background, and goes on until there is a connection, or no hope of one. What happens

@@ -9,6 +9,7 @@ use bytestring::ByteString;
 use super::authentication::{Authentication, Credentials};
 use super::error::InvalidOptions;
 use super::reconnect::Reconnect;
+use super::store::Store;
 use super::{Connector, Tcp};
 use crate::packet::{Connect, ProtocolVersion, Will};
 pub use crate::session::Overflow;
@@ -44,6 +45,9 @@ pub struct Options {
     pub reconnect: Option<Reconnect>,
     /// Messages that wait to be sent.
     pub queue: Queue,
+    /// Keeps messages of QoS 1 and 2 and received QoS 2 identifiers beyond the process. Needs a client identifier, and a
+    /// session that the server keeps. QoS 0 and subscriptions are not kept.
+    pub store: Option<Store>,
     /// Messages of QoS 1 and 2 without an acknowledgement, at most; fewer where the server's Receive Maximum is lower.
     pub maximum_in_flight: u16,
     /// Topics that get an alias, at most; fewer where the server's Topic Alias Maximum is lower. Where there are more
@@ -102,6 +106,7 @@ impl Options {
             authentication: None,
             reconnect: Some(Reconnect::default()),
             queue: Queue::default(),
+            store: None,
             maximum_in_flight: 1024,
             topic_aliases: 16,
             maximum_packet_size: LARGEST_PACKET,
@@ -121,6 +126,9 @@ impl Options {
         let connect = &self.connect;
         if let Some(will) = &connect.will {
             validate_will(will)?;
+        }
+        if self.store.is_some() && connect.client_identifier.is_empty() {
+            return Err(contradiction("store", "there is no client identifier"));
         }
         if connect.protocol_version == ProtocolVersion::V311 {
             return self.validate_v311();

@@ -1,12 +1,15 @@
 //! Publishing: what is queued, and what comes of it.
 
+use std::future::poll_fn;
+
 use tokio::sync::oneshot;
 
 use super::Client;
-use super::core::{Completion, prepare};
+use super::core::{Completion, Pushed, prepare};
 use super::error::{End, PublishError, PublishResult};
 use super::session::Outgoing;
 use crate::packet::Publish;
+use crate::storage::Promise;
 
 /// A message that is on its way. Dropping it leaves the message on its way.
 #[derive(Debug)]
@@ -71,12 +74,21 @@ impl Client {
     /// Queues a message and does not ask what becomes of it, which is the least that publishing can cost. Waits for room in
     /// the queue. It is sent as others are: with QoS 1 and 2 until it is acknowledged.
     ///
+    /// With [`Options::store`](super::Options::store) it waits until a message of QoS 1 or 2 is kept, from when on it is sent
+    /// even where the process is killed. The other ways to publish do not wait for that: who waits for the acknowledgement
+    /// knows more.
+    ///
     /// # Errors
-    /// Where the topic is none, or the client has ended.
+    /// Where the topic is none, the client has ended, or the store fails; then the message is on its way nonetheless.
     ///
     /// Cancel safe: dropped while it waits for room, nothing is published.
     pub async fn enqueue(&self, message: Publish) -> Result<(), PublishError> {
-        self.queue(message, None).await
+        let kept = self.queue(message, None).await?;
+        let promised = self.shared().with(|core| core.promised());
+        if let (Some(kept), Some((committer, _))) = (kept, promised) {
+            poll_fn(|cx| committer.poll_kept(kept, cx)).await.map_err(PublishError::Store)?;
+        }
+        Ok(())
     }
 
     /// Publishes without waiting for anything. What comes of it tells the [`Publishing`], which may be dropped.
@@ -101,9 +113,15 @@ impl Client {
         let (done, answer) = oneshot::channel();
         let message = self.prepare(message, Some(done))?;
         match self.push(message)? {
-            None => Ok(Publishing { answer }),
-            Some(_) => Err(PublishError::QueueFull),
+            Pushed::Queued(_) => Ok(Publishing { answer }),
+            Pushed::Full(_) => Err(PublishError::QueueFull),
         }
+    }
+
+    /// Whether all that [`Options::store`](super::Options::store) is to keep is kept; without one, it is.
+    pub fn store_is_idle(&self) -> bool {
+        let promised = self.shared().with(|core| core.promised());
+        promised.is_none_or(|(committer, _)| committer.figures().waiting == 0)
     }
 
     /// Messages that wait to be sent, and messages in flight.
@@ -111,19 +129,22 @@ impl Client {
         self.shared().with(|core| (core.outbound.waiting(), core.outbound.in_flight()))
     }
 
-    async fn queue(&self, message: Publish, done: Completion) -> Result<(), PublishError> {
-        let message = self.prepare(message, done)?;
-        let mut waiting = self.push(message)?;
-        while let Some(message) = waiting {
+    /// Gives what has to be kept for the message to outlive the process.
+    async fn queue(&self, message: Publish, done: Completion) -> Result<Option<Promise>, PublishError> {
+        let mut waiting = match self.push(self.prepare(message, done)?)? {
+            Pushed::Queued(kept) => return Ok(kept),
+            Pushed::Full(message) => message,
+        };
+        loop {
             let mut room = std::pin::pin!(self.shared().room.notified());
             room.as_mut().enable();
             // There may have been room since it was looked for.
-            waiting = self.push(message)?;
-            if waiting.is_some() {
-                room.await;
+            match self.push(waiting)? {
+                Pushed::Queued(kept) => return Ok(kept),
+                Pushed::Full(message) => waiting = message,
             }
+            room.await;
         }
-        Ok(())
     }
 
     fn prepare(&self, message: Publish, done: Completion) -> Result<Outgoing<Completion>, PublishError> {
@@ -133,8 +154,7 @@ impl Client {
         Ok(message)
     }
 
-    /// Gives the message back where there is no room for it.
-    fn push(&self, message: Outgoing<Completion>) -> Result<Option<Outgoing<Completion>>, PublishError> {
+    fn push(&self, message: Outgoing<Completion>) -> Result<Pushed, PublishError> {
         self.shared().with(|core| match core.closed() {
             Some(end) => Err(end.into()),
             None => Ok(core.push(message)),

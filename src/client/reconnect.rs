@@ -70,7 +70,7 @@ impl Reconnect {
 /// Whether another attempt will fail as this one; `asks` says whether credentials are asked for anew.
 pub(super) fn is_hopeless(error: &ConnectError, asks: bool) -> bool {
     match error {
-        ConnectError::Options(_) | ConnectError::Encode(_) | ConnectError::Store(_) => true,
+        ConnectError::Options(_) | ConnectError::Encode(_) => true,
         ConnectError::Dial(error) => !error.may_pass(),
         ConnectError::Refused(connack) => is_final(connack.reason_code, asks),
         ConnectError::Ended(end) => is_final_end(end),
@@ -81,7 +81,7 @@ pub(super) fn is_hopeless(error: &ConnectError, asks: bool) -> bool {
 /// Whether what ended a connection will end the next one too.
 pub(super) fn is_final_end(end: &End) -> bool {
     match end {
-        End::Client | End::GaveUp(_) => true,
+        End::Client | End::Aborted | End::GaveUp(_) => true,
         // Both would take the session from each other without end.
         End::Server(disconnect) => matches!(
             disconnect.reason_code,

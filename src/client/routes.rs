@@ -105,8 +105,8 @@ impl Routes {
         self.found.clear();
         self.streams.clear();
         let topic = TopicName::of_publish(publish.topic.clone());
-        self.find_by_identifiers(publish, &topic);
-        if self.found.is_empty() {
+        if !self.find_by_identifiers(publish, &topic) {
+            self.found.clear();
             self.find_by_filters(&topic);
         }
         let mut is_unmatched = self.found.is_empty();
@@ -122,11 +122,12 @@ impl Routes {
         &self.streams
     }
 
-    /// An identifier may be that of a subscription of another time, so the filter has to match too.
-    fn find_by_identifiers(&mut self, publish: &Publish, topic: &TopicName) {
+    /// Says whether they tell all. An identifier may be that of a subscription of another time, or of one that was given
+    /// up here while another has the same filter; then filters have to.
+    fn find_by_identifiers(&mut self, publish: &Publish, topic: &TopicName) -> bool {
         for identifier in &publish.subscription_identifiers {
             let key = u64::from(*identifier);
-            let Some(route) = self.routes.get(&key).filter(|route| route.takes(topic)) else { continue };
+            let Some(route) = self.routes.get(&key).filter(|route| route.takes(topic)) else { return false };
             let takes = |twin: &&u64| self.routes.get(twin).is_some_and(|route| route.takes(topic));
             let twins = route.twins.iter().filter(takes);
             for key in std::iter::once(&key).chain(twins) {
@@ -135,6 +136,7 @@ impl Routes {
                 }
             }
         }
+        !self.found.is_empty()
     }
 
     fn find_by_filters(&mut self, topic: &TopicName) {

@@ -136,6 +136,15 @@ impl Supervisor {
     }
 }
 
+/// Nobody waits for a client whose task was dropped with its runtime, or has panicked.
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if self.shared.end().is_none() {
+            self.shared.finish(End::Aborted);
+        }
+    }
+}
+
 /// Somebody wants the client to leave, and there is nothing to wait for, or no time.
 async fn left(shared: &Shared) {
     loop {

@@ -228,7 +228,7 @@ fn tests_are_found_with_their_paths() {
         "session::window::tests::a_refused_pubrec_ends_the_flow",
         "packet::codec::tests::rules::messages_name_packet_field_and_statement",
         "packet::codec::tests::streams::any_bytes_never_panic",
-        "client::tests::qos_2_publish_is_done_with_pubcomp",
+        "client::tests::flows::qos_2_publish_is_done_with_pubcomp",
         "cli::a_wrong_command_line_ends_with_64",
     ] {
         assert!(paths.contains(path), "{path}");

@@ -13,6 +13,8 @@ mod authenticate;
 #[cfg(feature = "bridge")]
 mod bridge;
 #[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "client")]
 mod client_ways;
 mod conformance;
 mod connack;

@@ -34,7 +34,7 @@ pub const QOS2: QoS = QoS::ExactlyOnce;
 pub const ALL_QOS: [QoS; 3] = [QOS0, QOS1, QOS2];
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What comes in time.
 #[track_caller]

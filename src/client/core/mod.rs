@@ -7,6 +7,7 @@
 
 mod ask;
 mod receive;
+mod restore;
 mod send;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,11 +26,12 @@ use super::options::Options;
 use super::request::Requesting;
 use super::routes::Routes;
 use super::session::{Identifiers, Inbound, Outbound, Outgoing, QueueLimits, Requests};
+use super::store::{Found, Keeper};
 use crate::message::Timestamp;
 use crate::packet::{Connack, Disconnect, PacketType, ProtocolVersion, Publish, QoS, Suback, Unsuback};
 
 pub(super) use receive::continued;
-pub(super) use send::{HIGH_WATER, Turn, prepare};
+pub(super) use send::{HIGH_WATER, Pushed, Turn, prepare};
 
 /// Who is told what becomes of a message.
 pub(super) type Completion = Option<oneshot::Sender<Result<PublishResult, PublishError>>>;
@@ -109,6 +111,7 @@ pub(super) struct Core {
     terms: Terms,
     given: alias::Given,
     taken: alias::Taken,
+    keeper: Option<Keeper>,
     /// A message for which a stream has no room.
     held: Option<Publish>,
     /// Messages that nobody took.
@@ -164,6 +167,12 @@ impl Shared {
             phase: watch::Sender::new(Phase::Unconnected),
             clock,
         })
+    }
+
+    /// Goes on from what a store has kept.
+    pub(super) fn restore(&self, keeper: Keeper, found: Found) {
+        let now = self.now();
+        self.with(|core| core.restore(keeper, found, now));
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -252,6 +261,7 @@ impl Core {
             terms: Terms::none(options.connect.protocol_version),
             given: alias::Given::default(),
             taken: alias::Taken::default(),
+            keeper: None,
             held: None,
             unclaimed: 0,
             exchange: None,
@@ -360,8 +370,13 @@ impl Core {
         if session_present {
             self.outbound.resume(self.terms.receive_maximum);
         } else {
-            self.inbound.restart();
-            for message in self.outbound.restart(self.terms.receive_maximum) {
+            let keeper = &mut self.keeper;
+            for id in self.inbound.restart() {
+                keeper.iter_mut().for_each(|keeper| keeper.released_received(id));
+            }
+            let requeued = |number| keeper.iter().for_each(|keeper| keeper.requeued(number));
+            for message in self.outbound.restart(self.terms.receive_maximum, requeued) {
+                send::forget(&mut self.keeper, &message);
                 complete(message.done, Ok(PublishResult::default()));
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
+use super::send::forget;
 use super::{Core, Reply, complete};
 use crate::client::authentication::Exchange;
 use crate::client::error::{ConnectError, End, PublishError, PublishResult, SubscribeError};
@@ -109,6 +110,7 @@ impl Core {
 
     fn receive_puback(&mut self, ack: Ack) {
         if let Some(message) = self.outbound.puback(ack.packet_identifier) {
+            forget(&mut self.keeper, &message);
             complete(message.done, answer(ack));
         }
     }
@@ -117,8 +119,16 @@ impl Core {
         let id = ack.packet_identifier;
         match self.outbound.pubrec(id, ack.reason_code.is_error(), now) {
             // [MQTT-4.3.3-4]
-            Pubrec::Release => self.put_pubrel(id, ReasonCode::SUCCESS, out),
-            Pubrec::Refused(message) => complete(message.done, answer(ack)),
+            Pubrec::Release(number) => {
+                if let (Some(keeper), Some(number)) = (&mut self.keeper, number) {
+                    keeper.released(number, id);
+                }
+                self.put_pubrel(id, ReasonCode::SUCCESS, out);
+            }
+            Pubrec::Refused(message) => {
+                forget(&mut self.keeper, &message);
+                complete(message.done, answer(ack));
+            }
             // What a session that we do not know left behind.
             Pubrec::Unknown => self.put_pubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND, out),
         }
@@ -127,6 +137,9 @@ impl Core {
     fn receive_pubrel(&mut self, ack: &Ack, out: &mut BytesMut) {
         let id = ack.packet_identifier;
         let known = self.inbound.release(id);
+        if known {
+            self.keeper.iter_mut().for_each(|keeper| keeper.released_received(id));
+        }
         let reason = if known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND };
         // [MQTT-4.3.3-11]
         encode_pubcomp(id, reason, self.version, out);
@@ -134,6 +147,7 @@ impl Core {
 
     fn receive_pubcomp(&mut self, ack: Ack) {
         if let Some(message) = self.outbound.pubcomp(ack.packet_identifier) {
+            forget(&mut self.keeper, &message);
             // The server has the message, whatever it says about the identifier.
             let result = PublishResult { reason_code: ReasonCode::SUCCESS, properties: ack.properties };
             complete(message.done, Ok(result));

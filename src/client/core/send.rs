@@ -6,11 +6,13 @@ use super::{Completion, Core, Reply, Terms, complete};
 use crate::client::alias::{self, Alias};
 use crate::client::error::{End, PublishError, PublishResult, SubscribeError};
 use crate::client::session::{Answer, Outgoing, Put, Request, Sent};
+use crate::client::store::Keeper;
 use crate::message::Timestamp;
 use crate::packet::{
     Auth, EncodeError, Packet, PacketIdentifier, ProtocolVersion, Publish, PublishHeader, QoS, ReasonCode,
     encode, encode_puback, encode_publish, encode_pubrec, encode_pubrel, encoded_len, publish_encoded_len,
 };
+use crate::storage::Promise;
 use crate::topic::TopicName;
 
 /// While more bytes than this wait to be written, nothing more is taken.
@@ -22,6 +24,14 @@ pub(in crate::client) enum Turn {
     Served,
     /// DISCONNECT stands at the end of what is to be written.
     Leaves,
+}
+
+/// What became of a message that was to be queued.
+pub(in crate::client) enum Pushed {
+    /// There was no room.
+    Full(Outgoing<Completion>),
+    /// It is; what has to be kept for it to outlive the process.
+    Queued(Option<Promise>),
 }
 
 /// Makes of a message what can be sent: the fields of its connection are set here, and its size is known.
@@ -61,14 +71,23 @@ impl Core {
     }
 
     /// Queues a message, or gives it back where it would have to wait for room.
-    pub(in crate::client) fn push(&mut self, message: Outgoing<Completion>) -> Option<Outgoing<Completion>> {
-        let gives_way = |old: Outgoing<Completion>| complete(old.done, Err(PublishError::Dropped));
-        let given_back = self.outbound.push(message, gives_way);
-        match given_back {
-            None => self.wake_driver(),
-            Some(_) => self.wants_room = true,
+    pub(in crate::client) fn push(&mut self, mut message: Outgoing<Completion>) -> Pushed {
+        let Core { outbound, keeper, .. } = self;
+        if !outbound.takes(message.size) {
+            self.wants_room = true;
+            return Pushed::Full(message);
         }
-        given_back
+        let mut kept = None;
+        if let Some(keeper) = keeper {
+            message.number = keeper.next_number();
+            kept = keeper.queued(&message);
+        }
+        let given_back = outbound.push(message, |old| {
+            forget(keeper, &old);
+            complete(old.done, Err(PublishError::Dropped));
+        });
+        self.wake_driver();
+        given_back.map_or(Pushed::Queued(kept), Pushed::Full)
     }
 
     pub(super) fn put_answers(&mut self, out: &mut BytesMut) {
@@ -76,27 +95,35 @@ impl Core {
         while let Some(answer) = self.inbound.next_answer() {
             match answer {
                 Answer::Puback(id) => encode_puback(id, ReasonCode::SUCCESS, version, out),
-                Answer::Pubrec(id) => encode_pubrec(id, ReasonCode::SUCCESS, version, out),
+                Answer::Pubrec(id) => {
+                    self.keeper.iter_mut().for_each(|keeper| keeper.received(id));
+                    encode_pubrec(id, ReasonCode::SUCCESS, version, out);
+                }
             }
         }
     }
 
     fn put_messages(&mut self, out: &mut BytesMut, now: Timestamp) -> Result<(), End> {
-        let Core { outbound, identifiers, requests, terms, given, .. } = self;
+        let Core { outbound, identifiers, requests, terms, given, keeper, .. } = self;
         while out.len() < HIGH_WATER {
             let sent = outbound.send_next(
                 now,
                 |oldest| identifiers.take(oldest, |id| requests.uses(id)),
                 |message| terms.judge(message),
-                |put| write(put, terms, given, out),
+                |put| {
+                    keep_sent(keeper, &put);
+                    write(put, terms, given, out)
+                },
             )?;
-            match sent {
+            let (message, result) = match sent {
                 Sent::Nothing => break,
-                Sent::One => {}
-                Sent::Done(message) => complete(message.done, Ok(PublishResult::default())),
-                Sent::Expired(message) => complete(message.done, Err(PublishError::Expired)),
-                Sent::Refused(message, why) => complete(message.done, Err(why)),
-            }
+                Sent::One => continue,
+                Sent::Done(message) => (message, Ok(PublishResult::default())),
+                Sent::Expired(message) => (message, Err(PublishError::Expired)),
+                Sent::Refused(message, why) => (message, Err(why)),
+            };
+            forget(keeper, &message);
+            complete(message.done, result);
         }
         Ok(())
     }
@@ -220,6 +247,22 @@ impl Terms {
     }
 }
 
+/// Nothing is left to do for a message.
+pub(super) fn forget(keeper: &mut Option<Keeper>, message: &Outgoing<Completion>) {
+    if message.publish.qos > QoS::AtMostOnce {
+        keeper.iter().for_each(|keeper| keeper.done(message.number));
+    }
+}
+
+/// A message goes out, perhaps for the first time.
+fn keep_sent(keeper: &mut Option<Keeper>, put: &Put<'_>) {
+    if let Some(keeper) = keeper
+        && let Put::Publish { publish, packet_identifier: Some(id), dup: false, number, .. } = put
+    {
+        keeper.sent(*number, *id, publish.qos);
+    }
+}
+
 /// What an alias adds to a PUBLISH: its property, and a longer Property Length.
 const ALIAS: usize = 3 + 1;
 
@@ -234,7 +277,7 @@ fn write(
             encode_pubrel(id, ReasonCode::SUCCESS, terms.version, out);
             return Ok(());
         }
-        Put::Publish { publish, packet_identifier, dup, expiry_interval, size } => {
+        Put::Publish { publish, packet_identifier, dup, expiry_interval, size, .. } => {
             (publish, packet_identifier, dup, expiry_interval, size)
         }
     };

@@ -127,18 +127,19 @@ impl Inbound {
         self.suspended.extend(self.unanswered[1].drain(..));
     }
 
-    /// The server has forgotten the session.
-    pub(in crate::client) fn restart(&mut self) {
+    /// The server has forgotten the session. Gives the identifiers that were not released.
+    pub(in crate::client) fn restart(&mut self) -> Vec<PacketIdentifier> {
         self.disconnected();
         self.suspended.clear();
-        self.received = session::Inbound::default();
+        std::mem::take(&mut self.received).iter().collect()
+    }
+
+    /// An identifier that was received before.
+    pub(in crate::client) fn restore(&mut self, id: PacketIdentifier) {
+        self.received.restore(id);
     }
 }
 
 fn lane(qos: QoS) -> usize {
     usize::from(qos == QoS::ExactlyOnce)
 }
-
-#[cfg(test)]
-#[path = "tests/inbound.rs"]
-mod tests;

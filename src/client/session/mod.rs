@@ -28,6 +28,11 @@ impl Identifiers {
         Identifiers { next: PacketIdentifier::FIRST }
     }
 
+    /// Goes on behind this one.
+    pub(super) fn behind(last: PacketIdentifier) -> Identifiers {
+        Identifiers { next: last.next() }
+    }
+
     /// The next that is not `used`, as long as it does not come round to `oldest`: what is in flight stays in the order of
     /// its identifiers, so that it can be found by them.
     pub(super) fn take(
@@ -49,3 +54,6 @@ impl Identifiers {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,14 @@ pub(in crate::client) struct Outgoing<C> {
     pub(in crate::client) number: u64,
 }
 
+impl<C: Default> Outgoing<C> {
+    /// Nothing is left of it but its number.
+    pub(in crate::client) fn released(number: u64) -> Outgoing<C> {
+        let publish = Publish::default().with_qos(QoS::ExactlyOnce);
+        Outgoing { publish, size: 0, expires_at: None, done: C::default(), number }
+    }
+}
+
 impl<C> Outgoing<C> {
     fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
@@ -71,6 +79,7 @@ pub(in crate::client) enum Put<'a> {
         dup: bool,
         expiry_interval: Option<u32>,
         size: usize,
+        number: u64,
     },
     Pubrel(PacketIdentifier),
 }
@@ -78,8 +87,8 @@ pub(in crate::client) enum Put<'a> {
 /// What a PUBREC asks for.
 #[derive(Debug)]
 pub(in crate::client) enum Pubrec<C> {
-    /// PUBREL is to be sent.
-    Release,
+    /// PUBREL is to be sent; the number of the message where this released it.
+    Release(Option<u64>),
     Refused(Outgoing<C>),
     Unknown,
 }
@@ -112,9 +121,14 @@ impl<C> Outbound<C> {
     }
 
     /// Whether a message of this size would neither be refused nor have another one dropped.
-    pub(in crate::client) fn has_room(&self, size: usize) -> bool {
+    fn has_room(&self, size: usize) -> bool {
         let waiting = self.waiting();
         waiting < self.limits.messages && (waiting == 0 || self.waiting_bytes + size <= self.limits.bytes)
+    }
+
+    /// Whether a message of this size would be queued.
+    pub(in crate::client) fn takes(&self, size: usize) -> bool {
+        self.limits.overflow == Overflow::DropOldest || self.has_room(size)
     }
 
     /// Queues a message and numbers it. Where the queue is full and its oldest messages are to give way, they do. Gives the
@@ -132,8 +146,8 @@ impl<C> Outbound<C> {
                 _ => return Some(message),
             }
         }
-        self.pushed += 1;
-        message.number = self.pushed;
+        // A store numbers those that it keeps, beyond all that it has.
+        message.number = message.number.max(self.pushed + 1);
         self.put_back(message);
         None
     }
@@ -143,6 +157,12 @@ impl<C> Outbound<C> {
         self.pushed = self.pushed.max(message.number);
         self.waiting_bytes += message.size;
         self.waiting[lane(message.publish.qos)].push_back(message);
+    }
+
+    /// Puts in what was in flight before, behind all that is.
+    pub(in crate::client) fn restore(&mut self, id: PacketIdentifier, message: Outgoing<C>, released: bool) {
+        self.pushed = self.pushed.max(message.number);
+        self.in_flight.push_back(InFlight { packet_identifier: id, message, released, since: Timestamp(0) });
     }
 
     /// Messages that wait.
@@ -264,13 +284,13 @@ impl<C> Outbound<C> {
         }
         entry.since = now;
         if entry.released {
-            return Pubrec::Release;
+            return Pubrec::Release(None);
         }
         entry.released = true;
         // The message is the server's now; it must not be sent again [MQTT-4.3.3-6].
         let publish = &mut entry.message.publish;
         *publish = Publish { qos: QoS::ExactlyOnce, ..Publish::default() };
-        Pubrec::Release
+        Pubrec::Release(Some(entry.message.number))
     }
 
     /// A PUBCOMP came.
@@ -285,9 +305,13 @@ impl<C> Outbound<C> {
         self.resent = 0;
     }
 
-    /// The server has forgotten the session: what was in flight becomes new messages, before those that wait. Gives what
-    /// the server had taken over already.
-    pub(in crate::client) fn restart(&mut self, maximum: u16) -> Vec<Outgoing<C>> {
+    /// The server has forgotten the session: what was in flight becomes new messages, before those that wait; their numbers
+    /// are shown. Gives what the server had taken over already.
+    pub(in crate::client) fn restart(
+        &mut self,
+        maximum: u16,
+        mut requeued: impl FnMut(u64),
+    ) -> Vec<Outgoing<C>> {
         self.resume(maximum);
         let mut taken_over = Vec::new();
         for entry in std::mem::take(&mut self.in_flight).into_iter().rev() {
@@ -295,6 +319,7 @@ impl<C> Outbound<C> {
                 taken_over.push(entry.message);
             } else {
                 self.waiting_bytes += entry.message.size;
+                requeued(entry.message.number);
                 self.waiting[1].push_front(entry.message);
             }
         }
@@ -387,6 +412,7 @@ impl Put<'_> {
             dup,
             expiry_interval: message.expiry_interval(now),
             size: message.size,
+            number: message.number,
         }
     }
 }
@@ -394,7 +420,3 @@ impl Put<'_> {
 fn lane(qos: QoS) -> usize {
     usize::from(qos > QoS::AtMostOnce)
 }
-
-#[cfg(test)]
-#[path = "tests/outbound.rs"]
-mod tests;

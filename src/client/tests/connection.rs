@@ -282,3 +282,86 @@ async fn credentials_are_asked_for_at_each_connect() {
     let (_, connect) = stage.accept(Connack::default()).await;
     assert_eq!(connect.password.as_deref(), Some(&b"3"[..]));
 }
+
+/// Says `hello`, answers with what was asked turned round, and wants `proof` in the end.
+struct Turning;
+
+impl Authentication for Turning {
+    fn method(&self) -> bytestring::ByteString {
+        "TURN".into()
+    }
+
+    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Exchange>, BoxError>> {
+        Box::pin(async { Ok(Box::new(Turning) as Box<dyn Exchange>) })
+    }
+}
+
+impl Exchange for Turning {
+    fn initial(&mut self) -> Option<bytes::Bytes> {
+        Some("hello".into())
+    }
+
+    fn proceed(&mut self, data: Option<bytes::Bytes>) -> Result<Option<bytes::Bytes>, BoxError> {
+        let mut data = data.ok_or("nothing was asked")?.to_vec();
+        data.reverse();
+        Ok(Some(data.into()))
+    }
+
+    fn finish(&mut self, data: Option<bytes::Bytes>) -> Result<(), BoxError> {
+        if data.as_deref() == Some(b"proof") { Ok(()) } else { Err("the server proved nothing".into()) }
+    }
+}
+
+fn auth(reason_code: ReasonCode, data: &str) -> Packet {
+    Packet::Auth(Box::new(crate::packet::Auth {
+        reason_code,
+        authentication_method: Some("TURN".into()),
+        authentication_data: Some(data.to_owned().into()),
+        ..Default::default()
+    }))
+}
+
+#[tokio::test]
+async fn both_sides_prove_who_they_are_and_again_when_they_are_asked() {
+    // [MQTT-4.12.0-3]
+    let (mut stage, mut options) = Stage::new(V5);
+    options.authentication = Some(Arc::new(Turning));
+    let client = Client::new(options).unwrap();
+    let play = async {
+        let mut server = stage.open().await;
+        let Packet::Connect(connect) = server.receive().await else { panic!() };
+        assert_eq!(connect.authentication_data.as_deref(), Some(&b"hello"[..]));
+        server.send(auth(ReasonCode::CONTINUE_AUTHENTICATION, "abc")).await;
+        assert_eq!(server.receive().await, auth(ReasonCode::CONTINUE_AUTHENTICATION, "cba"));
+        let connack = Connack {
+            authentication_method: Some("TURN".into()),
+            authentication_data: Some("proof".into()),
+            ..Connack::default()
+        };
+        server.send(Packet::Connack(Box::new(connack))).await;
+        server
+    };
+    let (connected, mut server) = tokio::join!(client.connect(), play);
+    connected.unwrap();
+    let (again, ()) = tokio::join!(client.reauthenticate(), async {
+        assert_eq!(server.receive().await, auth(ReasonCode::RE_AUTHENTICATE, "hello"));
+        server.send(auth(ReasonCode::CONTINUE_AUTHENTICATION, "xyz")).await;
+        assert_eq!(server.receive().await, auth(ReasonCode::CONTINUE_AUTHENTICATION, "zyx"));
+        server.send(auth(ReasonCode::SUCCESS, "proof")).await;
+    });
+    again.unwrap();
+    let (again, ()) = tokio::join!(client.reauthenticate(), async {
+        server.receive().await;
+        server.send(auth(ReasonCode::SUCCESS, "nothing")).await;
+    });
+    assert!(matches!(again, Err(ConnectError::Authentication(_))), "{again:?}");
+    assert!(matches!(server.receive().await, Packet::Disconnect(_)));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_who_it_should_be_is_not_connected_to() {
+    let (mut stage, mut options) = Stage::new(V5);
+    options.authentication = Some(Arc::new(Turning));
+    let (connected, _) = tokio::join!(connect(options), stage.accept(Connack::default()));
+    assert!(matches!(connected, Err(ConnectError::Authentication(_))));
+}

@@ -320,3 +320,42 @@ async fn what_a_server_does_not_take_is_not_sent() {
     client.publish(numbered(QoS::AtMostOnce, 4)).await.unwrap();
     assert_eq!(text(&server.receive_publish().await), "4");
 }
+
+#[tokio::test]
+async fn a_full_stream_drops_what_it_is_told_to_and_acknowledges_it() {
+    for (when_full, kept) in [(WhenFull::DropOldest, [4, 5]), (WhenFull::DropNewest, [1, 2])] {
+        let (client, _stage, mut server) = connected(V5, Connack::default()).await;
+        let mut options = SubscribeOptions::from("a/b");
+        options.capacity = 2;
+        options.when_full = when_full;
+        let (subscription, _) = tokio::join!(client.subscribe(options), server.grant());
+        let mut subscription = subscription.unwrap();
+        for id in 1..=5 {
+            server.send(received(QoS::AtLeastOnce, id, id.into())).await;
+            assert_eq!(server.receive().await, Packet::Puback(ack(id)));
+        }
+        assert_eq!(subscription.dropped(), 3);
+        for number in kept {
+            assert_eq!(text(&subscription.next().await.unwrap()), number.to_string());
+        }
+        assert!(subscription.try_next().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_subscribe_that_is_not_waited_for_is_given_up() {
+    let (client, _stage, mut server) = connected(V5, Connack::default()).await;
+    {
+        let mut subscribing = std::pin::pin!(client.subscribe("a/b"));
+        tokio::select! {
+            biased;
+            _ = &mut subscribing => panic!("nobody has answered"),
+            subscribe = server.receive() => assert!(matches!(subscribe, Packet::Subscribe(_))),
+        }
+    }
+    let Packet::Unsubscribe(unsubscribe) = server.receive().await else { panic!() };
+    assert_eq!(unsubscribe.filters, ["a/b"]);
+    server.send(received(QoS::AtMostOnce, 0, 1)).await;
+    client.publish(message(QoS::AtMostOnce)).await.unwrap();
+    server.receive_publish().await;
+}
