@@ -1,11 +1,18 @@
 //! Connections that break, and brokers that go away.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::BytesMut;
 use tidegate::bridge::Direction;
+use tidegate::packet::{Decoder, PacketType};
 use tidegate::server::ListenerOptions;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
+use crate::durability::{Obedient, start_on};
 
 /// Carries connections to a broker, each of them no further than `cut` bytes either way; with 0 none.
 struct Cutter {
@@ -37,7 +44,6 @@ impl Cutter {
 
 /// Ends when so many bytes went either way.
 async fn carry(near: TcpStream, far: TcpStream, after: u64) {
-    use tokio::io::{AsyncReadExt, copy};
     let (near_read, mut near_write) = near.into_split();
     let (far_read, mut far_write) = far.into_split();
     let (mut up, mut down) = (near_read.take(after), far_read.take(after));
@@ -123,4 +129,54 @@ async fn a_qos_2_message_comes_once_wherever_the_connection_breaks() {
 
 fn listener(name: &str, port: u16) -> ListenerOptions {
     ListenerOptions { name: name.into(), ..ListenerOptions::loopback(port) }
+}
+
+#[tokio::test]
+async fn a_storage_that_is_full_has_the_other_broker_send_again_and_nothing_of_qos_2_comes_twice() {
+    let (storage, there) = (Arc::new(Obedient::default()), start().await);
+    let here = start_on(&storage).await;
+    Client::connect(&here, persistent(V5, "away")).await.subscribe("in/#", QOS2).await;
+    let options = bridge("b", there.addresses()[0], V5)
+        .topic(topic("in/#", Direction::In, QOS2))
+        .topic(topic("out/#", Direction::Out, QOS2));
+    let bridges = run(&here, vec![options]).await;
+    settled(&bridges, &there, 1).await;
+    storage.is_full.store(true, Ordering::Relaxed);
+    let mut to_there = publisher(&there).await;
+    for number in 0..10 {
+        to_there.publish("in/x", &number.to_string(), QOS2).await;
+    }
+    until(|| here.statistics().storage_fails == 1 && bridges.status()[0].last_error.is_some()).await;
+    let held = there.broker().client("bridge-b").unwrap();
+    assert_eq!(held.in_flight + held.queued, 10, "nothing was acknowledged");
+    storage.is_full.store(false, Ordering::Relaxed);
+    until(|| here.statistics().storage_fails == 0).await;
+    to_there.publish("in/x", "last", QOS2).await;
+    let mut back = Client::connect(&here, persistent(V5, "away")).await;
+    let came = back.payloads(11).await;
+    assert_eq!(came[..10], (0..10).map(|number| number.to_string()).collect::<Vec<_>>());
+    back.ping_while_messages_come().await;
+    assert_eq!((came[10].as_str(), back.forget_waiting()), ("last", 0));
+}
+
+#[tokio::test]
+async fn a_broker_that_answers_no_ping_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut options = bridge("b", listener.local_addr().unwrap(), V5).topic(topic("#", Direction::Out, QOS1));
+    options.keep_alive = 1;
+    let bridges = run(&start().await, vec![options]).await;
+    let (mut stream, _) = within(listener.accept()).await.unwrap();
+    let (mut decoder, mut received) = (Decoder::server(u32::MAX), BytesMut::new());
+    // CONNECT is answered, the PINGREQ behind it is not.
+    let mut kinds = Vec::new();
+    while within(stream.read_buf(&mut received)).await.unwrap() > 0 {
+        while let Some(packet) = decoder.decode(&mut received).unwrap() {
+            kinds.push(packet.packet_type());
+            if kinds.len() == 1 {
+                stream.write_all(b"\x20\x03\x00\x00\x00").await.unwrap();
+            }
+        }
+    }
+    assert_eq!(kinds, [PacketType::Connect, PacketType::Pingreq]);
+    until(|| bridges.status()[0].last_error.as_deref() == Some("the other broker does not answer")).await;
 }
