@@ -1,4 +1,4 @@
-//! The command line of `tidegate` itself; those of `pub` and `sub` are in `client_arguments`.
+//! The command line of `tidegate` itself; those of `pub` and `sub` are with them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ mod bench;
 #[cfg(feature = "wasm")]
 mod cases;
 mod check;
-mod client_arguments;
+mod connect;
 #[cfg(feature = "wasm")]
 mod develop;
 mod exit;
@@ -28,7 +28,6 @@ mod plugin_host;
 #[cfg(feature = "wasm")]
 mod plugin_test;
 mod plugins;
-mod property;
 mod publish;
 mod reload;
 mod run;

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::arguments::long;
-use super::client_arguments::{ClientArguments, parse_qos, parse_seconds};
+use super::connect::{ClientArguments, parse_qos, parse_seconds};
 use super::exit::{Exit, Failure};
 use crate::packet::QoS;
 use plan::Plan;

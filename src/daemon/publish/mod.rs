@@ -9,9 +9,9 @@ use clap::{ArgGroup, Args};
 use tokio::sync::mpsc;
 
 use super::arguments::long;
-use super::client_arguments::{ClientArguments, not_connected, parse_qos, topic_name};
+use super::connect::Target;
+use super::connect::{ClientArguments, not_connected, parse_qos, topic_name};
 use super::exit::{Exit, Failure};
-use super::property::Target;
 use crate::client::{self, Client, PublishError, PublishResult, Publishing};
 use crate::packet::{Disconnect, Publish, QoS, ReasonCode};
 

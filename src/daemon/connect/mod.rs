@@ -1,5 +1,7 @@
 //! Options that `pub` and `sub` share, named as people know them from mosquitto_pub and mosquitto_sub.
 
+mod property;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,10 +9,11 @@ use bytestring::ByteString;
 use clap::{ArgAction, Args};
 
 use super::exit::{Exit, Failure};
-use super::property::{Target, UserProperties};
 use crate::client::{ConnectError, DialError, Options};
 use crate::packet::{ProtocolVersion, QoS, Will};
 use crate::topic::TopicName;
+pub(super) use property::Target;
+use property::UserProperties;
 
 /// How to connect.
 #[derive(Debug, Args)]

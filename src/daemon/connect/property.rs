@@ -10,10 +10,10 @@ use crate::packet::{Connect, Disconnect, Publish, PublishProperties, Subscribe, 
 
 /// Each `--property` with its words.
 #[derive(Debug, Default)]
-pub(super) struct UserProperties(Vec<Vec<String>>);
+pub(in crate::daemon) struct UserProperties(Vec<Vec<String>>);
 
 /// A packet that is being made.
-pub(super) enum Target<'a> {
+pub(in crate::daemon) enum Target<'a> {
     Connect(&'a mut Connect),
     Will(&'a mut Will),
     Publish(&'a mut Publish),
@@ -42,12 +42,12 @@ const LONG_HELP: &str = "5.0: a property of a packet; may be given several times
 user-property takes a name and a value, the others one value: -D publish user-property unit celsius";
 
 impl UserProperties {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::daemon) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Sets those of this packet; says what is wrong with one that cannot be set.
-    pub(super) fn apply(&self, target: &mut Target<'_>) -> Result<(), String> {
+    pub(in crate::daemon) fn apply(&self, target: &mut Target<'_>) -> Result<(), String> {
         for words in &self.0 {
             let [packet, name, values @ ..] = words.as_slice() else { continue };
             if packet == target.name() {

@@ -7,9 +7,9 @@ use clap::Args;
 use tokio::time::Instant;
 
 use super::arguments::long;
-use super::client_arguments::{ClientArguments, not_connected, parse_qos, parse_seconds};
+use super::connect::Target;
+use super::connect::{ClientArguments, not_connected, parse_qos, parse_seconds};
 use super::exit::{Exit, Failure, written};
-use super::property::Target;
 use crate::client::{Client, End, Messages, SubscribeOptions};
 use crate::packet::{
     Disconnect, PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode, Suback, Subscribe,
