@@ -10,7 +10,7 @@ pub(super) enum Exit {
     /// `plugin test`, `bench` and `run-hook`: the plugin did not do what it should.
     #[cfg(feature = "wasm")]
     Failed = 1,
-    /// `sub`: the time of `-W` is over.
+    /// `sub` and `rpc`: the time of `-W` is over.
     TimedOut = 27,
     /// The command line or the configuration is wrong.
     Usage = 64,
@@ -20,7 +20,9 @@ pub(super) enum Exit {
     Internal = 70,
     /// What is kept cannot be used: it is corrupt, of another program, of a newer version, or in use.
     Storage = 74,
-    /// This user may not do that.
+    /// `pub`: it was ended before the broker had acknowledged every message.
+    NotAcknowledged = 75,
+    /// This user may not do that, or the broker says so.
     NoPermission = 77,
 }
 
@@ -29,13 +31,14 @@ pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0   fine
   1   plugin test, bench, run-hook: the plugin does not answer as it should
-  27  sub: the time of -W was over
+  27  sub, rpc: the time of -W was over
   64  the command line or the configuration is wrong
   69  the broker could not be reached, or refused; or the address is in use
   70  a mistake of tidegate or of its surroundings
   74  the data folder or the database cannot be used: corrupt, foreign, newer, or in use;
       store check: it is not sound
-  77  no permission for a port";
+  75  pub: it was ended before the broker had acknowledged every message
+  77  no permission for a port or a file; or the broker does not let this client in";
 
 /// What a build without the Wasm host says about plugins.
 #[cfg(not(feature = "wasm"))]

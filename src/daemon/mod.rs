@@ -15,6 +15,7 @@ mod connect;
 #[cfg(feature = "wasm")]
 mod develop;
 mod exit;
+mod format;
 #[cfg(feature = "wasm")]
 mod harness_arguments;
 #[cfg(feature = "wasm")]

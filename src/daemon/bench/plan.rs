@@ -38,7 +38,7 @@ impl Plan {
         if arguments.scenario == Scenario::Offline && arguments.qos == QoS::AtMostOnce {
             return Err(Failure::usage("nothing waits for who is away at QoS 0; add -q 1"));
         }
-        let mut options = arguments.client.options()?;
+        let mut options = arguments.client.options(arguments.client.version(false))?;
         options.reconnect = None;
         options.topic_aliases = 0;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);

@@ -172,6 +172,7 @@ impl Args for UserProperties {
                 .num_args(3..=4)
                 .value_names(["PACKET", "NAME", "VALUE"])
                 .action(ArgAction::Append)
+                .help_heading("Session")
                 .help(HELP)
                 .long_help(LONG_HELP),
         )

@@ -1,44 +1,42 @@
 //! `tidegate pub`: publishes and ends.
 
-use std::collections::VecDeque;
-use std::io::{self, BufRead, Read};
-use std::path::PathBuf;
+mod payload;
+mod pipeline;
+mod progress;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{ArgGroup, Args};
-use tokio::sync::mpsc;
 
 use super::arguments::long;
-use super::connect::Target;
-use super::connect::{ClientArguments, not_connected, parse_qos, topic_name};
-use super::exit::{Exit, Failure};
-use crate::client::{self, Client, PublishError, PublishResult, Publishing};
-use crate::packet::{Disconnect, Publish, QoS, ReasonCode};
+use super::connect::{ClientArguments, Interrupt, Target, parse_qos, parse_seconds, topic_name};
+use super::exit::Failure;
+use crate::client::{Client, Options, Queue};
+use crate::packet::{Publish, QoS};
 
-/// Publish a message
+use payload::{PayloadArguments, Payloads};
+use pipeline::Pipeline;
+use progress::Progress;
+
+/// Publish a message, or many
 ///
 /// The options are those of mosquitto_pub: -h is the host, help is --help. A message that the broker refuses is an
 /// error; the reason is told with -V mqttv5 and -q 1 or 2, because MQTT 3.1.1 has no way to say it.
+///
+/// A connection that is lost is made again for as long as messages wait, and what was not acknowledged is sent again;
+/// --no-retry ends instead. Ctrl-C reads no more, waits a while for what is under way, and says what was not
+/// acknowledged.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, after_help = EXAMPLES, after_long_help = long(EXAMPLES))]
 #[command(group = ArgGroup::new("what").required(true).args(["message", "null", "file", "stdin", "lines"]))]
 pub(super) struct PublishArguments {
     /// Topic to publish to
-    #[arg(short, long, value_name = "TOPIC")]
-    topic: String,
-    /// The message
-    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
-    message: Option<String>,
-    /// An empty message
-    #[arg(short, long = "null-message")]
-    null: bool,
-    /// The contents of a file
-    #[arg(short, long, value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// All of stdin as one message
-    #[arg(short, long = "stdin-file")]
-    stdin: bool,
-    /// Each line of stdin as a message
+    #[arg(short, long, value_name = "TOPIC", required_unless_present = "url")]
+    topic: Option<String>,
+    #[command(flatten)]
+    payload: PayloadArguments,
+    /// Each line of stdin as a message, but empty ones
     #[arg(short, long = "stdin-line")]
     lines: bool,
     /// 0 at most once, 1 at least once, 2 exactly once
@@ -47,6 +45,15 @@ pub(super) struct PublishArguments {
     /// The broker keeps it for those who subscribe later
     #[arg(short, long)]
     retain: bool,
+    /// Publish the message so many times
+    #[arg(long, value_name = "COUNT", conflicts_with = "lines", value_parser = clap::value_parser!(u64).range(1..))]
+    repeat: Option<u64>,
+    /// Seconds between the end of one and the next
+    #[arg(long, value_name = "SECONDS", requires = "repeat", value_parser = parse_seconds)]
+    repeat_delay: Option<Duration>,
+    /// Tell on stderr each second how many were sent and acknowledged; where that is a terminal, it is told without this
+    #[arg(long)]
+    progress: bool,
     #[command(flatten)]
     client: ClientArguments,
 }
@@ -54,139 +61,68 @@ pub(super) struct PublishArguments {
 const EXAMPLES: &str = "\
 Examples:
   tidegate pub -t greeting -m hello
-  tidegate pub -h broker.example -t sensors/1/temp -m '{\"value\":21.5}' -q 1 -V mqttv5 \\
+  tidegate pub -h broker.example -t sensors/1/temp -m '{\"value\":21.5}' -q 1 \\
       -D publish content-type application/json
-  tidegate pub -t state/lamp -m on -r
-  journalctl -f | tidegate pub -t log -l";
-
-/// Lines of stdin that are under way at a time.
-const AHEAD: usize = 64;
+  tidegate pub -L mqtts://ada@broker.example/state/lamp --pw-file password -m on -r
+  tidegate pub -t tick -m tock --repeat 60 --repeat-delay 1
+  journalctl -f | tidegate pub -t log -l -q 1";
 
 pub(super) async fn run(arguments: PublishArguments) -> Result<(), Failure> {
-    let options = arguments.client.options()?;
+    let telling = arguments.client.telling();
+    publish(&arguments).await.map_err(|failure| telling.hush(failure))
+}
+
+async fn publish(arguments: &PublishArguments) -> Result<(), Failure> {
+    let options = arguments.options()?;
+    let disconnect = arguments.client.disconnect()?;
     let template = arguments.template()?;
-    let single = arguments.single()?;
-    let name = options.connect.client_identifier.clone();
-    let client = client::connect(options).await.map_err(not_connected)?;
-    arguments.client.tell(|| format!("connected as {name}"));
-    match single {
-        Some(payload) => {
-            let publish = Publish { payload, ..template };
-            arguments.accepted(client.publish(publish).await)??;
-        }
-        None => publish_lines(&client, &template, &arguments).await?,
+    let payloads = arguments.payloads()?;
+    let client = Client::new(options).map_err(|error| Failure::usage(format!("failed to {error}")))?;
+    let mut interrupt = Interrupt::new()?;
+    tokio::select! {
+        connected = arguments.client.connect(&client) => connected?,
+        () = interrupt.next() => return Ok(()),
     }
-    let mut disconnect = Disconnect::new(ReasonCode::NORMAL_DISCONNECTION);
-    arguments.client.apply(&mut Target::Disconnect(&mut disconnect))?;
-    match client.disconnect_with(disconnect).await {
-        // Everything was acknowledged, so it does not matter who hangs up first.
-        Err(_) if arguments.qos > QoS::AtMostOnce => Ok(()),
-        result => {
-            result.map_err(|error| Failure::new(Exit::Unavailable, format!("failed to publish: {error}")))
-        }
+    let telling = arguments.client.telling();
+    let progress = Progress::new(arguments.progress, telling.is_quiet());
+    let mut pipeline = Pipeline::new(&client, template, progress, telling);
+    let published = pipeline.publish_all(payloads, &mut interrupt).await;
+    let result = published.and(pipeline.verdict());
+    if pipeline.is_broken_off() {
+        // It was waited for already.
+        return result;
+    }
+    let left = client.disconnect_with(disconnect).await;
+    // Where everything was acknowledged, it does not matter who hangs up first.
+    match left {
+        Err(error) if arguments.qos == QoS::AtMostOnce && result.is_ok() => Err(pipeline::not_left(&error)),
+        _ => result,
     }
 }
 
 impl PublishArguments {
+    fn options(&self) -> Result<Options, Failure> {
+        let mut options = self.client.options(self.client.version(false))?;
+        // The pipeline has limits of its own, and waits by itself.
+        options.queue = Queue { messages: usize::MAX, bytes: usize::MAX, ..Queue::default() };
+        Ok(options)
+    }
+
     /// The PUBLISH, but for its payload.
     fn template(&self) -> Result<Publish, Failure> {
-        let topic = topic_name(&self.topic)?.into_inner();
+        let topic = self.topic.as_deref().or(self.client.topic());
+        let none = || Failure::usage("there is no topic; write -t, or a topic at the end of -L");
+        let topic = topic_name(topic.ok_or_else(none)?)?.into_inner();
         let mut publish = Publish { qos: self.qos, retain: self.retain, ..Publish::new(topic, Bytes::new()) };
         self.client.apply(&mut Target::Publish(&mut publish))?;
         Ok(publish)
     }
 
-    /// The payload, where there is one and not one per line.
-    fn single(&self) -> Result<Option<Bytes>, Failure> {
-        if let Some(message) = &self.message {
-            return Ok(Some(message.clone().into()));
+    fn payloads(&self) -> Result<Payloads, Failure> {
+        if self.lines {
+            return Ok(Payloads::lines());
         }
-        if let Some(file) = &self.file {
-            let read = std::fs::read(file).map_err(|error| {
-                let exit = match error.kind() {
-                    io::ErrorKind::PermissionDenied => Exit::NoPermission,
-                    _ => Exit::Usage,
-                };
-                Failure::new(exit, format!("failed to read {}: {error}; check -f", file.display()))
-            })?;
-            return Ok(Some(read.into()));
-        }
-        if self.stdin {
-            let mut read = Vec::new();
-            io::stdin().read_to_end(&mut read).map_err(|error| Failure::internal("read stdin", &error))?;
-            return Ok(Some(read.into()));
-        }
-        Ok(self.null.then(Bytes::new))
+        let payload = self.payload.read()?.unwrap_or_default();
+        Ok(Payloads::repeated(payload, self.repeat.unwrap_or(1), self.repeat_delay))
     }
-
-    /// A refusal is within: it does not keep other messages from being published.
-    fn accepted(&self, answer: Result<PublishResult, PublishError>) -> Result<Result<(), Failure>, Failure> {
-        match answer {
-            Ok(result) => {
-                self.client.tell(|| format!("published: {}", result.reason_code));
-                Ok(Ok(()))
-            }
-            Err(PublishError::Refused(result)) => {
-                let message = format!("the broker refused the message: {result}");
-                Ok(Err(Failure::new(Exit::Unavailable, message)))
-            }
-            Err(error) => Err(not_published(error)),
-        }
-    }
-}
-
-/// Publishes lines as they come, several under way at a time. A refused line does not hold up the others.
-async fn publish_lines(
-    client: &Client,
-    template: &Publish,
-    arguments: &PublishArguments,
-) -> Result<(), Failure> {
-    let mut lines = lines_of_stdin();
-    let mut under_way: VecDeque<Publishing> = VecDeque::new();
-    let mut refused = Ok(());
-    while let Some(line) = lines.recv().await {
-        let publish = Publish { payload: line.into(), ..template.clone() };
-        under_way.push_back(client.begin_publish(publish).await.map_err(not_published)?);
-        // Without a limit, a fast writer would fill the memory with what is not yet acknowledged.
-        if under_way.len() > AHEAD {
-            refused = refused.and(next_answer(&mut under_way, arguments).await?);
-        }
-    }
-    while !under_way.is_empty() {
-        refused = refused.and(next_answer(&mut under_way, arguments).await?);
-    }
-    refused
-}
-
-async fn next_answer(
-    under_way: &mut VecDeque<Publishing>,
-    arguments: &PublishArguments,
-) -> Result<Result<(), Failure>, Failure> {
-    let Some(oldest) = under_way.pop_front() else { return Ok(Ok(())) };
-    arguments.accepted(oldest.answer().await)
-}
-
-/// A thread of its own reads: reading a terminal cannot be broken off.
-fn lines_of_stdin() -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    std::thread::spawn(move || {
-        for line in io::stdin().lock().split(b'\n') {
-            let Ok(mut line) = line else { break };
-            if line.last() == Some(&b'\r') {
-                line.pop();
-            }
-            if sender.blocking_send(line).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
-}
-
-fn not_published(error: PublishError) -> Failure {
-    let exit = match error {
-        PublishError::Encode(_) => Exit::Usage,
-        _ => Exit::Unavailable,
-    };
-    Failure::new(exit, format!("failed to {error}"))
 }
