@@ -1,4 +1,4 @@
-//! The command line of `tidegate` itself; those of `pub` and `sub` are with them.
+//! The command line of `tidegate` itself; those of `pub`, `sub` and `rpc` are with them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
 use super::publish::PublishArguments;
+use super::request::RequestArguments;
 use super::subscribe::SubscribeArguments;
 use crate::admin::AdminAddress;
 use crate::config::{self, Level};
@@ -36,6 +37,7 @@ pub(super) enum Command {
     Pub(Box<PublishArguments>),
     Sub(Box<SubscribeArguments>),
     Bench(Box<super::bench::BenchArguments>),
+    Rpc(Box<RequestArguments>),
 }
 
 /// Run the broker

@@ -1,7 +1,7 @@
 //! The command `tidegate`: arguments, log output, signals, exit codes.
 //!
 //! It turns a configuration into a running [`server`](crate::server) with its plugins, and carries the small
-//! clients `pub` and `sub`. Everything it does can be had without it: see `server`, `plugin` and `client`.
+//! clients `pub`, `sub` and `rpc`. Everything it does can be had without it: see `server`, `plugin` and `client`.
 
 mod announce;
 mod arguments;
@@ -31,6 +31,7 @@ mod plugin_test;
 mod plugins;
 mod publish;
 mod reload;
+mod request;
 mod run;
 #[cfg(feature = "wasm")]
 mod run_hook;
@@ -66,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Pub(arguments) => on_one_thread(publish::run(*arguments)),
         Command::Sub(arguments) => on_one_thread(subscribe::run(*arguments)),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Rpc(arguments) => on_one_thread(request::run(*arguments)),
     })
 }
 

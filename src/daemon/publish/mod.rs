@@ -14,8 +14,8 @@ use super::connect::{ClientArguments, Interrupt, Target, parse_qos, parse_second
 use super::exit::Failure;
 use crate::client::{Client, Options, Queue};
 use crate::packet::{Publish, QoS};
-
-use payload::{PayloadArguments, Payloads};
+pub(super) use payload::PayloadArguments;
+use payload::Payloads;
 use pipeline::Pipeline;
 use progress::Progress;
 
