@@ -26,6 +26,7 @@ fn help_of_every_command_has_an_example_and_exit_codes() {
         &["pub"],
         &["sub"],
         &["bench"],
+        &["rpc"],
     ] {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         let help = run(&arguments);
@@ -44,7 +45,20 @@ fn a_wrong_command_line_ends_with_64() {
         &["pub", "-t", "a"],
         &["pub", "-t", "a/#", "-m", "x"],
         &["pub", "-t", "a", "-m", "x", "-q", "3"],
-        &["pub", "-t", "a", "-m", "x", "-D", "publish", "content-type", "c"],
+        &["pub", "-t", "a", "-m", "x", "-V", "311", "-D", "publish", "content-type", "c"],
+        &["pub", "-t", "a", "-l", "--repeat", "2"],
+        &["pub", "-L", "broker.example/a", "-m", "x"],
+        &["pub", "-L", "mqtt://b/a", "-h", "b", "-m", "x"],
+        &["pub", "-L", "mqtt://b", "-m", "x"],
+        &["pub", "-t", "a", "-m", "x", "--pw-file", "/nowhere", "-u", "u"],
+        &["sub", "-t", "a", "-F", "%z"],
+        &["sub", "-t", "a", "-V", "311", "--no-local"],
+        &["sub", "-t", "a", "-R", "--retained-only"],
+        &["sub", "-t", "a", "--proxy", "ftp://b"],
+        &["rpc", "-m", "x"],
+        &["rpc", "-t", "a/+", "-m", "x"],
+        &["rpc", "-t", "a", "--mqttnet", "M"],
+        &["rpc", "-t", "a", "-D", "publish", "correlation-data", "c"],
         &["sub", "-t", "a/#/b"],
         &["sub"],
         &["check"],
@@ -139,7 +153,7 @@ fn an_address_in_use_ends_with_69_and_starts_nothing() {
 #[test]
 fn sigterm_tells_clients_and_ends_with_0() {
     let mut daemon = Daemon::start(&[]);
-    let mut client = daemon.background("sub", &["-t", "a", "-V", "5", "-d"]);
+    let mut client = daemon.background("sub", &["-t", "a", "-V", "5", "-d", "--no-retry"]);
     client.wait_for("subscribed");
     assert_eq!(daemon.terminate(), 0);
     let outcome = client.finish();
