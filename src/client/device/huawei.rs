@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use time::OffsetDateTime;
+use jiff::Timestamp;
+use jiff::tz::Offset;
 
 use super::sign::{Key, key_of_text, to_hex};
 use super::{DeviceError, Login, Method, Platform, name, unix_seconds};
@@ -46,8 +47,7 @@ impl Platform for Huawei {
 
 /// `YYYYMMDDHH`, of UTC.
 fn hour(seconds: u64) -> Result<String, DeviceError> {
-    let seconds = i64::try_from(seconds).map_err(|_| DeviceError::Time)?;
-    let time = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| DeviceError::Time)?;
-    let (date, hour) = (time.date(), time.hour());
-    Ok(format!("{:04}{:02}{:02}{hour:02}", date.year(), u8::from(date.month()), date.day()))
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let time = Offset::UTC.to_datetime(time.ok_or(DeviceError::Time)?);
+    Ok(format!("{:04}{:02}{:02}{:02}", time.year(), time.month(), time.day(), time.hour()))
 }
