@@ -65,6 +65,19 @@ impl Events {
     /// The next event; `None` once the client has ended. Of more than 64 that nobody takes, the oldest are dropped.
     ///
     /// Cancel safe: an event is lost only to who has it.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// let client = Client::new(options)?;
+    /// let mut events = client.events();
+    /// client.start();
+    /// assert!(matches!(events.next().await, Some(Event::Connecting { attempt: 1 })));
+    /// assert!(matches!(events.next().await, Some(Event::Connected { session_present: false, .. })));
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn next(&mut self) -> Option<Event> {
         poll_fn(|cx| self.poll_next(cx)).await
     }

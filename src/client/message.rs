@@ -40,6 +40,22 @@ impl Message {
     /// PUBACK or PUBREC goes out once all messages that came before are acknowledged [MQTT-4.6.0-2]. Where the connection
     /// has been lost since, a QoS 1 message comes again, and this acknowledgement counts for nothing; a QoS 2 message does
     /// not come again, and this acknowledges it on the next connection.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut by_hand = SubscribeOptions::from("work/+");
+    /// by_hand.acknowledge_by_hand = true;
+    /// let mut work = client.subscribe(by_hand).await?;
+    /// client.publish(Publish::new("work/1".into(), "x".into()).with_qos(QoS::AtLeastOnce)).await?;
+    /// let mut message = work.next().await.expect("connected");
+    /// assert!(message.is_to_be_acknowledged());
+    /// message.acknowledge();
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn acknowledge(&mut self) {
         if let Some(Acknowledgement { token, shared }) = self.acknowledgement.take() {
             shared.acknowledge(token);
@@ -52,6 +68,19 @@ impl Message {
     }
 
     /// The packet alone. What was not acknowledged is not any more.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut subscription = client.subscribe("a").await?;
+    /// client.publish(Publish::new("a".into(), "1".into())).await?;
+    /// let publish = subscription.next().await.expect("connected").into_publish();
+    /// assert_eq!(&publish.payload[..], b"1");
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn into_publish(self) -> Publish {
         self.publish
     }

@@ -141,6 +141,18 @@ impl Client {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// let client = Client::new(options)?;
+    /// client.start();
+    /// // What is published meanwhile is queued.
+    /// client.publish(Publish::new("a".into(), "1".into()).with_qos(QoS::AtLeastOnce)).await?;
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn start(&self) {
         self.begin(None);
     }
@@ -154,6 +166,17 @@ impl Client {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// let client = Client::new(options)?;
+    /// let connack = client.connect().await?;
+    /// assert!(!connack.session_present);
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn connect(&self) -> Result<Arc<Connack>, ConnectError> {
         let (first, attempted) = oneshot::channel();
         if self.begin(Some(first)) {
@@ -168,6 +191,18 @@ impl Client {
     /// Where the client has ended, or ends before.
     ///
     /// Cancel safe.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// let client = Client::new(options)?;
+    /// client.start();
+    /// client.connected().await?;
+    /// assert!(client.connack().is_some());
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn connected(&self) -> Result<Arc<Connack>, ConnectError> {
         let mut phase = self.shared().phase();
         let is_decided = |phase: &Phase| !matches!(phase, Phase::Unconnected);
@@ -179,6 +214,16 @@ impl Client {
     }
 
     /// The server's CONNACK, while there is a connection.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// assert_eq!(client.connack().expect("connected").reason_code, ReasonCode::SUCCESS);
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn connack(&self) -> Option<Arc<Connack>> {
         match &*self.shared().phase().borrow() {
             Phase::Connected(connack) => Some(connack.clone()),
@@ -194,6 +239,18 @@ impl Client {
     /// Waits until the client has ended, and says why.
     ///
     /// Cancel safe.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// client.disconnect().await?;
+    /// assert!(matches!(client.wait_for_end().await, End::Client));
+    /// assert!(client.end().is_some());
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn wait_for_end(&self) -> End {
         let mut phase = self.shared().phase();
         let has_ended = |phase: &Phase| matches!(phase, Phase::Ended(_));
@@ -202,6 +259,16 @@ impl Client {
     }
 
     /// The options it was made with.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// assert_eq!(client.options().connect.client_identifier, "example");
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn options(&self) -> &Options {
         &self.shared().options
     }
@@ -232,6 +299,19 @@ impl Client {
     }
 
     /// Messages that came and were dropped because there was no stream to take them.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// client.subscribe_only(vec![SubscribeFilter::new("a".into(), QoS::AtMostOnce)]).await?;
+    /// client.publish(Publish::new("a".into(), "1".into()).with_qos(QoS::AtLeastOnce)).await?;
+    /// // Nobody asked for `messages`.
+    /// assert!(client.unclaimed() <= 1);
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn unclaimed(&self) -> u64 {
         self.shared().with(|core| core.unclaimed)
     }
@@ -244,6 +324,19 @@ impl Client {
     /// [`DisconnectError::Ended`] where it had ended before, or did for another reason.
     ///
     /// Cancel safe: dropped before it is done, the client leaves nonetheless.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// client.enqueue(Publish::new("a".into(), "1".into()).with_qos(QoS::AtLeastOnce)).await?;
+    /// client.disconnect().await?;
+    /// // It is with the server now.
+    /// assert_eq!(client.queued(), (0, 0));
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn disconnect(&self) -> Result<(), DisconnectError> {
         self.disconnect_with(Disconnect::new(ReasonCode::NORMAL_DISCONNECTION)).await
     }
@@ -252,6 +345,16 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::disconnect`].
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// client.disconnect_with(Disconnect::new(ReasonCode::DISCONNECT_WITH_WILL_MESSAGE)).await?;
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn disconnect_with(&self, disconnect: Disconnect) -> Result<(), DisconnectError> {
         let shared = self.shared();
         if let Some(end) = shared.end() {
@@ -275,6 +378,14 @@ impl Client {
     /// the connection.
     ///
     /// Cancel safe: dropped before it is done, the exchange goes on.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tidegate::client::Client) -> Result<(), tidegate::client::ConnectError> {
+    /// // With `Options::authentication`, before what was proved at CONNECT expires.
+    /// client.reauthenticate().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn reauthenticate(&self) -> Result<(), ConnectError> {
         let shared = self.shared();
         let Some(authentication) = &shared.options.authentication else {

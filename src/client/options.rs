@@ -96,6 +96,14 @@ impl Options {
     }
 
     /// The same over another transport.
+    ///
+    /// ```
+    /// use tidegate::client::{Options, connector_fn};
+    ///
+    /// // Over what an embedder has, here a pipe within the process.
+    /// let options = Options::with_connector(connector_fn(|| async { Ok(tokio::io::duplex(1024).0) }), "thermometer-7");
+    /// assert_eq!(options.connect.client_identifier, "thermometer-7");
+    /// ```
     pub fn with_connector(connector: impl Connector, client_identifier: impl Into<ByteString>) -> Options {
         let mut connect = Connect::new(ProtocolVersion::V5, client_identifier.into());
         connect.keep_alive = 60;
@@ -122,6 +130,17 @@ impl Options {
     ///
     /// # Errors
     /// The first option that does not.
+    ///
+    /// ```
+    /// use tidegate::client::Options;
+    /// use tidegate::packet::ProtocolVersion;
+    ///
+    /// let mut options = Options::new("broker.example", 1883, "thermometer-7");
+    /// options.connect.session_expiry_interval = Some(3600);
+    /// assert!(options.validate().is_ok());
+    /// options.connect.protocol_version = ProtocolVersion::V311;
+    /// assert!(options.validate().unwrap_err().to_string().contains("session_expiry_interval"));
+    /// ```
     pub fn validate(&self) -> Result<(), InvalidOptions> {
         let connect = &self.connect;
         if let Some(will) = &connect.will {

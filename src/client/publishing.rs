@@ -25,6 +25,19 @@ impl Publishing {
     /// server, or the client ended.
     ///
     /// Cancel safe: the message stays on its way.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let publish = Publish::new("a".into(), "1".into()).with_qos(QoS::AtLeastOnce);
+    /// let publishing = client.begin_publish(publish).await?;
+    /// let result = publishing.answer().await?;
+    /// assert_eq!(result.reason_code, ReasonCode::NO_MATCHING_SUBSCRIBERS);
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn answer(self) -> Result<PublishResult, PublishError> {
         self.answer.await.unwrap_or(Err(PublishError::Ended(End::Closed)))
     }
@@ -65,6 +78,23 @@ impl Client {
     /// Where the topic is none, or the client has ended.
     ///
     /// Cancel safe: dropped while it waits for room, nothing is published.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut under_way = Vec::new();
+    /// for number in 0..10 {
+    ///     let publish = Publish::new("a".into(), number.to_string().into()).with_qos(QoS::AtLeastOnce);
+    ///     under_way.push(client.begin_publish(publish).await?);
+    /// }
+    /// for publishing in under_way {
+    ///     publishing.answer().await?;
+    /// }
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn begin_publish(&self, message: Publish) -> Result<Publishing, PublishError> {
         let (done, answer) = oneshot::channel();
         self.queue(message, Some(done)).await?;
@@ -82,6 +112,17 @@ impl Client {
     /// Where the topic is none, the client has ended, or the store fails; then the message is on its way nonetheless.
     ///
     /// Cancel safe: dropped while it waits for room, nothing is published.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// client.enqueue(Publish::new("a".into(), "1".into()).with_qos(QoS::AtLeastOnce)).await?;
+    /// client.disconnect().await?;
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn enqueue(&self, message: Publish) -> Result<(), PublishError> {
         let kept = self.queue(message, None).await?;
         let promised = self.shared().with(|core| core.promised());
@@ -125,6 +166,18 @@ impl Client {
     }
 
     /// Messages that wait to be sent, and messages in flight.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// let client = Client::new(options)?;
+    /// client.try_publish(Publish::new("a".into(), "1".into()).with_qos(QoS::AtLeastOnce))?;
+    /// // It has not begun to connect.
+    /// assert_eq!(client.queued(), (1, 0));
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn queued(&self) -> (usize, usize) {
         self.shared().with(|core| (core.outbound.waiting(), core.outbound.in_flight()))
     }

@@ -120,6 +120,24 @@ impl Client {
     ///
     /// # Errors
     /// Where the request has no Response Topic, which is that of no publishing. Else as [`Client::publish`].
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut requests = client.subscribe("lamp/state").await?;
+    /// let lamp = client.clone();
+    /// tokio::spawn(async move {
+    ///     while let Some(request) = requests.next().await {
+    ///         let _ = lamp.respond(&request, "on").await;
+    ///     }
+    /// });
+    /// let response = client.request("lamp/state", "", std::time::Duration::from_secs(5)).await?;
+    /// assert_eq!(&response.payload[..], b"on");
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn respond(&self, request: &Publish, payload: impl Into<Bytes>) -> Result<(), PublishError> {
         let properties = request.properties.as_deref();
         let topic = properties.and_then(|properties| properties.response_topic.clone()).unwrap_or_default();

@@ -143,6 +143,20 @@ impl Subscription {
     /// The next message; `None` once the client has ended, or the server has refused to restore the subscription.
     ///
     /// Cancel safe: a message is taken only by who gets it.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut subscription = client.subscribe("a/+").await?;
+    /// client.publish(Publish::new("a/b".into(), "1".into())).await?;
+    /// let message = subscription.next().await.expect("connected");
+    /// assert_eq!((&*message.topic, &message.payload[..]), ("a/b", &b"1"[..]));
+    /// assert!(subscription.try_next().is_none());
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn next(&mut self) -> Option<Message> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -158,6 +172,18 @@ impl Subscription {
     }
 
     /// What the server granted for each filter: Granted QoS 0, 1 or 2, or why not. At least one was granted.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let subscription = client.subscribe(("a", QoS::ExactlyOnce)).await?;
+    /// assert_eq!(subscription.granted(), [ReasonCode::GRANTED_QOS_2]);
+    /// assert_eq!(subscription.dropped(), 0);
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn granted(&self) -> &[ReasonCode] {
         &self.granted
     }
@@ -173,6 +199,17 @@ impl Subscription {
     /// Where the client ends before, or the server does not answer in time. Nothing is taken from it in any case.
     ///
     /// Cancel safe: it is given up as soon as this is polled for the first time.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let subscription = client.subscribe("a").await?;
+    /// subscription.unsubscribe().await?;
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn unsubscribe(mut self) -> Result<Option<Unsuback>, SubscribeError> {
         self.ended = true;
         let (reply, answer) = oneshot::channel();
@@ -335,6 +372,19 @@ impl Client {
     /// As [`Client::subscribe`], but a refusal is in the SUBACK.
     ///
     /// Cancel safe: dropped before the answer, the subscription stands nonetheless.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut messages = client.messages();
+    /// client.subscribe_only(vec![SubscribeFilter::new("a".into(), QoS::AtLeastOnce)]).await?;
+    /// client.publish(Publish::new("a".into(), "1".into())).await?;
+    /// assert_eq!(&*messages.next().await.expect("connected").topic, "a");
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn subscribe_only(
         &self,
         options: impl Into<SubscribeOptions>,
@@ -386,6 +436,20 @@ impl Client {
     ///
     /// At most [`Options::maximum_waiting`](super::Options::maximum_waiting) wait in it; while so many do, nothing more is
     /// read from the server.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut messages = client.messages();
+    /// client.subscribe_only(vec![SubscribeFilter::new("a".into(), QoS::AtLeastOnce)]).await?;
+    /// client.publish(Publish::new("a".into(), "1".into())).await?;
+    /// let message = messages.next().await.expect("connected");
+    /// assert_eq!(&message.payload[..], b"1");
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn messages(&self) -> Messages {
         Messages::new(self.shared().clone())
     }

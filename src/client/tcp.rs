@@ -15,6 +15,12 @@ pub struct Tcp {
 
 impl Tcp {
     /// `host` is a name or an IP address, without brackets.
+    ///
+    /// ```
+    /// use tidegate::client::{Options, Tcp};
+    ///
+    /// let options = Options::with_connector(Tcp::new("broker.example", 1883), "thermometer-7");
+    /// ```
     pub fn new(host: impl Into<String>, port: u16) -> Tcp {
         Tcp { host: host.into(), port }
     }

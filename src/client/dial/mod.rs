@@ -81,6 +81,14 @@ impl Dialer {
     ///
     /// # Errors
     /// Where a file cannot be used, or a name is none.
+    ///
+    /// ```
+    /// use tidegate::client::dial::{Dialer, ServerUri};
+    ///
+    /// let dialer: Dialer = "mqtt://broker.example".parse::<ServerUri>()?.dialer();
+    /// dialer.check()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn check(&self) -> Result<(), DialError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
