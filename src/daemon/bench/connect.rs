@@ -6,7 +6,7 @@ use super::tally::Tally;
 use super::worker::Run;
 
 pub(super) async fn run(run: &Arc<Run>, thread: u32) -> Tally {
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     let plan = &run.plan;
     let wanted = plan.share(thread, plan.clients).map(|number| (number, plan.options("client", number)));
     let clients = run.connect(wanted, &mut tally).await;

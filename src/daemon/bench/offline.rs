@@ -18,7 +18,7 @@ use crate::packet::{Publish, SubscribeFilter};
 const SILENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(run: &Arc<Run>, thread: u32) -> Tally {
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     leave_sessions(run, thread, &mut tally).await;
     if !run.go_on(&tally).await {
         return tally;
@@ -76,7 +76,7 @@ async fn queue(run: &Arc<Run>, thread: u32, tally: &mut Tally) {
 }
 
 async fn publish(run: Arc<Run>, client: Client, sessions: Vec<u32>) -> Tally {
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     for number in 0..u64::from(run.plan.messages) {
         for &session in &sessions {
             let sent = run.clock.now();
@@ -115,8 +115,8 @@ async fn come_back(run: &Arc<Run>, thread: u32, tally: &mut Tally) {
 
 /// Takes all that waited for a session, and ends it.
 async fn drain(run: Arc<Run>, number: u32) -> Tally {
-    let mut tally = Tally::new();
-    tally.expected = run.published[number as usize].load(Ordering::SeqCst);
+    let expected = run.published[number as usize].load(Ordering::SeqCst);
+    let mut tally = Tally { expected, ..Tally::default() };
     let client = match Client::new(run.plan.kept_options("away", number)) {
         Ok(client) => client,
         Err(error) => {

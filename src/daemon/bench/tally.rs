@@ -11,12 +11,14 @@ use crate::packet::QoS;
 #[derive(Clone)]
 pub(super) struct Times(Histogram<u64>);
 
-impl Times {
-    pub(super) fn new() -> Times {
+impl Default for Times {
+    fn default() -> Times {
         // Three digits is one of the precisions that there are.
         Times(Histogram::new(3).expect("a histogram of three digits"))
     }
+}
 
+impl Times {
     pub(super) fn record(&mut self, time: Duration) {
         let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         // It grows as needed; what does not fit was no time that a run takes.
@@ -40,7 +42,7 @@ impl Times {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Tally {
     /// From the first byte of the connection to CONNACK.
     pub(super) connect: Times,
@@ -70,28 +72,6 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new() -> Tally {
-        Tally {
-            connect: Times::new(),
-            acknowledge: Times::new(),
-            deliver: Times::new(),
-            connected: 0,
-            refused: 0,
-            first_refusal: None,
-            sent: 0,
-            sent_counted: 0,
-            received: 0,
-            received_counted: 0,
-            failed: 0,
-            first_failure: None,
-            expected: 0,
-            doubled: 0,
-            connecting: Duration::ZERO,
-            queueing: Duration::ZERO,
-            draining: Duration::ZERO,
-        }
-    }
-
     /// Takes in what another thread has; what they do side by side takes as long as the longest.
     pub(super) fn add(&mut self, other: &Tally) {
         self.connect.add(&other.connect);

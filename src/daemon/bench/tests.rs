@@ -29,9 +29,7 @@ fn what_does_not_come_above_the_last_of_its_publisher_came_before() {
 
 #[test]
 fn what_the_broker_should_not_have_done_is_a_fault() {
-    let mut tally = Tally::new();
-    tally.expected = 10;
-    tally.received = 9;
+    let mut tally = Tally { expected: 10, received: 9, ..Tally::default() };
     assert_eq!(tally.fault(Scenario::Subscribe, QoS::AtMostOnce), None);
     let lost = tally.fault(Scenario::Subscribe, QoS::AtLeastOnce);
     assert_eq!(lost.as_deref(), Some("1 messages that were acknowledged did not come"));
@@ -45,11 +43,8 @@ fn what_the_broker_should_not_have_done_is_a_fault() {
 
 #[test]
 fn threads_add_up_and_what_they_do_side_by_side_takes_as_long_as_the_longest() {
-    let (mut sum, mut other) = (Tally::new(), Tally::new());
-    sum.sent = 1;
-    other.sent = 2;
-    sum.draining = Duration::from_secs(3);
-    other.draining = Duration::from_secs(2);
+    let mut sum = Tally { sent: 1, draining: Duration::from_secs(3), ..Tally::default() };
+    let mut other = Tally { sent: 2, draining: Duration::from_secs(2), ..Tally::default() };
     other.deliver.record(Duration::from_micros(100));
     sum.add(&other);
     assert_eq!((sum.sent, sum.draining, sum.deliver.count()), (3, Duration::from_secs(3), 1));

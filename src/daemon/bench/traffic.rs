@@ -35,7 +35,7 @@ impl Counted {
 }
 
 pub(super) async fn run(run: &Arc<Run>, thread: u32) -> Tally {
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     let plan = &run.plan;
     let wanted = plan.share(thread, plan.subscribers).map(|number| (number, plan.options("sub", number)));
     let subscribers = run.connect(wanted, &mut tally).await;
@@ -99,7 +99,7 @@ async fn publish(
     start: Duration,
     counted: Counted,
 ) -> Tally {
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     let plan = &run.plan;
     let topic = bytestring::ByteString::from(plan.topic_of(number));
     let mut ticks = plan.rate.map(|rate| ticks(&run, start, rate, place));
@@ -142,7 +142,7 @@ fn ticks(run: &Run, start: Duration, rate: f64, place: u32) -> Interval {
 }
 
 async fn receive(run: Arc<Run>, number: u32, mut subscription: Subscription, counted: Counted) -> Tally {
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     let mut seen = HashMap::new();
     let mut last = run.clock.now();
     loop {

@@ -124,7 +124,7 @@ pub(super) fn run(plan: Plan) -> Result<Tally, Failure> {
             thread::Builder::new().name(format!("bench-{number}")).spawn(move || work(&run, number))
         })
         .collect();
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     for worker in workers {
         let worker = worker.map_err(|error| Failure::internal("start a thread", &error))?;
         let own = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

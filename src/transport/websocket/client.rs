@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{self, CloseCode, Deframer, End, MASK, Opcode};
-use super::{IDLE_READS, read_early};
+use super::{IDLE_READS, read_payload};
 
 /// Payload of a frame at most, and with the head of one what waits to be written at most, beside a close frame.
 const LARGEST_FRAME: usize = 64 * 1024;
@@ -98,16 +98,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientWebSocket<S> {
             if let Poll::Ready(Err(error)) = socket.poll_drain(cx) {
                 return Poll::Ready(Err(error));
             }
-            let before = buffer.filled().len();
-            ready!(read_early(&mut socket.inner, &mut socket.early, cx, buffer))?;
-            let read = &mut buffer.filled_mut()[before..];
-            if read.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            let (kept, end) = socket.deframer.decode(read);
-            socket.end = end;
-            buffer.set_filled(before + kept);
-            if kept > 0 {
+            let (early, frames) = (&mut socket.early, (&mut socket.deframer, &mut socket.end));
+            if ready!(read_payload(&mut socket.inner, early, frames, cx, buffer))? {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -207,6 +207,27 @@ fn read_early<S: AsyncRead + Unpin>(
     Poll::Ready(Ok(()))
 }
 
+/// Reads once, and leaves the payload of what came. Says whether there is any, or the stream is over; else what came was of
+/// frames alone.
+fn read_payload<S: AsyncRead + Unpin>(
+    inner: &mut S,
+    early: &mut Bytes,
+    (deframer, end): (&mut Deframer, &mut Option<End>),
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<bool>> {
+    let before = buffer.filled().len();
+    ready!(read_early(inner, early, cx, buffer))?;
+    let read = &mut buffer.filled_mut()[before..];
+    if read.is_empty() {
+        return Poll::Ready(Ok(true));
+    }
+    let (kept, ended) = deframer.decode(read);
+    *end = ended;
+    buffer.set_filled(before + kept);
+    Poll::Ready(Ok(kept > 0))
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -222,16 +243,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
             if let Poll::Ready(Err(error)) = socket.poll_control(cx) {
                 return Poll::Ready(Err(error));
             }
-            let before = buffer.filled().len();
-            ready!(read_early(&mut socket.inner, &mut socket.early, cx, buffer))?;
-            let read = &mut buffer.filled_mut()[before..];
-            if read.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            let (kept, end) = socket.deframer.decode(read);
-            socket.end = end;
-            buffer.set_filled(before + kept);
-            if kept > 0 {
+            let (early, frames) = (&mut socket.early, (&mut socket.deframer, &mut socket.end));
+            if ready!(read_payload(&mut socket.inner, early, frames, cx, buffer))? {
                 return Poll::Ready(Ok(()));
             }
         }
