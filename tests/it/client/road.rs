@@ -5,25 +5,37 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tidegate::client::{AsyncStream, BoxFuture, BoxedStream, Connector, DialError};
+use tidegate::client::{BoxFuture, BoxedStream, Connector, DialError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::support::Local;
 
-/// How far a connection goes.
+/// How far a connection goes, and what is then.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
     /// Bytes from the client, and bytes to it.
     pub after: [usize; 2],
     pub lasts: Duration,
+    pub then: Then,
+}
+
+/// What is after so many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Breaks,
+    /// Nothing passes for so long, in either direction; then it goes on.
+    Waits(Duration),
+    /// It breaks for the client, while the server sees nothing of it: where the client connects again, it has two.
+    Lingers,
 }
 
 impl Cut {
-    pub const NEVER: Cut = Cut { after: [usize::MAX; 2], lasts: Duration::from_secs(1 << 32) };
+    pub const NEVER: Cut =
+        Cut { after: [usize::MAX; 2], lasts: Duration::from_secs(1 << 32), then: Then::Breaks };
 
     pub fn after(direction: usize, bytes: usize) -> Cut {
         let mut cut = Cut::NEVER;
@@ -38,12 +50,14 @@ pub struct Road<F> {
     cuts: Mutex<VecDeque<Cut>>,
     /// Bytes from clients, and bytes to them.
     pub carried: Arc<[AtomicUsize; 2]>,
+    /// The servers' ends of streams that linger.
+    lingering: Arc<Mutex<Vec<BoxedStream>>>,
 }
 
 impl<F> Road<F> {
     pub fn new(open: F, cuts: impl IntoIterator<Item = Cut>) -> Road<F> {
         let cuts = Mutex::new(cuts.into_iter().collect());
-        Road { open, cuts, carried: Arc::default() }
+        Road { open, cuts, carried: Arc::default(), lingering: Arc::default() }
     }
 }
 
@@ -80,24 +94,42 @@ where
         Box::pin(async {
             let cut = self.cuts.lock().unwrap().pop_front().unwrap_or(Cut::NEVER);
             let inner = (self.open)().await.map_err(|error| DialError::unreachable("the broker", error))?;
-            let carried = self.carried.clone();
+            let (carried, lingering) = (self.carried.clone(), self.lingering.clone());
             let until = Box::pin(sleep(cut.lasts));
-            Ok(Box::new(Stretch { inner, left: cut.after, until, carried }) as BoxedStream)
+            let (inner, left, then, pause) = (Some(inner), cut.after, cut.then, None);
+            Ok(Box::new(Stretch { inner, left, then, pause, until, carried, lingering }) as BoxedStream)
         })
     }
 }
 
-/// A stream that breaks.
-struct Stretch<S> {
-    inner: S,
+/// A stream that breaks, or waits.
+struct Stretch {
+    /// There until it is dropped.
+    inner: Option<BoxedStream>,
     left: [usize; 2],
+    then: Then,
+    pause: Option<Pin<Box<Sleep>>>,
     until: Pin<Box<Sleep>>,
     carried: Arc<[AtomicUsize; 2]>,
+    lingering: Arc<Mutex<Vec<BoxedStream>>>,
 }
 
-impl<S> Stretch<S> {
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        self.left.contains(&0) || self.until.as_mut().poll(cx).is_ready()
+impl Stretch {
+    fn inner(&mut self) -> Pin<&mut BoxedStream> {
+        Pin::new(self.inner.as_mut().unwrap())
+    }
+
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.until.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if !self.left.contains(&0) {
+            return Poll::Ready(false);
+        }
+        let Then::Waits(time) = self.then else { return Poll::Ready(true) };
+        ready!(self.pause.get_or_insert_with(|| Box::pin(sleep(time))).as_mut().poll(cx));
+        self.left = [usize::MAX; 2];
+        Poll::Ready(false)
     }
 
     fn carry(&mut self, direction: usize, count: usize) {
@@ -106,35 +138,43 @@ impl<S> Stretch<S> {
     }
 }
 
+impl Drop for Stretch {
+    fn drop(&mut self) {
+        if self.then == Then::Lingers {
+            self.lingering.lock().unwrap().extend(self.inner.take());
+        }
+    }
+}
+
 fn broken() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
 
-impl<S: AsyncStream> AsyncRead for Stretch<S> {
+impl AsyncRead for Stretch {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_over(cx) {
+        if ready!(self.poll_over(cx)) {
             return Poll::Ready(Err(broken()));
         }
         let mut bytes = vec![0; self.left[1].min(buf.remaining()).min(4096)];
         let mut part = ReadBuf::new(&mut bytes);
-        let read = Pin::new(&mut self.inner).poll_read(cx, &mut part);
+        let read = self.inner().poll_read(cx, &mut part);
         buf.put_slice(part.filled());
         self.carry(1, part.filled().len());
         read
     }
 }
 
-impl<S: AsyncStream> AsyncWrite for Stretch<S> {
+impl AsyncWrite for Stretch {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_over(cx) {
+        if ready!(self.poll_over(cx)) {
             return Poll::Ready(Err(broken()));
         }
         let room = self.left[0].min(buf.len());
-        let wrote = Pin::new(&mut self.inner).poll_write(cx, &buf[..room]);
+        let wrote = self.inner().poll_write(cx, &buf[..room]);
         if let Poll::Ready(Ok(count)) = wrote {
             self.carry(0, count);
         }
@@ -142,10 +182,10 @@ impl<S: AsyncStream> AsyncWrite for Stretch<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        self.inner().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        self.inner().poll_shutdown(cx)
     }
 }

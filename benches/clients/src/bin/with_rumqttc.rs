@@ -10,6 +10,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut options = MqttOptions::new("with-rumqttc", "127.0.0.1", work.port);
     options.set_keep_alive(Duration::from_secs(60));
     options.set_inflight(u16::MAX);
+    options.set_max_packet_size(1 << 20, 1 << 20);
     let (client, mut events) = AsyncClient::new(options, work.window as usize + 10);
     // As the others have it: without, each message would wait for the acknowledgement of the one before.
     let mut network = NetworkOptions::new();
