@@ -157,7 +157,10 @@ async fn dial(options: &BridgeOptions, broker: &Broker, tally: &Tally) -> Result
     match dial_with(options, broker, BridgeBit::Said).await {
         Err(error) if greeting::may_be_for_the_bit(&error, options.protocol_version) => {
             let dialled = dial_with(options, broker, BridgeBit::Unsaid).await?;
-            tally.refuses_bit.store(true, Ordering::Relaxed);
+            // A connection that was closed may have been closed for another reason; the next one says it again.
+            if matches!(error, LinkError::Refused(_)) {
+                tally.refuses_bit.store(true, Ordering::Relaxed);
+            }
             Ok(dialled)
         }
         dialled => dialled,

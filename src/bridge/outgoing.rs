@@ -172,7 +172,7 @@ impl Carrier<'_> {
     fn fits(&self, delivery: &Delivery, now: Timestamp) -> bool {
         // What is not sent for another reason is not too large.
         self.maximum_packet_size == u32::MAX
-            || self.outbound(delivery).is_ok_and(|outbound| {
+            || self.outbound(delivery).ok().is_none_or(|outbound| {
                 let identifier = (delivery.qos > QoS::AtMostOnce).then_some(PacketIdentifier::FIRST);
                 let header = self.header(delivery, &outbound, identifier, false, now);
                 let len = delivery.message.payload.len();

@@ -22,7 +22,7 @@ pub trait Credentials: Send + Sync + 'static {
     fn provide<'a>(&'a self, connect: &'a mut Connect) -> BoxFuture<'a, Result<(), BoxError>>;
 
     /// How long a connection is to last that is made with what is provided now. The client leaves it then with DISCONNECT
-    /// and makes another, before the server has to end it. `None`: as long as it may.
+    /// and makes another, before the server has to end it. At least a second; `None`: as long as it may.
     fn renew_in(&self) -> Option<Duration> {
         None
     }

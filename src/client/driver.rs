@@ -90,7 +90,7 @@ impl Connection {
             Some(longest) => timeout(longest, serving).await.unwrap_or(End::Renewal),
             None => serving.await,
         };
-        self.close(&end).await;
+        self.close(&end, shared).await;
         end
     }
 
@@ -116,7 +116,9 @@ impl Connection {
         if found.turn == Turn::Leaves {
             return self.leave(cx, shared);
         }
-        let read = !found.held && self.read(cx)?;
+        // What comes may ask for answers: a server that takes none is not to be heard without end.
+        let held = found.held || self.unwritten.len() >= HIGH_WATER;
+        let read = !held && self.read(cx)?;
         if wrote || read {
             return Ok(true);
         }
@@ -269,8 +271,8 @@ impl Connection {
         Err(End::Unanswered(packet))
     }
 
-    /// Tells a server that is left why it is.
-    async fn close(&mut self, end: &End) {
+    /// Tells a server that is left why it is. What is not kept is not said here either: then it hears nothing.
+    async fn close(&mut self, end: &End, shared: &Shared) {
         let Some(reason) = end.disconnect_reason() else { return };
         // 3.1.1 has no reasons: there a DISCONNECT says that the Will is not wanted.
         if self.version == ProtocolVersion::V5 || !reason.is_error() {
@@ -278,7 +280,13 @@ impl Connection {
             // A DISCONNECT without properties can be encoded.
             let _ = encode(&disconnect, self.version, &mut self.unwritten);
         }
+        let promised = shared.with(|core| core.promised());
         let closing = async {
+            if let Some((committer, promised)) = promised
+                && poll_fn(|cx| committer.poll_kept(promised, cx)).await.is_err()
+            {
+                return self.stream.shutdown().await;
+            }
             self.stream.write_all_buf(&mut self.unwritten).await?;
             self.stream.shutdown().await
         };

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::buffer::WhenFull;
 use super::core::Shared;
 use super::error::{End, PublishError, RequestError, SubscribeError};
 use super::routes::Stream;
-use super::subscription::{self, SubscribeOptions};
+use super::subscription::{SubscribeOptions, ended};
 use super::{Client, Message};
-use crate::packet::{ProtocolVersion, Publish, QoS, ReasonCode};
+use crate::packet::{ProtocolVersion, Publish, QoS, ReasonCode, Suback};
 
 /// Responses that wait to be handed on.
 const CAPACITY: usize = 1024;
@@ -23,8 +23,9 @@ const CAPACITY: usize = 1024;
 /// The requests of a client that wait for their responses.
 #[derive(Debug, Default)]
 pub(super) struct Requesting {
-    /// Where responses go; subscribed to with the first request.
-    topic: OnceCell<ByteString>,
+    /// Where responses go; subscribed to with the first request, and with the next where the server has refused to restore
+    /// it.
+    topic: AsyncMutex<Option<ByteString>>,
     /// By Correlation Data.
     waiting: Mutex<HashMap<u64, oneshot::Sender<Message>>>,
 }
@@ -149,10 +150,10 @@ impl Client {
 
     async fn ask_and_wait(&self, mut request: Publish) -> Result<Message, RequestError> {
         let requesting = &self.shared().requesting;
-        let topic = requesting.topic.get_or_try_init(|| self.subscribe_to_responses()).await?;
+        let topic = self.subscribed_topic().await?;
         let mut waiting = Waiting::new(requesting);
         let properties = request.properties.get_or_insert_default();
-        properties.response_topic = Some(topic.clone());
+        properties.response_topic = Some(topic);
         properties.correlation_data = Some(Bytes::copy_from_slice(&waiting.number.to_be_bytes()));
         let publishing = self.begin_publish(request).await?;
         tokio::select! {
@@ -176,12 +177,21 @@ impl Client {
         response.map_err(|_| ended().into())
     }
 
+    async fn subscribed_topic(&self) -> Result<ByteString, RequestError> {
+        let mut topic = self.shared().requesting.topic.lock().await;
+        match &*topic {
+            Some(topic) => Ok(topic.clone()),
+            None => Ok(topic.insert(self.subscribe_to_responses().await?).clone()),
+        }
+    }
+
     async fn subscribe_to_responses(&self) -> Result<ByteString, RequestError> {
         let topic = self.response_topic().await?;
         let stream = Stream::new(CAPACITY, WhenFull::DropOldest, false);
         let options = SubscribeOptions::from(&*topic);
-        let asked = self.ask_for(&options, stream.clone())?;
-        let suback = asked.await.unwrap_or_else(|_| Err(subscription::ended(self.shared())))?;
+        let (key, answer) = self.ask(&options, Some(stream.clone()))?;
+        let asked = Asked { shared: self.shared().clone(), key: Some(key), answer };
+        let suback = asked.answer().await?;
         if suback.reason_codes.iter().all(|code| code.is_error()) {
             return Err(SubscribeError::Refused(suback.reason_codes).into());
         }
@@ -204,10 +214,39 @@ impl Client {
     }
 }
 
-/// Hands responses on until the client ends; then nobody waits any longer.
+/// A subscription that is asked for; given up where it is dropped before the server has answered.
+struct Asked {
+    shared: Arc<Shared>,
+    key: Option<u64>,
+    answer: oneshot::Receiver<Result<Suback, SubscribeError>>,
+}
+
+impl Asked {
+    async fn answer(mut self) -> Result<Suback, SubscribeError> {
+        let answer = (&mut self.answer).await.unwrap_or_else(|_| Err(ended(&self.shared)));
+        self.key = None;
+        answer
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let Some(key) = self.key else { return };
+        self.shared.with(|core| {
+            let filters = core.give_up(key);
+            // Where the client is over, there is nothing to give up.
+            let _ = core.unsubscribe(filters, None);
+            core.wake_driver();
+        });
+    }
+}
+
+/// Hands responses on until the client ends, or the server has refused to restore the subscription; then nobody waits any
+/// longer.
 async fn respond(shared: Arc<Shared>, stream: Arc<Stream>) {
     while let Some(taken) = poll_fn(|cx| stream.buffer.poll_take(cx)).await {
         shared.requesting.respond(taken.value);
     }
+    *shared.requesting.topic.lock().await = None;
     shared.requesting.waiting().clear();
 }

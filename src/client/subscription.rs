@@ -454,16 +454,7 @@ impl Client {
         Messages::new(self.shared().clone())
     }
 
-    /// Asks for a subscription whose stream is looked after here.
-    pub(super) fn ask_for(
-        &self,
-        options: &SubscribeOptions,
-        stream: Arc<Stream>,
-    ) -> Result<oneshot::Receiver<Result<Suback, SubscribeError>>, SubscribeError> {
-        self.ask(options, Some(stream)).map(|(_, answer)| answer)
-    }
-
-    fn ask(
+    pub(super) fn ask(
         &self,
         options: &SubscribeOptions,
         stream: Option<Arc<Stream>>,

@@ -14,6 +14,9 @@ use super::handshake::{self, Accepted};
 use super::reconnect::{is_final_end, is_hopeless};
 use crate::packet::Connack;
 
+/// Credentials that hold for no time at all must not have the client connect without a pause.
+const SHORTEST_RENEWAL: Duration = Duration::from_secs(1);
+
 /// Told how the first attempt went.
 pub(super) type First = oneshot::Sender<Result<Arc<Connack>, ConnectError>>;
 
@@ -85,6 +88,7 @@ impl Supervisor {
         let options = &self.shared.options;
         let credentials = options.credentials.as_ref().filter(|_| options.reconnect.is_some());
         let longest = credentials.and_then(|credentials| credentials.renew_in());
+        let longest = longest.map(|longest| longest.max(SHORTEST_RENEWAL));
         let end = connection.run(&self.shared, longest).await;
         self.shared.interrupted();
         self.connected_before = true;

@@ -365,3 +365,59 @@ async fn a_server_that_is_not_who_it_should_be_is_not_connected_to() {
     let (connected, _) = tokio::join!(connect(options), stage.accept(Connack::default()));
     assert!(matches!(connected, Err(ConnectError::Authentication(_))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_wants_answers_and_takes_none_is_not_heard_without_end() {
+    let (client, _stage, mut server) = connected(V5, Connack::default()).await;
+    let mut unknown = BytesMut::new();
+    for number in 1..=1000 {
+        let id = PacketIdentifier::new(number).unwrap();
+        encode(&Packet::Pubrel(Ack::new(id, ReasonCode::SUCCESS)), V5, &mut unknown).unwrap();
+    }
+    // Each is answered; were it read without end, this would take as many as there are.
+    let mut taken = 0;
+    let flood = async {
+        while taken < 100 << 20 {
+            taken += server.stream.write(&unknown).await.expect("the client is there");
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(5), flood).await.is_err(), "{taken}");
+    assert!(client.end().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_given_up_leaves_no_subscription_behind() {
+    let (client, _stage, mut server) = connected(V5, Connack::default()).await;
+    for _ in 0..2 {
+        let asked = client.request("who", "", Duration::from_secs(1));
+        let (answer, ()) = tokio::join!(asked, async {
+            assert!(matches!(server.receive().await, Packet::Subscribe(_)));
+        });
+        assert!(matches!(answer, Err(RequestError::TimedOut(_))), "{answer:?}");
+        assert!(matches!(server.receive().await, Packet::Unsubscribe(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_hold_for_no_time_do_not_have_it_connect_without_a_pause() {
+    struct Expired;
+    impl Credentials for Expired {
+        fn provide<'a>(&'a self, _connect: &'a mut Connect) -> BoxFuture<'a, Result<(), BoxError>> {
+            Box::pin(std::future::ready(Ok(())))
+        }
+
+        fn renew_in(&self) -> Option<Duration> {
+            Some(Duration::ZERO)
+        }
+    }
+    let (mut stage, mut options) = Stage::new(V5);
+    options.credentials = Some(Arc::new(Expired));
+    let client = Client::new(options).unwrap();
+    client.start();
+    let begun = Instant::now();
+    for _ in 0..3 {
+        let (mut server, _) = stage.accept(Connack::default()).await;
+        assert!(matches!(server.receive().await, Packet::Disconnect(_)));
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(3), "{:?}", begun.elapsed());
+}
