@@ -1,5 +1,8 @@
 //! Processes whose output is read while they run, and a server that says what a test wants.
 
+#[path = "../support/free_port.rs"]
+mod free_port;
+
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -9,6 +12,8 @@ use bytes::BytesMut;
 use tidegate::packet::{Connack, Decoder, Packet, ProtocolVersion, ReasonCode, encode};
 
 use crate::cli_support::{Folder, tidegate};
+
+pub use free_port::free_port;
 
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -80,10 +85,6 @@ pub fn is_installed(program: &str) -> bool {
         println!("PASSED OVER: {program} is not installed; apt-get install mosquitto mosquitto-clients");
     }
     found
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until something listens there.

@@ -13,6 +13,9 @@ mod director;
 #[cfg(unix)]
 mod disk;
 mod faults;
+#[cfg(feature = "mysql")]
+#[path = "../support/free_port.rs"]
+mod free_port;
 mod history;
 #[cfg(feature = "mysql")]
 #[path = "../support/mariadb.rs"]

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +39,7 @@ impl MariaDb {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         run(Command::new("cp").arg("-r").arg(template).arg(folder.join("data")));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = super::free_port::free_port();
         let path = folder.to_str().unwrap();
         let settings = format!(
             "{SETTINGS}datadir={path}/data\nsocket={path}/socket\npid-file={path}/pid\nport={port}\n{}\n",

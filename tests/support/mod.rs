@@ -5,6 +5,7 @@
 
 pub mod authentication;
 pub mod client;
+pub mod free_port;
 pub mod hooks;
 #[cfg(feature = "wasm")]
 pub mod http;
@@ -22,6 +23,7 @@ use tidegate::packet::{Connect, ProtocolVersion, Publish, QoS, Will};
 use tidegate::server::{ListenerOptions, Server};
 
 pub use client::Client;
+pub use free_port::free_port;
 pub use hooks::{Gate, Script};
 pub use local::Local;
 

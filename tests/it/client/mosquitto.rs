@@ -29,7 +29,7 @@ impl Mosquitto {
             println!("PASSED OVER: mosquitto is not installed; apt-get install mosquitto");
             return None;
         }
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = crate::support::free_port();
         let mut command = Command::new(PROGRAM);
         let command = command.args(["-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
         let mosquitto = Mosquitto { child: command.spawn().unwrap(), port };

@@ -17,13 +17,9 @@ impl Drop for Mosquitto {
 
 pub const PROGRAM: &str = "/usr/sbin/mosquitto";
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Listens at four ports: plain, TLS, WebSocket, WebSocket in TLS.
 pub async fn start(secure: &Secure) -> (Mosquitto, [u16; 4]) {
-    let ports = [(); 4].map(|()| free_port());
+    let ports = [(); 4].map(|()| crate::support::free_port());
     let path = |name: &str| secure.folder.path(name).display().to_string();
     let tls = format!("certfile {}\nkeyfile {}\n", path("server.pem"), path("server.key"));
     let text = format!(
