@@ -2,7 +2,7 @@
 //!
 //! A [`Connector`] is asked for a byte stream at each attempt to connect, first and again; all that comes after
 //! (CONNECT, keep-alive, the flows) does not know what the stream is made of. Here are the definitions and nothing else:
-//! TCP is in [`tcp`](super::tcp), and a closure becomes a connector by [`connector_fn`].
+//! the ways to a server are in [`dial`](super::dial), and a closure becomes a connector by [`connector_fn`].
 
 use std::error::Error as StdError;
 use std::io;

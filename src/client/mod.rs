@@ -45,7 +45,6 @@ mod session;
 mod store;
 mod subscription;
 mod supervisor;
-mod tcp;
 
 use std::sync::Arc;
 
@@ -66,7 +65,6 @@ pub use publishing::Publishing;
 pub use reconnect::{GiveUp, Reconnect};
 pub use store::Store;
 pub use subscription::{Messages, SubscribeOptions, Subscription};
-pub use tcp::Tcp;
 
 use crate::packet::{Connack, Disconnect, ReasonCode};
 use buffer::Buffer;

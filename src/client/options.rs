@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
+use super::Connector;
 use super::authentication::{Authentication, Credentials};
+use super::dial::{Dialer, ServerAddress};
 use super::error::InvalidOptions;
 use super::reconnect::Reconnect;
 use super::store::Store;
-use super::{Connector, Tcp};
 use crate::packet::{Connect, ProtocolVersion, Will};
 pub use crate::session::Overflow;
 use crate::topic::TopicName;
@@ -92,7 +93,8 @@ const LARGEST_PACKET: u32 = 268_435_460;
 impl Options {
     /// MQTT 5.0 over TCP, a Clean Start, a keep-alive of a minute, connecting again.
     pub fn new(host: impl Into<String>, port: u16, client_identifier: impl Into<ByteString>) -> Options {
-        Options::with_connector(Tcp::new(host, port), client_identifier)
+        let address = ServerAddress::Host { host: host.into(), port };
+        Options::with_connector(Dialer::new(address), client_identifier)
     }
 
     /// The same over another transport.
