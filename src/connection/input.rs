@@ -13,6 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use zeroize::Zeroize;
 
+use super::effort;
 use super::incomplete::Beginning;
 use super::read_buffers::{self, READ_SIZE};
 use crate::broker::{Count, Counters, note_many_buffers};
@@ -197,6 +198,7 @@ fn noted(read: io::Result<usize>, counters: &Counters) -> Result<(), &'static st
         Ok(0) => Err("the client closed the connection without DISCONNECT"),
         Ok(bytes) => {
             counters.add(Count::BytesReceived, bytes);
+            effort::moved(bytes);
             Ok(())
         }
         Err(_) => Err("the connection broke"),

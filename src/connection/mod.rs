@@ -9,6 +9,7 @@ mod alarm;
 mod arriving;
 mod authenticate;
 mod disconnect;
+mod effort;
 mod foreign;
 mod handshake;
 mod held_back;
@@ -45,6 +46,7 @@ use crate::message::Timestamp;
 use crate::packet::{Packet, PacketType, ReasonCode};
 use authenticate::Authentication;
 use disconnect::Ended;
+pub use effort::take_much;
 use incomplete::Incomplete;
 use input::Input;
 use intercept::{Held, Together};
@@ -151,6 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok(Turn::Over) if self.io.now.0 <= begun.get_or_insert(self.io.now).0 + FAIR_TIME => {}
                 Ok(Turn::Over) => break,
                 Ok(Turn::Interrupted) => {
+                    effort::was_interrupted();
                     self.acts_next = true;
                     break;
                 }

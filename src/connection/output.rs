@@ -15,6 +15,7 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 use tokio::io::AsyncWrite;
 
+use super::effort;
 use super::held_back::HeldBack;
 use super::mount::Mount;
 use super::outgoing_alias::{Alias, OutgoingAliases};
@@ -317,6 +318,7 @@ impl Output {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.broker.counters().add(Count::BytesSent, written);
+        effort::moved(written);
         self.is_greeted = true;
         unwritten.advance(written);
         self.held_back.iter_mut().for_each(|held_back| held_back.advance(written));
