@@ -3,8 +3,8 @@
 
 use std::cell::Cell;
 
-/// Bytes read and written in a turn from which on it is a long one. To write as many takes some ten microseconds.
-const MUCH: usize = 16 * 1024;
+/// What counts for a turn that did not come to its end, as others are to have theirs, whatever was moved.
+const INTERRUPTED: usize = 64 * 1024;
 
 thread_local! {
     static MOVED: Cell<usize> = const { Cell::new(0) };
@@ -15,12 +15,11 @@ pub(super) fn moved(bytes: usize) {
     MOVED.set(MOVED.get().saturating_add(bytes));
 }
 
-/// A turn that did not come to its end, as others are to have theirs, is a long one whatever was moved.
 pub(super) fn was_interrupted() {
-    moved(MUCH);
+    moved(INTERRUPTED);
 }
 
-/// Whether what this thread did since it was asked last was much.
-pub fn take_much() -> bool {
-    MOVED.take() >= MUCH
+/// How many bytes this thread has read and written since it was asked last.
+pub fn take_effort() -> usize {
+    MOVED.take()
 }

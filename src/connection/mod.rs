@@ -46,7 +46,7 @@ use crate::message::Timestamp;
 use crate::packet::{Packet, PacketType, ReasonCode};
 use authenticate::Authentication;
 use disconnect::Ended;
-pub use effort::take_much;
+pub use effort::take_effort;
 use incomplete::Incomplete;
 use input::Input;
 use intercept::{Held, Together};

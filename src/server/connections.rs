@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -18,10 +18,13 @@ use tokio::task::{unconstrained, yield_now};
 
 use super::counted::CountedStream;
 use super::workers::Spawner;
-use crate::connection::{Moving, Serve, take_much};
+use crate::connection::{Moving, Serve, take_effort};
 
 /// How many get their turn before the runtime looks at sockets, timers and other tasks.
 const TOGETHER: usize = 64;
+/// Bytes that all who have something to do may move, before some of them wait for the others. To write 16 KiB takes some
+/// ten microseconds, and a message some five.
+const TOGETHER_BYTES: usize = 1024 * 1024;
 /// How long those whose turns are long get theirs before the others do.
 const LONG_TURNS: Duration = Duration::from_millis(1);
 
@@ -48,8 +51,8 @@ struct Called {
 
 /// Those that were called and have not had their turn.
 ///
-/// What comes between a few messages and their client is then not how long the turns of all others take together: with
-/// 5,000 clients to each of which the socket took what there was, that was 100 ms and more.
+/// A few bytes then do not wait for as long as the turns of all others take together: where 5,000 clients were written
+/// to as fast as their sockets took it, that was 100 ms and more.
 #[derive(Default)]
 struct Waiting {
     called: Vec<Arc<Place>>,
@@ -62,8 +65,8 @@ struct Place {
     connections: Arc<Connections>,
     number: u32,
     is_called: AtomicBool,
-    /// Its last turn was a long one.
-    is_long: AtomicBool,
+    /// Bytes that its last turn moved, and 65,535 where there were more.
+    effort: AtomicU16,
     /// Held by the thread alone, while it serves it. None: it has ended.
     serve: Mutex<Option<Serve<CountedStream>>>,
 }
@@ -85,7 +88,7 @@ impl Connections {
                     connections: here.clone(),
                     number: entry.key() as u32,
                     is_called: AtomicBool::new(false),
-                    is_long: AtomicBool::new(false),
+                    effort: AtomicU16::new(0),
                     serve: Mutex::new(Some(serve)),
                 });
                 entry.insert(place).clone()
@@ -115,8 +118,9 @@ impl Connections {
                 }
                 std::mem::swap(&mut called.places, &mut waiting.called);
             }
+            let most = most_at_once(waiting.called.len() + waiting.long.len());
             for place in waiting.called.drain(..) {
-                if place.is_long.load(Ordering::Relaxed) {
+                if place.effort.load(Ordering::Relaxed) > most {
                     waiting.long.push_back(place);
                     continue;
                 }
@@ -162,7 +166,8 @@ impl Connections {
         let poll = || Pin::new(serve).poll(&mut Context::from_waker(&waker));
         // A hook that panics ends the connection that asked it, and says so by itself.
         let polled = catch_unwind(AssertUnwindSafe(poll));
-        place.is_long.store(take_much(), Ordering::Relaxed);
+        let effort = u16::try_from(take_effort()).unwrap_or(u16::MAX);
+        place.effort.store(effort, Ordering::Relaxed);
         let over = match polled {
             Ok(Poll::Pending) => return None,
             Ok(Poll::Ready(moving)) => moving,
@@ -200,6 +205,11 @@ impl Wake for Place {
             self.connections.call(self.clone());
         }
     }
+}
+
+/// Bytes above which a turn is a long one, where so many have something to do.
+fn most_at_once(waiting: usize) -> u16 {
+    (TOGETHER_BYTES / waiting.max(1)).clamp(256, 16 * 1024) as u16
 }
 
 /// Ends all connections of a thread when the task that serves them is dropped.
@@ -247,6 +257,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_more_have_something_to_do_the_shorter_is_a_long_turn() {
+        assert_eq!([0, 1, 64, 500, 4096, 100_000].map(most_at_once), [16384, 16384, 16384, 2097, 256, 256]);
+    }
 
     #[test]
     fn an_idle_connection_takes_three_hundred_and_thirty_six_bytes_of_its_thread() {
