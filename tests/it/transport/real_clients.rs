@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use tidegate::broker::Options;
 use tidegate::hook::What;
 use tidegate::server::{ListenerOptions, Server};
 use tidegate::transport::proxy::ProxyOptions;
 use tidegate::transport::tls::{ClientCertificates, TlsOptions};
 use tidegate::transport::websocket::{Origins, WebSocketOptions};
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 use super::Folder;
@@ -162,10 +164,37 @@ async fn openssl_gets_the_versions_and_ciphers_that_are_meant_and_no_others() {
     }
 }
 
+#[tokio::test]
+async fn openssl_gets_no_second_handshake_on_a_connection_and_others_are_served() {
+    if !is_installed("openssl") {
+        return passed_over("openssl", "openssl");
+    }
+    let fixture = Fixture::new();
+    let options = Options { connect_timeout: Duration::from_secs(5), ..Options::default() };
+    let server =
+        Server::builder().workers(2).options(options).listener(fixture.listener()).start().await.unwrap();
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-tls1_2", "-connect", &server.addresses()[0].to_string()]);
+    command.args(["-CAfile", &fixture.path("ca.pem"), "-servername", "localhost"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut openssl = command.spawn().unwrap();
+    // What asks for it, again and again.
+    let mut asks = openssl.stdin.take().unwrap();
+    asks.write_all(b"R\nR\nR\n").await.unwrap();
+    let ran = tokio::time::timeout(Duration::from_secs(60), openssl.wait_with_output()).await;
+    let ran = ran.expect("an end").unwrap();
+    let said = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+    assert!(said.contains("RENEGOTIATING"), "{said}");
+    // The certificates of one handshake: the authority's and the broker's.
+    assert_eq!(said.matches("verify return:1").count(), 2, "{said}");
+    drop(asks);
+    let trust = format!("--cafile {}", fixture.path("ca.pem"));
+    run(&server, "/bin/sh", "mosquitto.sh", &[("MQTT_OPTIONS", trust)]).await;
+}
+
 /// HAProxy in front of a broker, and the port at which it listens.
 async fn haproxy(folder: &Folder, broker: std::net::SocketAddr, how: &str) -> (Child, u16) {
-    // Nobody else takes it between this and HAProxy's start, or the test says so.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = free_port();
     let file = folder.path("haproxy.cfg");
     let text = format!(
         "defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n\

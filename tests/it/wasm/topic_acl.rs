@@ -138,7 +138,7 @@ async fn mosquitto() -> Option<(Mosquitto, u16)> {
     })?;
     let folder = std::env::temp_dir().join(format!("tidegate-topic-acl-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::support::free_port();
     let acl = folder.join("acl");
     std::fs::write(&acl, ACL).unwrap();
     let configuration = folder.join("mosquitto.conf");
