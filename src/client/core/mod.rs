@@ -375,9 +375,9 @@ impl Core {
                 keeper.iter_mut().for_each(|keeper| keeper.released_received(id));
             }
             let requeued = |number| keeper.iter().for_each(|keeper| keeper.requeued(number));
-            for message in self.outbound.restart(self.terms.receive_maximum, requeued) {
+            for (message, said) in self.outbound.restart(self.terms.receive_maximum, requeued) {
                 send::forget(&mut self.keeper, &message);
-                complete(message.done, Ok(PublishResult::default()));
+                complete(message.done, Ok(said));
             }
         }
         self.requests.begin(again && !session_present);

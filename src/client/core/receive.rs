@@ -111,13 +111,13 @@ impl Core {
     fn receive_puback(&mut self, ack: Ack) {
         if let Some(message) = self.outbound.puback(ack.packet_identifier) {
             forget(&mut self.keeper, &message);
-            complete(message.done, answer(ack));
+            complete(message.done, answer(said(ack)));
         }
     }
 
     fn receive_pubrec(&mut self, ack: Ack, out: &mut BytesMut, now: Timestamp) {
         let id = ack.packet_identifier;
-        match self.outbound.pubrec(id, ack.reason_code.is_error(), now) {
+        match self.outbound.pubrec(id, said(ack), now) {
             // [MQTT-4.3.3-4]
             Pubrec::Release(number) => {
                 if let (Some(keeper), Some(number)) = (&mut self.keeper, number) {
@@ -125,9 +125,9 @@ impl Core {
                 }
                 self.put_pubrel(id, ReasonCode::SUCCESS, out);
             }
-            Pubrec::Refused(message) => {
+            Pubrec::Refused(message, said) => {
                 forget(&mut self.keeper, &message);
-                complete(message.done, answer(ack));
+                complete(message.done, answer(said));
             }
             // What a session that we do not know left behind.
             Pubrec::Unknown => self.put_pubrel(id, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND, out),
@@ -146,11 +146,11 @@ impl Core {
     }
 
     fn receive_pubcomp(&mut self, ack: Ack) {
-        if let Some(message) = self.outbound.pubcomp(ack.packet_identifier) {
+        if let Some((message, mut said)) = self.outbound.pubcomp(ack.packet_identifier) {
             forget(&mut self.keeper, &message);
-            // The server has the message, whatever it says about the identifier.
-            let result = PublishResult { reason_code: ReasonCode::SUCCESS, properties: ack.properties };
-            complete(message.done, Ok(result));
+            // What became of the message stood in PUBREC; PUBCOMP is about the identifier.
+            said.properties = said.properties.or(ack.properties);
+            complete(message.done, Ok(said));
         }
     }
 
@@ -233,8 +233,12 @@ pub(in crate::client) fn continued(
     })
 }
 
-fn answer(ack: Ack) -> Result<PublishResult, PublishError> {
-    let result = PublishResult { reason_code: ack.reason_code, properties: ack.properties };
+/// What an acknowledgement says of a message.
+fn said(ack: Ack) -> PublishResult {
+    PublishResult { reason_code: ack.reason_code, properties: ack.properties }
+}
+
+fn answer(result: PublishResult) -> Result<PublishResult, PublishError> {
     if result.reason_code.is_error() { Err(PublishError::Refused(result)) } else { Ok(result) }
 }
 

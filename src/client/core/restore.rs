@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Core, prepare};
+use crate::client::error::PublishResult;
 use crate::client::session::{Identifiers, Outgoing};
 use crate::client::store::{self, Found, Keeper};
 use crate::message::{ApplicationMessage, Timestamp};
@@ -31,7 +32,7 @@ impl Core {
     ) {
         if let (DeliveryState::Released(id), true) = (record.state, is_same) {
             self.identifiers = Identifiers::behind(id);
-            self.outbound.restore(id, Outgoing::released(record.number), true);
+            self.outbound.restore(id, Outgoing::released(record.number), Some(PublishResult::default()));
             return;
         }
         let publish = message.map(|message| store::publish(record, message));
@@ -45,7 +46,7 @@ impl Core {
         match record.state {
             DeliveryState::Sent(id) if is_same => {
                 self.identifiers = Identifiers::behind(id);
-                self.outbound.restore(id, outgoing, false);
+                self.outbound.restore(id, outgoing, None);
             }
             DeliveryState::Sent(_) => {
                 keeper.requeued(record.number);

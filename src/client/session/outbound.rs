@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 
+use crate::client::error::PublishResult;
 use crate::message::Timestamp;
 use crate::packet::{PacketIdentifier, Publish, QoS};
 use crate::session::Overflow;
@@ -64,8 +65,8 @@ pub(in crate::client) struct InFlight<C> {
     pub(in crate::client) packet_identifier: PacketIdentifier,
     /// Without topic and payload once it is released.
     pub(in crate::client) message: Outgoing<C>,
-    /// PUBREC came: the message is the server's.
-    pub(in crate::client) released: bool,
+    /// What PUBREC said, once it came: the message is the server's.
+    pub(in crate::client) released: Option<PublishResult>,
     /// When the server was last to answer.
     since: Timestamp,
 }
@@ -89,7 +90,7 @@ pub(in crate::client) enum Put<'a> {
 pub(in crate::client) enum Pubrec<C> {
     /// PUBREL is to be sent; the number of the message where this released it.
     Release(Option<u64>),
-    Refused(Outgoing<C>),
+    Refused(Outgoing<C>, PublishResult),
     Unknown,
 }
 
@@ -160,7 +161,12 @@ impl<C> Outbound<C> {
     }
 
     /// Puts in what was in flight before, behind all that is.
-    pub(in crate::client) fn restore(&mut self, id: PacketIdentifier, message: Outgoing<C>, released: bool) {
+    pub(in crate::client) fn restore(
+        &mut self,
+        id: PacketIdentifier,
+        message: Outgoing<C>,
+        released: Option<PublishResult>,
+    ) {
         self.pushed = self.pushed.max(message.number);
         self.in_flight.push_back(InFlight { packet_identifier: id, message, released, since: Timestamp(0) });
     }
@@ -221,12 +227,7 @@ impl<C> Outbound<C> {
         let put = put(Put::of(&message, id, false, now));
         match id {
             Some(packet_identifier) => {
-                self.in_flight.push_back(InFlight {
-                    packet_identifier,
-                    message,
-                    released: false,
-                    since: now,
-                });
+                self.in_flight.push_back(InFlight { packet_identifier, message, released: None, since: now });
                 // Where it was not written, the connection ends, and the next one sends it again.
                 self.resent = self.in_flight.len();
                 put.map(|()| Sent::One)
@@ -242,7 +243,7 @@ impl<C> Outbound<C> {
         put: impl FnOnce(Put<'_>) -> Result<(), E>,
     ) -> Result<Sent<C, F>, E> {
         let Some(entry) = self.in_flight.get_mut(self.resent) else { return Ok(Sent::Nothing) };
-        if !entry.released
+        if entry.released.is_none()
             && let Err(why) = judge(&entry.message)
         {
             // The connection before may have taken larger ones.
@@ -251,7 +252,7 @@ impl<C> Outbound<C> {
         }
         entry.since = now;
         let id = entry.packet_identifier;
-        if entry.released {
+        if entry.released.is_some() {
             put(Put::Pubrel(id))?;
         } else {
             put(Put::of(&entry.message, Some(id), true, now))?;
@@ -264,14 +265,14 @@ impl<C> Outbound<C> {
     pub(in crate::client) fn puback(&mut self, id: PacketIdentifier) -> Option<Outgoing<C>> {
         let at = self.position(id)?;
         let is_puback = self.in_flight[at].message.publish.qos == QoS::AtLeastOnce;
-        if is_puback { self.take(at) } else { None }
+        if is_puback { self.take(at).map(|entry| entry.message) } else { None }
     }
 
-    /// A PUBREC came; `refused` where its Reason Code is 0x80 or above.
+    /// A PUBREC came that says this of the message.
     pub(in crate::client) fn pubrec(
         &mut self,
         id: PacketIdentifier,
-        refused: bool,
+        said: PublishResult,
         now: Timestamp,
     ) -> Pubrec<C> {
         let Some(at) = self.position(id) else { return Pubrec::Unknown };
@@ -279,24 +280,30 @@ impl<C> Outbound<C> {
         if entry.message.publish.qos != QoS::ExactlyOnce {
             return Pubrec::Unknown;
         }
-        if refused {
-            return self.take(at).map_or(Pubrec::Unknown, Pubrec::Refused);
+        if said.reason_code.is_error() {
+            let refused = self.take(at).map(|entry| Pubrec::Refused(entry.message, said));
+            return refused.unwrap_or(Pubrec::Unknown);
         }
         entry.since = now;
-        if entry.released {
+        if entry.released.is_some() {
             return Pubrec::Release(None);
         }
-        entry.released = true;
+        entry.released = Some(said);
         // The message is the server's now; it must not be sent again [MQTT-4.3.3-6].
         let publish = &mut entry.message.publish;
         *publish = Publish { qos: QoS::ExactlyOnce, ..Publish::default() };
         Pubrec::Release(Some(entry.message.number))
     }
 
-    /// A PUBCOMP came.
-    pub(in crate::client) fn pubcomp(&mut self, id: PacketIdentifier) -> Option<Outgoing<C>> {
+    /// A PUBCOMP came. Gives what PUBREC said before.
+    pub(in crate::client) fn pubcomp(
+        &mut self,
+        id: PacketIdentifier,
+    ) -> Option<(Outgoing<C>, PublishResult)> {
         let at = self.position(id)?;
-        if self.in_flight[at].released { self.take(at) } else { None }
+        self.in_flight[at].released.as_ref()?;
+        let entry = self.take(at)?;
+        Some((entry.message, entry.released?))
     }
 
     /// A connection goes on with the session: all in flight is sent again, at most `maximum` at a time.
@@ -306,22 +313,22 @@ impl<C> Outbound<C> {
     }
 
     /// The server has forgotten the session: what was in flight becomes new messages, before those that wait; their numbers
-    /// are shown. Gives what the server had taken over already.
+    /// are shown. Gives what the server had taken over already, and what its PUBREC said.
     pub(in crate::client) fn restart(
         &mut self,
         maximum: u16,
         mut requeued: impl FnMut(u64),
-    ) -> Vec<Outgoing<C>> {
+    ) -> Vec<(Outgoing<C>, PublishResult)> {
         self.resume(maximum);
         let mut taken_over = Vec::new();
         for entry in std::mem::take(&mut self.in_flight).into_iter().rev() {
-            if entry.released {
-                taken_over.push(entry.message);
-            } else {
-                self.waiting_bytes += entry.message.size;
-                requeued(entry.message.number);
-                self.waiting[1].push_front(entry.message);
+            if let Some(said) = entry.released {
+                taken_over.push((entry.message, said));
+                continue;
             }
+            self.waiting_bytes += entry.message.size;
+            requeued(entry.message.number);
+            self.waiting[1].push_front(entry.message);
         }
         taken_over
     }
@@ -364,12 +371,12 @@ impl<C> Outbound<C> {
         Some(message)
     }
 
-    fn take(&mut self, at: usize) -> Option<Outgoing<C>> {
+    fn take(&mut self, at: usize) -> Option<InFlight<C>> {
         let entry = self.in_flight.remove(at)?;
         if at < self.resent {
             self.resent -= 1;
         }
-        Some(entry.message)
+        Some(entry)
     }
 
     /// Identifiers never come round to the first, so how far one is from it grows along the queue.

@@ -14,6 +14,38 @@ async fn qos_2_publish_is_done_with_pubcomp() {
 }
 
 #[tokio::test]
+async fn what_pubrec_said_of_a_message_is_what_its_publisher_learns() {
+    let (client, _stage, mut server) = connected(V5, Connack::default()).await;
+    let nobody = ReasonCode::NO_MATCHING_SUBSCRIBERS;
+    let not_found = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+    for (said, of_identifier) in
+        [(nobody, ReasonCode::SUCCESS), (nobody, not_found), (ReasonCode::SUCCESS, not_found)]
+    {
+        let publishing = client.try_publish(message(QoS::ExactlyOnce)).unwrap();
+        let id = server.receive_publish().await.packet_identifier.unwrap();
+        let properties = AckProperties { reason_string: Some("so".into()), ..AckProperties::default() };
+        let pubrec = Ack { properties: Some(Box::new(properties)), ..Ack::new(id, said) };
+        server.send(Packet::Pubrec(pubrec)).await;
+        assert!(matches!(server.receive().await, Packet::Pubrel(_)));
+        server.send(Packet::Pubcomp(Ack::new(id, of_identifier))).await;
+        let result = publishing.answer().await.unwrap();
+        assert_eq!((result.reason_code, result.reason_string()), (said, Some("so")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_pubrec_said_is_remembered_where_the_session_is_lost_behind_it() {
+    let (client, mut stage, mut server) = connected(V5, Connack::default()).await;
+    let publishing = client.try_publish(message(QoS::ExactlyOnce)).unwrap();
+    let id = server.receive_publish().await.packet_identifier.unwrap();
+    server.send(Packet::Pubrec(Ack::new(id, ReasonCode::NO_MATCHING_SUBSCRIBERS))).await;
+    assert!(matches!(server.receive().await, Packet::Pubrel(_)));
+    drop(server);
+    let _server = stage.accept(Connack::default()).await;
+    assert_eq!(publishing.answer().await.unwrap().reason_code, ReasonCode::NO_MATCHING_SUBSCRIBERS);
+}
+
+#[tokio::test]
 async fn a_refused_message_is_an_error_with_its_reason() {
     let (client, _stage, mut server) = connected(V5, Connack::default()).await;
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::packet::{
-    Ack, Connect, Decoder, Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, Suback, encode,
+    Ack, AckProperties, Connect, Decoder, Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, Suback,
+    encode,
 };
 
 const V311: ProtocolVersion = ProtocolVersion::V311;

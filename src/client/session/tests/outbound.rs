@@ -1,5 +1,7 @@
 use super::*;
+use crate::client::error::PublishResult;
 use crate::message::Timestamp;
+use crate::packet::ReasonCode;
 use crate::session::Overflow;
 
 type Queue = Outbound<u32>;
@@ -13,6 +15,11 @@ fn queue(messages: usize, overflow: Overflow) -> Queue {
 fn message(qos: QoS, done: u32) -> Outgoing<u32> {
     let publish = Publish::new("t".into(), "x".into()).with_qos(qos);
     Outgoing { publish, size: 10, expires_at: None, done, number: 0 }
+}
+
+/// A PUBREC's Reason Code.
+fn said(reason_code: ReasonCode) -> PublishResult {
+    PublishResult { reason_code, properties: None }
 }
 
 fn push(queue: &mut Queue, qos: QoS, done: u32) -> bool {
@@ -63,13 +70,17 @@ fn a_resumed_session_sends_again_in_order_and_never_more_than_the_receive_maximu
         push(&mut queue, QoS::ExactlyOnce, done);
         send(&mut queue, &mut identifiers);
     }
-    assert!(matches!(queue.pubrec(id(2), false, Timestamp(0)), Pubrec::Release(Some(2))));
-    assert!(matches!(queue.pubrec(id(2), false, Timestamp(0)), Pubrec::Release(None)));
+    assert!(matches!(queue.pubrec(id(2), said(ReasonCode::SUCCESS), Timestamp(0)), Pubrec::Release(Some(2))));
+    assert!(matches!(
+        queue.pubrec(id(2), said(ReasonCode::NO_MATCHING_SUBSCRIBERS), Timestamp(0)),
+        Pubrec::Release(None)
+    ));
     queue.resume(2);
     assert_eq!(send(&mut queue, &mut identifiers), Some((1, true, false)));
     assert_eq!(send(&mut queue, &mut identifiers), Some((2, false, true)));
     assert_eq!(send(&mut queue, &mut identifiers), None);
-    assert_eq!(queue.pubcomp(id(2)).unwrap().done, 1);
+    let (message, first) = queue.pubcomp(id(2)).unwrap();
+    assert_eq!((message.done, first), (1, said(ReasonCode::SUCCESS)));
     assert_eq!(send(&mut queue, &mut identifiers), Some((3, true, false)));
 }
 
@@ -80,7 +91,7 @@ fn acknowledgements_of_another_kind_or_of_nothing_change_nothing() {
     push(&mut queue, QoS::ExactlyOnce, 2);
     while send(&mut queue, &mut identifiers).is_some() {}
     assert!(queue.puback(id(2)).is_none() && queue.pubcomp(id(2)).is_none() && queue.puback(id(3)).is_none());
-    assert!(matches!(queue.pubrec(id(1), false, Timestamp(0)), Pubrec::Unknown));
+    assert!(matches!(queue.pubrec(id(1), said(ReasonCode::SUCCESS), Timestamp(0)), Pubrec::Unknown));
     assert_eq!(queue.in_flight(), 2);
 }
 
@@ -141,10 +152,11 @@ fn what_a_lost_session_had_in_flight_waits_as_new_before_the_rest() {
     for _ in 0..3 {
         send(&mut queue, &mut identifiers);
     }
-    queue.pubrec(id(1), false, Timestamp(0));
+    queue.pubrec(id(1), said(ReasonCode::NO_MATCHING_SUBSCRIBERS), Timestamp(0));
     let mut requeued = Vec::new();
     let taken_over = queue.restart(10, |number| requeued.push(number));
-    assert_eq!(taken_over.iter().map(|message| message.done).collect::<Vec<_>>(), [0]);
+    let taken_over: Vec<_> = taken_over.into_iter().map(|(message, said)| (message.done, said)).collect();
+    assert_eq!(taken_over, [(0, said(ReasonCode::NO_MATCHING_SUBSCRIBERS))]);
     assert_eq!(requeued, [3, 2]);
     let sent: Vec<_> = std::iter::from_fn(|| send(&mut queue, &mut identifiers)).collect();
     assert_eq!(sent, [(4, false, false), (5, false, false), (6, false, false)]);
