@@ -87,8 +87,8 @@ impl Default for Queue {
     }
 }
 
-/// What MQTT can say in a packet.
-const LARGEST_PACKET: u32 = 268_435_460;
+/// Bytes of the largest packet that MQTT can say.
+pub(super) const LARGEST_PACKET: u32 = 268_435_460;
 
 impl Options {
     /// MQTT 5.0 over TCP, a Clean Start, a keep-alive of a minute, connecting again.

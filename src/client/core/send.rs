@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use super::{Completion, Core, Reply, Terms, complete};
 use crate::client::alias::{self, Alias};
 use crate::client::error::{End, PublishError, PublishResult, SubscribeError};
+use crate::client::options::LARGEST_PACKET;
 use crate::client::session::{Answer, Outgoing, Put, Request, Sent};
 use crate::client::store::Keeper;
 use crate::message::Timestamp;
@@ -61,7 +62,7 @@ impl Core {
         self.begin_exchange(out)?;
         self.put_answers(out);
         self.put_requests(out, now)?;
-        self.put_messages(out, now)?;
+        self.put_messages(out, now);
         self.put_goodbye(out, now)
     }
 
@@ -103,7 +104,7 @@ impl Core {
         }
     }
 
-    fn put_messages(&mut self, out: &mut BytesMut, now: Timestamp) -> Result<(), End> {
+    fn put_messages(&mut self, out: &mut BytesMut, now: Timestamp) {
         let Core { outbound, identifiers, requests, terms, given, keeper, .. } = self;
         while out.len() < HIGH_WATER {
             let sent = outbound.send_next(
@@ -112,9 +113,9 @@ impl Core {
                 |message| terms.judge(message),
                 |put| {
                     keep_sent(keeper, &put);
-                    write(put, terms, given, out)
+                    write(put, terms, given, out).map_err(PublishError::from)
                 },
-            )?;
+            );
             let (message, result) = match sent {
                 Sent::Nothing => break,
                 Sent::One => continue,
@@ -125,7 +126,6 @@ impl Core {
             forget(keeper, &message);
             complete(message.done, result);
         }
-        Ok(())
     }
 
     fn put_requests(&mut self, out: &mut BytesMut, now: Timestamp) -> Result<(), End> {
@@ -266,6 +266,11 @@ fn keep_sent(keeper: &mut Option<Keeper>, put: &Put<'_>) {
 /// What an alias adds to a PUBLISH: its property, and a longer Property Length.
 const ALIAS: usize = 3 + 1;
 
+/// Whether a PUBLISH of this size may have an alias, within what the server takes and what MQTT can say.
+fn has_room_for_alias(size: usize, maximum_packet_size: u32) -> bool {
+    size + ALIAS <= maximum_packet_size.min(LARGEST_PACKET) as usize
+}
+
 fn write(
     put: Put<'_>,
     terms: &Terms,
@@ -281,8 +286,11 @@ fn write(
             (publish, packet_identifier, dup, expiry_interval, size)
         }
     };
-    let has_room = size + ALIAS <= terms.maximum_packet_size as usize;
-    let alias = if has_room { given.of(&publish.topic) } else { Alias::None };
+    let alias = if has_room_for_alias(size, terms.maximum_packet_size) {
+        given.of(&publish.topic)
+    } else {
+        Alias::None
+    };
     let (topic, topic_alias) = match alias {
         Alias::None => (publish.topic.as_ref(), None),
         Alias::New(alias) => (publish.topic.as_ref(), Some(alias)),
@@ -297,4 +305,21 @@ fn write(
         ..publish.header()
     };
     encode_publish(&header, &publish.payload, terms.version, out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alias_makes_no_packet_larger_than_one_may_be() {
+        for (size, maximum, has_room) in [
+            (96, 100, true),
+            (97, 100, false),
+            (LARGEST_PACKET - 4, u32::MAX, true),
+            (LARGEST_PACKET - 3, u32::MAX, false),
+        ] {
+            assert_eq!(has_room_for_alias(size as usize, maximum), has_room, "{size} of {maximum}");
+        }
+    }
 }

@@ -194,71 +194,60 @@ impl<C> Outbound<C> {
         if self.resent == 0 { None } else { self.in_flight.front().map(|first| first.since) }
     }
 
-    /// Puts the next message out, if one can go. A message that has expired, or that `judge` refuses, fails instead.
-    ///
-    /// # Errors
-    /// What `put` says; the message remains as it was, but for one of QoS 0, which is lost.
-    pub(in crate::client) fn send_next<E, F>(
+    /// Puts the next message out, if one can go. A message that has expired, or that `judge` or `put` refuses, fails
+    /// instead: nothing of it is in flight, and its identifier is free.
+    pub(in crate::client) fn send_next<F>(
         &mut self,
         now: Timestamp,
         identifier: impl FnOnce(Option<PacketIdentifier>) -> Option<PacketIdentifier>,
         judge: impl FnOnce(&Outgoing<C>) -> Result<(), F>,
-        put: impl FnOnce(Put<'_>) -> Result<(), E>,
-    ) -> Result<Sent<C, F>, E> {
+        put: impl FnOnce(Put<'_>) -> Result<(), F>,
+    ) -> Sent<C, F> {
         if self.has_to_resend() {
             return self.resend_next(now, judge, put);
         }
-        let Some(lane) = self.next_lane() else { return Ok(Sent::Nothing) };
+        let Some(lane) = self.next_lane() else { return Sent::Nothing };
         // An identifier comes first: where there is none, the message stays.
         let id = match lane {
             0 => None,
             _ => match identifier(self.oldest_identifier()) {
                 Some(id) => Some(id),
-                None => return Ok(Sent::Nothing),
+                None => return Sent::Nothing,
             },
         };
-        let Some(message) = self.pop(lane) else { return Ok(Sent::Nothing) };
+        let Some(message) = self.pop(lane) else { return Sent::Nothing };
         if message.is_expired(now) {
-            return Ok(Sent::Expired(message));
+            return Sent::Expired(message);
         }
-        if let Err(why) = judge(&message) {
-            return Ok(Sent::Refused(message, why));
+        if let Err(why) = judge(&message).and_then(|()| put(Put::of(&message, id, false, now))) {
+            return Sent::Refused(message, why);
         }
-        let put = put(Put::of(&message, id, false, now));
-        match id {
-            Some(packet_identifier) => {
-                self.in_flight.push_back(InFlight { packet_identifier, message, released: None, since: now });
-                // Where it was not written, the connection ends, and the next one sends it again.
-                self.resent = self.in_flight.len();
-                put.map(|()| Sent::One)
-            }
-            None => put.map(|()| Sent::Done(message)),
-        }
+        let Some(packet_identifier) = id else { return Sent::Done(message) };
+        self.in_flight.push_back(InFlight { packet_identifier, message, released: None, since: now });
+        self.resent = self.in_flight.len();
+        Sent::One
     }
 
-    fn resend_next<E, F>(
+    fn resend_next<F>(
         &mut self,
         now: Timestamp,
         judge: impl FnOnce(&Outgoing<C>) -> Result<(), F>,
-        put: impl FnOnce(Put<'_>) -> Result<(), E>,
-    ) -> Result<Sent<C, F>, E> {
-        let Some(entry) = self.in_flight.get_mut(self.resent) else { return Ok(Sent::Nothing) };
-        if entry.released.is_none()
-            && let Err(why) = judge(&entry.message)
-        {
-            // The connection before may have taken larger ones.
-            let removed = self.in_flight.remove(self.resent);
-            return Ok(removed.map_or(Sent::Nothing, |entry| Sent::Refused(entry.message, why)));
-        }
+        put: impl FnOnce(Put<'_>) -> Result<(), F>,
+    ) -> Sent<C, F> {
+        let Some(entry) = self.in_flight.get_mut(self.resent) else { return Sent::Nothing };
         entry.since = now;
         let id = entry.packet_identifier;
-        if entry.released.is_some() {
-            put(Put::Pubrel(id))?;
-        } else {
-            put(Put::of(&entry.message, Some(id), true, now))?;
+        let sent = match entry.released {
+            Some(_) => put(Put::Pubrel(id)),
+            None => judge(&entry.message).and_then(|()| put(Put::of(&entry.message, Some(id), true, now))),
+        };
+        if let Err(why) = sent {
+            // The connection before may have taken larger ones.
+            let removed = self.in_flight.remove(self.resent);
+            return removed.map_or(Sent::Nothing, |entry| Sent::Refused(entry.message, why));
         }
         self.resent += 1;
-        Ok(Sent::One)
+        Sent::One
     }
 
     /// A PUBACK came.

@@ -29,7 +29,7 @@ fn push(queue: &mut Queue, qos: QoS, done: u32) -> bool {
 /// What goes out next: the identifier, DUP, and whether it is a PUBREL.
 fn send(queue: &mut Queue, identifiers: &mut Identifiers) -> Option<(u16, bool, bool)> {
     let mut seen = None;
-    let sent: Result<Sent<u32, ()>, ()> = queue.send_next(
+    let _: Sent<u32, ()> = queue.send_next(
         Timestamp(0),
         |oldest| identifiers.take(oldest, |_| false),
         |_| Ok(()),
@@ -43,7 +43,6 @@ fn send(queue: &mut Queue, identifiers: &mut Identifiers) -> Option<(u16, bool, 
             Ok(())
         },
     );
-    sent.unwrap();
     seen
 }
 
@@ -161,4 +160,31 @@ fn what_a_lost_session_had_in_flight_waits_as_new_before_the_rest() {
     let sent: Vec<_> = std::iter::from_fn(|| send(&mut queue, &mut identifiers)).collect();
     assert_eq!(sent, [(4, false, false), (5, false, false), (6, false, false)]);
     assert_eq!(queue.drain().map(|message| message.done).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn a_message_that_cannot_be_written_leaves_neither_its_identifier_nor_the_window_taken() {
+    // It stayed in flight: each connection ended with it, and no later one could do without.
+    let (mut queue, mut identifiers) = (queue(10, Overflow::DropNewest), Identifiers::new());
+    let refuse = |queue: &mut Queue, identifiers: &mut Identifiers| {
+        queue.send_next(
+            Timestamp(0),
+            |oldest| identifiers.take(oldest, |_| false),
+            |_| Ok(()),
+            |_| Err("too long"),
+        )
+    };
+    for (done, qos) in [(1, QoS::AtMostOnce), (2, QoS::ExactlyOnce)] {
+        push(&mut queue, qos, done);
+        let sent = refuse(&mut queue, &mut identifiers);
+        assert!(matches!(sent, Sent::Refused(message, "too long") if message.done == done));
+        assert!(queue.is_empty());
+    }
+    for done in 3..5 {
+        push(&mut queue, QoS::AtLeastOnce, done);
+        send(&mut queue, &mut identifiers);
+    }
+    queue.resume(1);
+    assert!(matches!(refuse(&mut queue, &mut identifiers), Sent::Refused(message, _) if message.done == 3));
+    assert_eq!((queue.in_flight(), send(&mut queue, &mut identifiers)), (1, Some((3, true, false))));
 }
