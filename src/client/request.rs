@@ -236,7 +236,6 @@ impl Drop for Asked {
             let filters = core.give_up(key);
             // Where the client is over, there is nothing to give up.
             let _ = core.unsubscribe(filters, None);
-            core.wake_driver();
         });
     }
 }

@@ -240,7 +240,6 @@ impl Drop for Subscription {
                 // Where the client is over, there is nothing to give up.
                 let _ = core.unsubscribe(filters, None);
             }
-            core.wake_driver();
         });
     }
 }

@@ -28,6 +28,7 @@ impl Core {
     /// Forgets a subscription. Gives the filters that are the server's to forget.
     pub(in crate::client) fn give_up(&mut self, key: u64) -> Vec<TopicFilter> {
         self.requests.forget(key);
+        self.wake_driver();
         self.routes.remove(key)
     }
 

@@ -217,7 +217,6 @@ impl Shared {
         self.with(|core| {
             core.begin(terms, present, again);
             core.tell(&Event::Connected { session_present: present, connack: connack.clone() });
-            core.tell_resumed();
         });
         self.phase.send_replace(Phase::Connected(connack));
     }
@@ -309,6 +308,7 @@ impl Core {
         }
     }
 
+    /// Asked in each turn: the last subscription that is restored may be answered, refused, too large or given up.
     fn tell_resumed(&mut self) {
         if let Some(session_present) = self.resuming
             && !self.requests.is_restoring()

@@ -176,7 +176,6 @@ impl Core {
         if let Some(Reply::Suback(reply)) = reply {
             let _ = reply.send(Ok(suback));
         }
-        self.tell_resumed();
         Ok(())
     }
 

@@ -61,7 +61,8 @@ impl Core {
         }
         self.begin_exchange(out)?;
         self.put_answers(out);
-        self.put_requests(out, now)?;
+        self.put_requests(out, now);
+        self.tell_resumed();
         self.put_messages(out, now);
         self.put_goodbye(out, now)
     }
@@ -128,7 +129,7 @@ impl Core {
         }
     }
 
-    fn put_requests(&mut self, out: &mut BytesMut, now: Timestamp) -> Result<(), End> {
+    fn put_requests(&mut self, out: &mut BytesMut, now: Timestamp) {
         while out.len() < HIGH_WATER && self.requests.can_send() {
             let oldest = self.outbound.oldest_identifier();
             let Some(id) = self.identifiers.take(oldest, |id| self.requests.uses(id)) else { break };
@@ -136,7 +137,6 @@ impl Core {
                 self.put_request(request, id, out, now);
             }
         }
-        Ok(())
     }
 
     fn put_request(

@@ -122,6 +122,21 @@ async fn an_interruption_is_told_of_until_all_is_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_interruption_is_over_though_the_last_subscription_could_not_be_restored() {
+    // It was looked for with each SUBACK only, and of one that is not sent there is none.
+    let (client, mut stage, mut server) = connected(V5, Connack::default()).await;
+    let (subscription, _) = tokio::join!(client.subscribe("a/long/filter"), server.grant());
+    let mut subscription = subscription.unwrap();
+    let mut events = client.events();
+    drop(server);
+    let small = Connack { maximum_packet_size: Some(10), ..Connack::default() };
+    let _server = stage.accept(small).await;
+    assert!(subscription.next().await.is_none());
+    while !matches!(events.next().await.unwrap(), Event::Connected { .. }) {}
+    assert!(matches!(events.next().await, Some(Event::Resumed { session_present: false })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_never_answers_connect_times_out() {
     let (mut stage, options) = Stage::new(V5);
     let (connected, _server) = tokio::join!(connect(options), stage.open());
