@@ -119,10 +119,12 @@ impl Connection {
         // What comes may ask for answers: a server that takes none is not to be heard without end.
         let held = found.held || self.unwritten.len() >= HIGH_WATER;
         let read = !held && self.read(cx)?;
-        if wrote || read {
+        // Also a server that always has something to say has its deadlines.
+        let is_due = self.last_sent.max(self.last_received) >= self.alarm.deadline();
+        if (wrote || read) && !is_due {
             return Ok(true);
         }
-        self.keep_time(cx, shared, &found)
+        Ok(self.keep_time(cx, shared, &found)? || wrote || read)
     }
 
     /// All that is done under the lock.
@@ -244,6 +246,10 @@ impl Connection {
         if held {
             // The answer cannot be read now.
             self.ping_sent = self.ping_sent.map(|_| now);
+        }
+        // It takes nothing, not even the ping, whatever it says meanwhile. One that is not heard may be waiting for that.
+        if !held && !self.unwritten.is_empty() && now >= self.last_sent + self.keep_alive * 2 {
+            return Err(End::KeepAlive);
         }
         match self.ping_sent {
             Some(sent) if now >= sent + self.keep_alive => return Err(End::KeepAlive),

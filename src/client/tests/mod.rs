@@ -1,6 +1,7 @@
 //! The client against a server that is played packet by packet.
 
 mod connection;
+mod deaf;
 mod flows;
 
 use std::num::NonZeroU16;
