@@ -36,6 +36,7 @@ mod error;
 mod event;
 mod handshake;
 mod message;
+mod messages;
 mod options;
 mod publishing;
 mod reconnect;
@@ -60,11 +61,12 @@ pub use error::{
 };
 pub use event::{Disconnection, Event, Events};
 pub use message::Message;
+pub use messages::Messages;
 pub use options::{Options, Overflow, Queue};
 pub use publishing::Publishing;
 pub use reconnect::{GiveUp, Reconnect};
 pub use store::Store;
-pub use subscription::{Messages, SubscribeOptions, Subscription};
+pub use subscription::{SubscribeOptions, Subscription};
 
 use crate::packet::{Connack, Disconnect, ReasonCode};
 use buffer::Buffer;
