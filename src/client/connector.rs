@@ -61,19 +61,52 @@ pub enum DialError {
 }
 
 impl DialError {
+    /// A name has no address.
+    ///
+    /// ```
+    /// use tidegate::client::DialError;
+    ///
+    /// let error = DialError::resolve("broker.example", std::io::Error::other("no such name"));
+    /// assert_eq!(error.to_string(), "find broker.example: no such name");
+    /// ```
     pub fn resolve(host: impl Into<String>, source: io::Error) -> DialError {
         DialError::Resolve { host: host.into(), source: Arc::new(source) }
     }
 
+    /// Nobody answers at an address.
+    ///
+    /// ```
+    /// use tidegate::client::DialError;
+    ///
+    /// let error = DialError::unreachable("10.0.0.1:1883", std::io::ErrorKind::ConnectionRefused.into());
+    /// assert_eq!(error.to_string(), "reach 10.0.0.1:1883: connection refused");
+    /// ```
     pub fn unreachable(address: impl Into<String>, source: io::Error) -> DialError {
         DialError::Unreachable { address: address.into(), source: Arc::new(source) }
     }
 
+    /// A layer above the socket failed at this step.
+    ///
+    /// ```
+    /// use tidegate::client::DialError;
+    ///
+    /// let error = DialError::layer("open the tunnel", "the other end speaks another version");
+    /// assert_eq!(error.to_string(), "open the tunnel: the other end speaks another version");
+    /// ```
     pub fn layer(step: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> DialError {
         DialError::Layer { step: step.into(), source: Arc::from(source.into()) }
     }
 
     /// What a layer says, where it is of this type: that of TLS, of a WebSocket, of a proxy.
+    ///
+    /// ```
+    /// use tidegate::client::DialError;
+    /// use tidegate::client::dial::ProxyError;
+    ///
+    /// let refused = ProxyError::Refused { status: 407, reason: "who are you?".into() };
+    /// let error = DialError::layer("reach the broker through a proxy", refused);
+    /// assert!(matches!(error.cause(), Some(ProxyError::Refused { status: 407, .. })));
+    /// ```
     pub fn cause<E: StdError + 'static>(&self) -> Option<&E> {
         match self {
             DialError::Layer { source, .. } => source.downcast_ref(),
@@ -82,12 +115,29 @@ impl DialError {
     }
 
     /// Whether another attempt may have another result.
+    ///
+    /// ```
+    /// use tidegate::client::DialError;
+    ///
+    /// assert!(DialError::resolve("broker.example", std::io::Error::other("no network")).may_pass());
+    /// assert!(!DialError::Configuration("ca.pem has no certificate".into()).may_pass());
+    /// ```
     pub fn may_pass(&self) -> bool {
         !matches!(self, DialError::Configuration(_))
     }
 }
 
 /// Makes a connector of an async closure: for transports of one's own, and for tests.
+///
+/// ```
+/// use tidegate::client::{Connector, DialError, connector_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), DialError> {
+/// let within_the_process = connector_fn(|| async { Ok(tokio::io::duplex(1024).0) });
+/// within_the_process.connect().await?;
+/// assert_eq!(within_the_process.describe(), "a server");
+/// # Ok(()) }
+/// ```
 pub fn connector_fn<F, Fut, S>(open: F) -> impl Connector
 where
     F: Fn() -> Fut + Send + Sync + 'static,

@@ -159,6 +159,17 @@ pub struct PublishResult {
 }
 
 impl PublishResult {
+    /// Words of the server for people, where it has some.
+    ///
+    /// ```
+    /// use tidegate::client::PublishResult;
+    /// use tidegate::packet::{AckProperties, ReasonCode};
+    ///
+    /// let properties = AckProperties { reason_string: Some("not on Sundays".into()), ..AckProperties::default() };
+    /// let result = PublishResult { reason_code: ReasonCode::NOT_AUTHORIZED, properties: Some(Box::new(properties)) };
+    /// assert_eq!(result.reason_string(), Some("not on Sundays"));
+    /// assert_eq!(result.to_string(), "Not authorized (0x87): not on Sundays");
+    /// ```
     pub fn reason_string(&self) -> Option<&str> {
         self.properties.as_ref()?.reason_string.as_deref()
     }

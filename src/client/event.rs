@@ -83,6 +83,19 @@ impl Events {
     }
 
     /// The same as a function to be polled.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// let client = Client::new(options)?;
+    /// let mut events = client.events();
+    /// client.start();
+    /// let event = std::future::poll_fn(|cx| events.poll_next(cx)).await;
+    /// assert!(matches!(event, Some(Event::Connecting { attempt: 1 })));
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.buffer.poll_take(cx).map(|taken| taken.map(|taken| taken.value))
     }

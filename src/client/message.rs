@@ -63,6 +63,24 @@ impl Message {
     }
 
     /// Whether it still waits for [`acknowledge`](Message::acknowledge).
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut by_hand = SubscribeOptions::from("work/+");
+    /// by_hand.acknowledge_by_hand = true;
+    /// let mut work = client.subscribe(by_hand).await?;
+    /// for qos in [QoS::AtLeastOnce, QoS::AtMostOnce] {
+    ///     client.publish(Publish::new("work/1".into(), "x".into()).with_qos(qos)).await?;
+    ///     let message = work.next().await.expect("connected");
+    ///     // Nobody acknowledges QoS 0.
+    ///     assert_eq!(message.is_to_be_acknowledged(), qos == QoS::AtLeastOnce);
+    /// }
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn is_to_be_acknowledged(&self) -> bool {
         self.acknowledgement.is_some()
     }

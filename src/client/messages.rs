@@ -33,21 +33,74 @@ impl Messages {
     /// The next message; `None` once the client has ended, which [`Client::end`] says why.
     ///
     /// Cancel safe: a message is taken only by who gets it.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut messages = client.messages();
+    /// client.subscribe_only("a").await?;
+    /// client.publish(Publish::new("a".into(), "1".into())).await?;
+    /// assert_eq!(&messages.next().await.expect("connected").payload[..], b"1");
+    /// client.disconnect().await?;
+    /// assert!(messages.next().await.is_none());
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn next(&mut self) -> Option<Message> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The same as a function to be polled.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut messages = client.messages();
+    /// client.subscribe_only("a").await?;
+    /// client.publish(Publish::new("a".into(), "1".into())).await?;
+    /// let message = std::future::poll_fn(|cx| messages.poll_next(cx)).await.expect("connected");
+    /// assert_eq!(&message.payload[..], b"1");
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         poll_take(&self.stream, &self.shared, cx)
     }
 
     /// The next message, where one waits already.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut messages = client.messages();
+    /// assert!(messages.try_next().is_none());
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn try_next(&mut self) -> Option<Message> {
         try_take(&self.stream, &self.shared)
     }
 
     /// Why there are no more, once there are none.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut messages = client.messages();
+    /// client.disconnect().await?;
+    /// assert!(messages.next().await.is_none());
+    /// assert!(matches!(messages.end(), Some(End::Client)));
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn end(&self) -> Option<End> {
         self.shared.end()
     }

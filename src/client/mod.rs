@@ -80,6 +80,20 @@ use supervisor::Supervisor;
 /// that go on until there is a connection, use [`Client::new`] and [`Client::start`].
 ///
 /// Cancel safe: dropped before it is done, nothing is left.
+///
+/// ```
+/// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+/// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+/// let client = connect(options).await?;
+/// assert!(client.connack().is_some());
+/// // Nobody listens at a port that was given back.
+/// let gone = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+/// let error = connect(Options::new("127.0.0.1", gone, "example")).await.unwrap_err();
+/// assert!(matches!(error, ConnectError::Dial(DialError::Unreachable { .. })));
+/// # server.shutdown().await; Ok(()) }
+/// ```
 pub async fn connect(options: Options) -> Result<Client, ConnectError> {
     let client = Client::new(options)?;
     client.connect().await?;
@@ -232,6 +246,18 @@ impl Client {
     }
 
     /// Why the client has ended, once it has.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// assert!(client.end().is_none());
+    /// client.disconnect().await?;
+    /// assert!(matches!(client.end(), Some(End::Client)));
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn end(&self) -> Option<End> {
         self.shared().end()
     }
@@ -275,22 +301,26 @@ impl Client {
 
     /// A stream of what happens to the connection, from now on.
     ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use tidegate::client::{Client, Event, Options};
-    ///
-    /// let client = Client::new(Options::new("localhost", 1883, "thermometer-7"))?;
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// let client = Client::new(options)?;
     /// let mut events = client.events();
-    /// client.start();
+    /// client.connect().await?;
+    /// client.disconnect().await?;
+    /// let mut seen = Vec::new();
     /// while let Some(event) = events.next().await {
-    ///     match event {
-    ///         Event::Connected { session_present, .. } => println!("connected ({session_present})"),
-    ///         Event::Disconnected { reason, .. } => println!("{reason}"),
-    ///         _ => {}
-    ///     }
+    ///     seen.push(match event {
+    ///         Event::Connecting { attempt } => format!("attempt {attempt}"),
+    ///         Event::Connected { session_present, .. } => format!("connected ({session_present})"),
+    ///         Event::Disconnected { reason, .. } => format!("not connected: {reason}"),
+    ///         _ => continue,
+    ///     });
     /// }
-    /// # Ok(())
-    /// # }
+    /// assert_eq!(seen, ["attempt 1", "connected (false)"]);
+    /// # server.shutdown().await; Ok(()) }
     /// ```
     pub fn events(&self) -> Events {
         let events = Events::new();

@@ -92,6 +92,16 @@ pub(super) const LARGEST_PACKET: u32 = 268_435_460;
 
 impl Options {
     /// MQTT 5.0 over TCP, a Clean Start, a keep-alive of a minute, connecting again.
+    ///
+    /// ```
+    /// use tidegate::client::Options;
+    /// use tidegate::packet::ProtocolVersion;
+    ///
+    /// let options = Options::new("broker.example", 1883, "thermometer-7");
+    /// assert_eq!(options.connect.protocol_version, ProtocolVersion::V5);
+    /// assert!(options.connect.clean_start && options.reconnect.is_some());
+    /// assert_eq!(options.connector.describe(), "mqtt://broker.example:1883");
+    /// ```
     pub fn new(host: impl Into<String>, port: u16, client_identifier: impl Into<ByteString>) -> Options {
         let address = ServerAddress::Host { host: host.into(), port };
         Options::with_connector(Dialer::new(address), client_identifier)

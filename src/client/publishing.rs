@@ -57,15 +57,19 @@ impl Client {
     ///
     /// Cancel safe: dropped while it waits for room, nothing is published; later, the message stays on its way.
     ///
-    /// ```no_run
-    /// # async fn example(client: tidegate::client::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// use tidegate::packet::{Publish, QoS};
-    ///
-    /// let message = Publish::new("lamp/state".into(), "on".into()).with_qos(QoS::AtLeastOnce).with_retain(true);
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut lamps = client.subscribe("lamp/+").await?;
+    /// let message = Publish::new("lamp/7".into(), "on".into()).with_qos(QoS::AtLeastOnce).with_retain(true);
     /// let result = client.publish(message).await?;
-    /// println!("{}", result.reason_code);
-    /// # Ok(())
-    /// # }
+    /// // The server has it, and had somebody to give it to.
+    /// assert_eq!(result.reason_code, ReasonCode::SUCCESS);
+    /// assert_eq!(&lamps.next().await.expect("connected").payload[..], b"on");
+    /// # server.shutdown().await; Ok(()) }
     /// ```
     pub async fn publish(&self, message: Publish) -> Result<PublishResult, PublishError> {
         self.begin_publish(message).await?.answer().await
@@ -160,6 +164,23 @@ impl Client {
     }
 
     /// Whether all that [`Options::store`](super::Options::store) is to keep is kept; without one, it is.
+    ///
+    /// ```
+    /// use tidegate::client::{Client, Options, Store};
+    /// use tidegate::packet::{Publish, QoS};
+    /// use tidegate::storage::memory::MemoryStorage;
+    /// use tidegate::storage::{Durability, OpenedStorage};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut options = Options::new("localhost", 1883, "thermometer-7");
+    /// let storage = std::sync::Arc::new(MemoryStorage::default());
+    /// options.store = Some(Store::new(OpenedStorage::new(storage, Durability::Always)?));
+    /// let client = Client::new(options)?;
+    /// // What is enqueued is kept, so that there is nothing to wait for.
+    /// client.enqueue(Publish::new("t".into(), "21.5".into()).with_qos(QoS::AtLeastOnce)).await?;
+    /// assert!(client.store_is_idle());
+    /// # Ok(()) }
+    /// ```
     pub fn store_is_idle(&self) -> bool {
         let promised = self.shared().with(|core| core.promised());
         promised.is_none_or(|(committer, _)| committer.figures().waiting == 0)

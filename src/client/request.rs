@@ -86,14 +86,26 @@ impl Client {
     ///
     /// Cancel safe: dropped, the response is not waited for any more; the request may be answered nonetheless.
     ///
-    /// ```no_run
-    /// # async fn example(client: tidegate::client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
     /// use std::time::Duration;
     ///
-    /// let response = client.request("lamp/7/get-state", "{}", Duration::from_secs(5)).await?;
-    /// println!("{:?}", response.payload);
-    /// # Ok(())
-    /// # }
+    /// let mut requests = client.subscribe("lamp/7/get").await?;
+    /// let lamp = client.clone();
+    /// tokio::spawn(async move {
+    ///     while let Some(request) = requests.next().await {
+    ///         let _ = lamp.respond(&request, "on").await;
+    ///     }
+    /// });
+    /// let response = client.request("lamp/7/get", "", Duration::from_secs(5)).await?;
+    /// assert_eq!(&response.payload[..], b"on");
+    /// let nobody = client.request("lamp/8/get", "", Duration::from_secs(5)).await;
+    /// assert!(matches!(nobody, Err(RequestError::NoMatchingSubscribers)));
+    /// # server.shutdown().await; Ok(()) }
     /// ```
     pub async fn request(
         &self,
@@ -109,6 +121,27 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// use std::time::Duration;
+    ///
+    /// let mut requests = client.subscribe("lamp/7/get").await?;
+    /// let lamp = client.clone();
+    /// tokio::spawn(async move {
+    ///     while let Some(request) = requests.next().await {
+    ///         let _ = lamp.respond(&request, request.payload.clone()).await;
+    ///     }
+    /// });
+    /// let request = Publish::new("lamp/7/get".into(), "state".into()).with_qos(QoS::ExactlyOnce);
+    /// let response = client.request_with(request, Duration::from_secs(5)).await?;
+    /// assert_eq!((response.qos, &response.payload[..]), (QoS::AtLeastOnce, &b"state"[..]));
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn request_with(&self, request: Publish, timeout: Duration) -> Result<Message, RequestError> {
         if self.options().connect.protocol_version == ProtocolVersion::V311 {
             return Err(RequestError::NotInVersion);

@@ -38,6 +38,23 @@ impl Store {
     ///
     /// # Errors
     /// Where there is something else or something corrupt, or another process uses it.
+    ///
+    /// ```
+    /// use tidegate::client::{Client, Options, Store};
+    /// use tidegate::packet::{Publish, QoS};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let folder = std::env::temp_dir().join(format!("tidegate-doc-store-{}", std::process::id()));
+    /// let with_store = || -> Result<Client, Box<dyn std::error::Error>> {
+    ///     let mut options = Options::new("localhost", 1883, "thermometer-7");
+    ///     options.store = Some(Store::open(&folder)?);
+    ///     Ok(Client::new(options)?)
+    /// };
+    /// with_store()?.enqueue(Publish::new("t".into(), "21.5".into()).with_qos(QoS::AtLeastOnce)).await?;
+    /// // The next process has it, and sends it once it is connected.
+    /// assert_eq!(with_store()?.queued(), (1, 0));
+    /// # std::fs::remove_dir_all(&folder)?; Ok(()) }
+    /// ```
     #[cfg(feature = "sqlite")]
     pub fn open(folder: &Path) -> Result<Store, StorageError> {
         let storage = SqliteStorage::open(folder, SqliteOptions::default())?;
@@ -45,6 +62,20 @@ impl Store {
     }
 
     /// What another storage holds.
+    ///
+    /// ```
+    /// use tidegate::client::{Client, Options, Store};
+    /// use tidegate::storage::memory::MemoryStorage;
+    /// use tidegate::storage::{Durability, OpenedStorage};
+    ///
+    /// let storage = std::sync::Arc::new(MemoryStorage::default());
+    /// let mut options = Options::new("localhost", 1883, "thermometer-7");
+    /// options.store = Some(Store::new(OpenedStorage::new(storage, Durability::Always)?));
+    /// let client = Client::new(options.clone())?;
+    /// // One client has it at a time.
+    /// assert!(Client::new(options).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(opened: OpenedStorage) -> Store {
         let (committer, found) = opened.into_parts();
         Store { committer, found: Arc::new(Mutex::new(Some(found))) }

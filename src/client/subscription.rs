@@ -49,6 +49,15 @@ pub struct SubscribeOptions {
 
 impl SubscribeOptions {
     /// These filters, room for 1024 messages.
+    ///
+    /// ```
+    /// use tidegate::client::SubscribeOptions;
+    /// use tidegate::packet::{QoS, SubscribeFilter};
+    ///
+    /// let filters = ["alarms/#", "sensors/+"].map(|filter| SubscribeFilter::new(filter.into(), QoS::ExactlyOnce));
+    /// let options = SubscribeOptions::new(filters.into());
+    /// assert_eq!((options.filters.len(), options.capacity), (2, 1024));
+    /// ```
     pub fn new(filters: Vec<SubscribeFilter>) -> SubscribeOptions {
         SubscribeOptions {
             filters,
@@ -163,11 +172,37 @@ impl Subscription {
     }
 
     /// The same as a function to be polled.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut subscription = client.subscribe("a").await?;
+    /// client.publish(Publish::new("a".into(), "1".into())).await?;
+    /// let message = std::future::poll_fn(|cx| subscription.poll_next(cx)).await.expect("connected");
+    /// assert_eq!(&message.payload[..], b"1");
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         poll_take(&self.stream, self.client.shared(), cx)
     }
 
     /// The next message, where one waits already.
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut subscription = client.subscribe("a").await?;
+    /// client.publish(Publish::new("a".into(), "1".into())).await?;
+    /// subscription.next().await.expect("connected");
+    /// assert!(subscription.try_next().is_none());
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn try_next(&mut self) -> Option<Message> {
         try_take(&self.stream, self.client.shared())
     }
@@ -190,6 +225,25 @@ impl Subscription {
     }
 
     /// Messages that were dropped because too many waited, by [`SubscribeOptions::when_full`].
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// let mut options = SubscribeOptions::from("a");
+    /// (options.capacity, options.when_full) = (1, WhenFull::DropOldest);
+    /// let mut latest = client.subscribe(options).await?;
+    /// for number in ["1", "2", "3"] {
+    ///     client.publish(Publish::new("a".into(), number.into()).with_qos(QoS::AtLeastOnce)).await?;
+    /// }
+    /// while latest.dropped() < 2 {
+    ///     tokio::task::yield_now().await;
+    /// }
+    /// assert_eq!(&latest.next().await.expect("connected").payload[..], b"3");
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub fn dropped(&self) -> u64 {
         self.stream.buffer.dropped()
     }
@@ -264,14 +318,17 @@ impl Client {
     ///
     /// Cancel safe: dropped before the answer, the subscription is given up.
     ///
-    /// ```no_run
-    /// # async fn example(client: tidegate::client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
     /// let mut temperatures = client.subscribe("sensors/+/temperature").await?;
-    /// while let Some(message) = temperatures.next().await {
-    ///     println!("{}: {:?}", message.topic, message.payload);
-    /// }
-    /// # Ok(())
-    /// # }
+    /// client.publish(Publish::new("sensors/7/temperature".into(), "21.5".into())).await?;
+    /// let message = temperatures.next().await.expect("connected");
+    /// assert_eq!((&*message.topic, &message.payload[..]), ("sensors/7/temperature", &b"21.5"[..]));
+    /// # server.shutdown().await; Ok(()) }
     /// ```
     pub async fn subscribe(
         &self,
@@ -332,11 +389,16 @@ impl Client {
     ///
     /// Cancel safe: dropped before the answer, the filters are given up nonetheless.
     ///
-    /// ```no_run
-    /// # async fn example(client: tidegate::client::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// client.unsubscribe(["alarms/#"]).await?;
-    /// # Ok(())
-    /// # }
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// client.subscribe_only("alarms/#").await?;
+    /// let unsuback = client.unsubscribe(["alarms/#", "never/subscribed"]).await?;
+    /// assert_eq!(unsuback.reason_codes, [ReasonCode::SUCCESS, ReasonCode::NO_SUBSCRIPTION_EXISTED]);
+    /// # server.shutdown().await; Ok(()) }
     /// ```
     pub async fn unsubscribe<F: Into<ByteString>>(
         &self,
@@ -351,6 +413,24 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::unsubscribe`].
+    ///
+    /// ```
+    /// # use tidegate::{client::*, packet::*, server::{ListenerOptions, Server}};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder().listener(ListenerOptions::loopback(0)).start().await?;
+    /// # let options = Options::new("127.0.0.1", server.addresses()[0].port(), "example");
+    /// # let client = connect(options).await?;
+    /// client.subscribe_only("alarms/#").await?;
+    /// let unsuback = client
+    ///     .unsubscribe_with(Unsubscribe {
+    ///         packet_identifier: PacketIdentifier::FIRST,
+    ///         user_properties: vec![("why".into(), "maintenance".into())],
+    ///         filters: vec!["alarms/#".into()],
+    ///     })
+    ///     .await?;
+    /// assert_eq!(unsuback.reason_codes, [ReasonCode::SUCCESS]);
+    /// # server.shutdown().await; Ok(()) }
+    /// ```
     pub async fn unsubscribe_with(&self, unsubscribe: Unsubscribe) -> Result<Unsuback, SubscribeError> {
         if unsubscribe.filters.is_empty() {
             return Err(SubscribeError::Nothing);

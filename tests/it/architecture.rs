@@ -224,6 +224,59 @@ fn files_are_short_enough_to_be_read() {
     assert_same(&long, LENGTH_EXCEPTIONS, "files of more than 500 lines");
 }
 
+/// Public functions of the client without an example, as "file: name". This list only shrinks.
+const EXAMPLE_EXCEPTIONS: &[&str] = &[];
+
+#[test]
+fn every_public_function_of_the_client_has_an_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut functions, mut without) = (0, BTreeSet::new());
+    for file in source_files().iter().filter(|file| file.module == "client") {
+        let text = fs::read_to_string(root.join(&file.path)).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        for (at, name) in lines.iter().enumerate().filter_map(|(at, line)| Some((at, public_function(line)?)))
+        {
+            functions += 1;
+            if !has_example(&lines[..at]) {
+                without.insert(format!("{}: {name}", file.path));
+            }
+        }
+    }
+    assert!(functions > 50, "where are they?");
+    assert_same(&without, EXAMPLE_EXCEPTIONS, "public functions without an example");
+}
+
+/// The name, where the line begins one. Those of traits are as public as their traits, and are no `pub fn`.
+fn public_function(line: &str) -> Option<String> {
+    let rest = line.strip_prefix("pub ")?;
+    let rest = ["async ", "const "].iter().fold(rest, |rest, word| rest.strip_prefix(word).unwrap_or(rest));
+    first_word(rest.strip_prefix("fn ")?)
+}
+
+/// Whether the comment and the attributes that end here have one.
+fn has_example(before: &[&str]) -> bool {
+    let of_it = before.iter().rev().take_while(|line| line.starts_with("///") || line.starts_with("#["));
+    of_it.into_iter().any(|line| line.starts_with("/// ```"))
+}
+
+#[test]
+fn functions_without_an_example_are_found() {
+    let source = [
+        "/// ```",
+        "/// f();",
+        "/// ```",
+        "#[must_use]",
+        "pub async fn f() {}",
+        "/// Says.",
+        "pub fn g() {}",
+    ];
+    let found: Vec<_> =
+        source.iter().enumerate().filter_map(|(at, line)| Some((at, public_function(line)?))).collect();
+    assert_eq!(found, [(4, "f".to_string()), (6, "g".to_string())]);
+    assert!(has_example(&source[..4]) && !has_example(&source[..6]));
+    assert_eq!(public_function("pub(super) fn h() {}"), None);
+}
+
 /// Fails for what is wrong and no exception, and for an exception that is none any more.
 fn assert_same(wrong: &BTreeSet<String>, exceptions: &[&str], what: &str) {
     let exceptions: BTreeSet<String> = exceptions.iter().map(|it| it.to_string()).collect();

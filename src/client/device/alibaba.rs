@@ -21,6 +21,15 @@ impl Alibaba {
     ///
     /// # Errors
     /// Where a name is empty or has a character of the format.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use tidegate::client::device::{Alibaba, Platform};
+    ///
+    /// let login = Alibaba::new("a1Product", "thermometer", "secret")?.login(SystemTime::now())?;
+    /// assert_eq!(login.user_name, "thermometer&a1Product");
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn new(
         product_key: impl Into<String>,
         device: impl Into<String>,
@@ -34,12 +43,28 @@ impl Alibaba {
     }
 
     /// Over TCP without TLS, where the platform allows that: it is told so.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use tidegate::client::device::{Alibaba, Platform};
+    /// let login = Alibaba::new("a1Product", "thermometer", "secret")?.without_tls().login(SystemTime::now())?;
+    /// assert!(login.client_identifier.contains("securemode=3"));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn without_tls(mut self) -> Alibaba {
         self.security_mode = 3;
         self
     }
 
     /// The digest of the signature.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use tidegate::client::device::{Alibaba, Method, Platform};
+    /// let device = Alibaba::new("a1Product", "thermometer", "secret")?.method(Method::Sha1);
+    /// assert!(device.login(SystemTime::now())?.client_identifier.contains("signmethod=hmacsha1"));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn method(mut self, method: Method) -> Alibaba {
         self.method = method;
         self
@@ -49,6 +74,14 @@ impl Alibaba {
     ///
     /// # Errors
     /// Where it is empty or has a `|`.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use tidegate::client::device::{Alibaba, Platform};
+    /// let device = Alibaba::new("a1Product", "thermometer", "secret")?.client("serial-7")?;
+    /// assert!(device.login(SystemTime::now())?.client_identifier.starts_with("serial-7|"));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn client(mut self, client: impl Into<String>) -> Result<Alibaba, DeviceError> {
         self.client = name("the client", client, &['|'])?;
         Ok(self)

@@ -22,6 +22,16 @@ impl Azure {
     ///
     /// # Errors
     /// Where the key is no base64, or a name is empty or has a `/`.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use tidegate::client::device::{Azure, Platform};
+    ///
+    /// let login = Azure::new("hub.azure-devices.net", "thermometer", "S2V5")?.login(SystemTime::now())?;
+    /// assert_eq!(login.client_identifier, "thermometer");
+    /// assert!(login.password.unwrap().starts_with("SharedAccessSignature sr=hub.azure-devices.net%2Fdevices%2F"));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn new(hub: impl Into<String>, device: impl Into<String>, key: &str) -> Result<Azure, DeviceError> {
         Ok(Azure {
             hub: name("the hub", hub, &['/'])?,
@@ -33,18 +43,41 @@ impl Azure {
     }
 
     /// How long a signature holds, from the CONNECT it is made for; the hub ends the session then.
+    ///
+    /// ```
+    /// # use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    /// # use tidegate::client::device::{Azure, Platform};
+    /// let device = Azure::new("hub.azure-devices.net", "thermometer", "S2V5")?.lifetime(Duration::from_secs(60));
+    /// assert_eq!(device.login(UNIX_EPOCH)?.expires_at, Some(UNIX_EPOCH + Duration::from_secs(60)));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn lifetime(mut self, lifetime: Duration) -> Azure {
         self.lifetime = lifetime;
         self
     }
 
     /// Another version of the hub's interface than the default.
+    ///
+    /// ```
+    /// # use std::time::SystemTime;
+    /// # use tidegate::client::device::{Azure, Platform};
+    /// let device = Azure::new("hub.azure-devices.net", "thermometer", "S2V5")?.api_version("2020-09-30");
+    /// assert!(device.login(SystemTime::now())?.user_name.ends_with("/?api-version=2020-09-30"));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn api_version(mut self, version: impl Into<String>) -> Azure {
         self.api_version = version.into();
         self
     }
 
     /// The signature that holds until that second since 1970.
+    ///
+    /// ```
+    /// # use tidegate::client::device::Azure;
+    /// let token = Azure::new("hub.azure-devices.net", "thermometer", "S2V5")?.token(1_700_000_000);
+    /// assert!(token.ends_with("&se=1700000000"));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn token(&self, end: u64) -> String {
         let uri = percent_encode(&format!("{}/devices/{}", self.hub, self.device));
         let signature = to_base64(&Method::Sha256.sign(&self.key, &format!("{uri}\n{end}")));

@@ -20,12 +20,29 @@ impl Huawei {
     ///
     /// # Errors
     /// Where the identifier is empty.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use tidegate::client::device::{Huawei, Platform};
+    ///
+    /// let login = Huawei::new("thermometer", "secret")?.login(UNIX_EPOCH + Duration::from_secs(3600))?;
+    /// assert_eq!(login.client_identifier, "thermometer_0_0_1970010101");
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn new(device: impl Into<String>, secret: &str) -> Result<Huawei, DeviceError> {
         let device = name("the device", device, &['\0'])?;
         Ok(Huawei { device, secret: key_of_text(secret), checks_time: false })
     }
 
     /// Asks the platform to refuse a CONNECT of another hour than its own.
+    ///
+    /// ```
+    /// # use std::time::UNIX_EPOCH;
+    /// # use tidegate::client::device::{Huawei, Platform};
+    /// let login = Huawei::new("thermometer", "secret")?.with_checked_time().login(UNIX_EPOCH)?;
+    /// assert_eq!(login.client_identifier, "thermometer_0_1_1970010100");
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn with_checked_time(mut self) -> Huawei {
         self.checks_time = true;
         self

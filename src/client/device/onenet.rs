@@ -22,6 +22,16 @@ impl OneNet {
     ///
     /// # Errors
     /// Where the key is no base64, or a name cannot be part of a topic.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use tidegate::client::device::{OneNet, Platform};
+    ///
+    /// let login = OneNet::new("238322", "thermometer", "S2V5")?.login(SystemTime::now())?;
+    /// assert_eq!((&*login.client_identifier, &*login.user_name), ("thermometer", "238322"));
+    /// assert!(OneNet::new("238322", "a/topic", "S2V5").is_err());
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn new(
         product: impl Into<String>,
         device: impl Into<String>,
@@ -37,23 +47,52 @@ impl OneNet {
     }
 
     /// The digest of the signature.
+    ///
+    /// ```
+    /// # use tidegate::client::device::{Method, OneNet};
+    /// let device = OneNet::new("238322", "thermometer", "S2V5")?.method(Method::Sha1);
+    /// assert!(device.token(1_700_000_000).contains("&method=sha1&"));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn method(mut self, method: Method) -> OneNet {
         self.method = method;
         self
     }
 
     /// How long a token holds, from the CONNECT it is made for; the platform ends the session then.
+    ///
+    /// ```
+    /// # use std::time::{Duration, UNIX_EPOCH};
+    /// # use tidegate::client::device::{OneNet, Platform};
+    /// let device = OneNet::new("238322", "thermometer", "S2V5")?.lifetime(Duration::from_secs(3600));
+    /// assert_eq!(device.login(UNIX_EPOCH)?.expires_at, Some(UNIX_EPOCH + Duration::from_secs(3600)));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn lifetime(mut self, lifetime: Duration) -> OneNet {
         self.lifetime = lifetime;
         self
     }
 
     /// A topic of this device: `$sys/{product}/{device}/` and what is given.
+    ///
+    /// ```
+    /// # use tidegate::client::device::OneNet;
+    /// let device = OneNet::new("238322", "thermometer", "S2V5")?;
+    /// assert_eq!(device.topic("thing/property/post"), "$sys/238322/thermometer/thing/property/post");
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn topic(&self, rest: &str) -> String {
         format!("$sys/{}/{}/{rest}", self.product, self.device)
     }
 
     /// The token that holds until that second since 1970.
+    ///
+    /// ```
+    /// # use tidegate::client::device::OneNet;
+    /// let token = OneNet::new("238322", "thermometer", "S2V5")?.token(1_700_000_000);
+    /// assert!(token.starts_with("version=2018-10-31&res=products%2F238322%2Fdevices%2Fthermometer&et=1700000000&"));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn token(&self, end: u64) -> String {
         let resource = format!("products/{}/devices/{}", self.product, self.device);
         token(&resource, &self.key, self.method, end)

@@ -25,6 +25,12 @@ pub enum Method {
 
 impl Method {
     /// `md5`, `sha1` or `sha256`.
+    ///
+    /// ```
+    /// use tidegate::client::device::Method;
+    ///
+    /// assert_eq!(Method::default().name(), "sha256");
+    /// ```
     pub fn name(self) -> &'static str {
         match self {
             Method::Md5 => "md5",

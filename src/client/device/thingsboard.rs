@@ -15,6 +15,15 @@ pub struct ThingsBoard {
 impl ThingsBoard {
     /// # Errors
     /// Where the token is empty.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use tidegate::client::device::{Platform, ThingsBoard};
+    ///
+    /// let login = ThingsBoard::new("thermometer", "A1_TEST_TOKEN")?.login(SystemTime::now())?;
+    /// assert_eq!((&*login.user_name, login.password), ("A1_TEST_TOKEN", None));
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn new(
         client_identifier: impl Into<String>,
         token: impl Into<String>,

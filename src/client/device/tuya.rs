@@ -14,6 +14,15 @@ pub struct Tuya {
 impl Tuya {
     /// # Errors
     /// Where the identifier is empty or has a character of the format.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use tidegate::client::device::{Platform, Tuya};
+    ///
+    /// let login = Tuya::new("6c95875d0f5ba69607nzfl", "secret")?.login(SystemTime::now())?;
+    /// assert_eq!(login.client_identifier, "tuyalink_6c95875d0f5ba69607nzfl");
+    /// # Ok::<(), tidegate::client::device::DeviceError>(())
+    /// ```
     pub fn new(device: impl Into<String>, secret: &str) -> Result<Tuya, DeviceError> {
         Ok(Tuya { device: name("the device", device, &['|', ','])?, secret: key_of_text(secret) })
     }

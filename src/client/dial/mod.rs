@@ -64,6 +64,13 @@ pub struct Dialer {
 
 impl Dialer {
     /// TCP or a Unix socket, with nothing on it.
+    ///
+    /// ```
+    /// use tidegate::client::dial::{Dialer, ServerAddress};
+    ///
+    /// let address = ServerAddress::Host { host: "::1".into(), port: 1883 };
+    /// assert_eq!(Dialer::new(address).to_string(), "mqtt://[::1]:1883");
+    /// ```
     pub fn new(address: ServerAddress) -> Dialer {
         Dialer {
             address,

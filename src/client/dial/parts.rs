@@ -47,7 +47,7 @@ pub(super) struct Parts<'u> {
 
 impl<'u> Parts<'u> {
     /// Takes a URI of one of these schemes apart.
-    pub fn of(
+    pub(super) fn of(
         text: &'u str,
         known: &'static [&'static str],
         list: &'static str,

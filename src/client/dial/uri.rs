@@ -47,21 +47,58 @@ enum Way {
 }
 
 impl ServerUri {
+    /// With the port that the scheme has, where none is given.
+    ///
+    /// ```
+    /// use tidegate::client::dial::{ServerAddress, ServerUri};
+    ///
+    /// let uri: ServerUri = "mqtt://broker.example".parse()?;
+    /// assert_eq!(uri.address(), &ServerAddress::Host { host: "broker.example".into(), port: 1883 });
+    /// # Ok::<(), tidegate::client::dial::InvalidUri>(())
+    /// ```
     pub fn address(&self) -> &ServerAddress {
         &self.address
     }
 
     /// For CONNECT, percent-decoded.
+    ///
+    /// ```
+    /// use tidegate::client::dial::ServerUri;
+    ///
+    /// let uri: ServerUri = "mqtt://site%2F7@broker.example".parse()?;
+    /// assert_eq!(uri.user_name().unwrap(), "site/7");
+    /// # Ok::<(), tidegate::client::dial::InvalidUri>(())
+    /// ```
     pub fn user_name(&self) -> Option<&ByteString> {
         self.user_name.as_ref()
     }
 
     /// For CONNECT, percent-decoded.
+    ///
+    /// ```
+    /// use tidegate::client::dial::ServerUri;
+    ///
+    /// let uri: ServerUri = "mqtt://edge:p%40ss@broker.example".parse()?;
+    /// assert_eq!(&uri.password().unwrap()[..], b"p@ss");
+    /// # Ok::<(), tidegate::client::dial::InvalidUri>(())
+    /// ```
     pub fn password(&self) -> Option<&Bytes> {
         self.password.as_ref()
     }
 
     /// What connects as the URI says; the rest, such as authorities and proxies, is set there.
+    ///
+    /// ```
+    /// use tidegate::client::Options;
+    /// use tidegate::client::dial::ServerUri;
+    ///
+    /// let uri: ServerUri = "mqtt://edge:p%40ss@broker.example".parse()?;
+    /// let mut options = Options::with_connector(uri.dialer(), "edge-7");
+    /// options.connect.user_name = uri.user_name().cloned();
+    /// options.connect.password = uri.password().cloned();
+    /// assert_eq!(options.connector.describe(), "mqtt://broker.example:1883");
+    /// # Ok::<(), tidegate::client::dial::InvalidUri>(())
+    /// ```
     pub fn dialer(&self) -> Dialer {
         #[cfg_attr(not(any(feature = "tls", feature = "websocket")), expect(unused_mut))]
         let mut dialer = Dialer::new(self.address.clone());
