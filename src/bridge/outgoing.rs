@@ -102,7 +102,11 @@ impl Link<'_> {
                         match encode_publish(&header, &delivery.message.payload, version, &mut packets) {
                             Ok(()) if !dup => count(&tally.forwarded_out),
                             Ok(()) => {}
-                            Err(error) => tracing::error!(%error, "a message could not be encoded"),
+                            Err(error) => {
+                                tracing::warn!(bridge = carrier.options.name, %error, "a message cannot go out");
+                                count(&tally.refused);
+                                spared.acknowledged.extend(id.map(|id| (id, delivery.qos)));
+                            }
                         }
                     }
                     Err(why) => {

@@ -3,9 +3,11 @@
 use bytes::BytesMut;
 use tidegate::bridge::Direction;
 use tidegate::broker::Options;
+use tidegate::message::ApplicationMessage;
 use tidegate::packet::{
     Ack, Connack, Decoder, Disconnect, Packet, PacketIdentifier, Publish, ReasonCode, Suback, encode,
 };
+use tidegate::topic::TopicName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -151,4 +153,86 @@ async fn what_another_broker_does_not_take_is_not_sent_and_holds_nothing_up() {
     let message = client.message().await;
     assert_eq!((text(&message), message.qos), ("small", QOS1));
     assert_eq!((there.broker().retained_count(), bridges.status()[0].connections), (0, 1));
+}
+
+/// The Protocol Level that a bridge says on its next connection, and the connection.
+async fn said_level(listener: &TcpListener) -> (u8, TcpStream) {
+    let (mut stream, _) = within(listener.accept()).await.unwrap();
+    let mut hello = [0; 9];
+    within(stream.read_exact(&mut hello)).await.unwrap();
+    assert_eq!(&hello[4..8], b"MQTT");
+    (hello[8], stream)
+}
+
+const PLAIN: u8 = 4;
+const WITH_THE_BIT: u8 = 0x84;
+
+#[tokio::test]
+async fn a_bridge_goes_without_its_bit_for_good_only_where_it_was_refused() {
+    // A connection that was closed for another reason had it taken for refused.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = bridge("b", listener.local_addr().unwrap(), V311).topic(topic("#", Direction::Out, QOS1));
+    let bridges = run(&start().await, vec![options]).await;
+    let refusal = Some(b"\x20\x02\x00\x01");
+    for (answer, next) in [(None, WITH_THE_BIT), (refusal, PLAIN)] {
+        let (level, mut stream) = said_level(&listener).await;
+        assert_eq!(level, WITH_THE_BIT, "{answer:?}");
+        if let Some(connack) = answer {
+            stream.write_all(connack).await.unwrap();
+        }
+        drop(stream);
+        // It tries without at once, and is let in.
+        let (level, mut stream) = said_level(&listener).await;
+        assert_eq!(level, PLAIN, "{answer:?}");
+        stream.write_all(b"\x20\x02\x00\x00").await.unwrap();
+        until(|| bridges.status()[0].connected).await;
+        drop(stream);
+        if next == PLAIN {
+            assert_eq!(said_level(&listener).await.0, PLAIN);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_sent_because_it_was_there_is_not_counted_as_too_large() {
+    // Where the other broker has a Maximum Packet Size, all that was not sent counted as too large for it.
+    let little = Options { maximum_packet_size: 1000, ..Options::default() };
+    let (here, there) = (start().await, start_with(little).await);
+    let options = bridge("b", there.addresses()[0], V5).topic(topic("#", Direction::Out, QOS1));
+    let bridges = run(&here, vec![options]).await;
+    settled(&bridges, &there, 0).await;
+    let mut publisher = publisher(&here).await;
+    let mut was_there = Publish { qos: QOS1, ..publish("t", "x") };
+    let path = ("tidegate-path".into(), there.broker().identity().into());
+    was_there.properties.get_or_insert_default().user_properties.push(path);
+    publisher.publish_packet(was_there).await;
+    publisher.publish("t", &"x".repeat(2000), QOS1).await;
+    until(|| here.statistics().dropped_too_large == 1).await;
+    assert_eq!(bridges.status()[0].dropped.looped, 1);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_written_leaves_the_window_to_others() {
+    // It stayed in flight for ever.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = bridge("b", listener.local_addr().unwrap(), V5).topic(topic("#", Direction::Out, QOS2));
+    let here = start().await;
+    let bridges = run(&here, vec![options]).await;
+    let mut seen = Seen::of(&listener).await;
+    assert!(matches!(seen.receive().await, Packet::Connect(_)));
+    // It says nothing of a Maximum Packet Size, so that nothing looks at how large a message is.
+    seen.send(&Packet::Connack(Box::default())).await;
+    until(|| bridges.status()[0].connected).await;
+    let name = |name: &str| TopicName::try_from(name).unwrap();
+    for qos in ALL_QOS {
+        let mut message = ApplicationMessage::new(name("too-long"), "x").with_qos(qos);
+        // Only who embeds a broker can have a text like this.
+        message.properties.get_or_insert_default().content_type = Some("x".repeat(70_000).into());
+        here.publish(message).await;
+        here.publish(ApplicationMessage::new(name("fine"), "x").with_qos(qos)).await;
+        let Packet::Publish(publish) = seen.receive().await else { panic!() };
+        assert_eq!((publish.topic.as_ref(), publish.qos), ("fine", qos));
+    }
+    assert_eq!(here.broker().client("$bridge/b").unwrap().in_flight, 2);
+    assert_eq!(bridges.status()[0].dropped.refused, 3);
 }
