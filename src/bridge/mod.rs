@@ -20,13 +20,15 @@ mod status;
 mod unwritten;
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
 pub use link::LinkError;
 pub use options::{BridgeOptions, BridgedTopic, CleanStart, Direction, InvalidBridgedTopic};
@@ -35,7 +37,7 @@ pub use status::{BridgeDrops, BridgeStatus};
 use crate::broker::{BRIDGES, Broker};
 use status::Tally;
 
-/// For a bridge to end: it says goodbye within a second.
+/// For a bridge to end by itself: it says goodbye within a second.
 const ENDING: Duration = Duration::from_secs(3);
 
 /// All bridges of a broker. Once this is dropped, they end.
@@ -129,7 +131,8 @@ impl Bridges {
             running.stop.send_replace(true);
         }
         for mut running in ending {
-            if timeout(ENDING, &mut running.task).await.is_err() {
+            // It ends by then, unless a hook keeps its thread.
+            if timeout(ENDING * 2, &mut running.task).await.is_err() {
                 running.task.abort();
             }
         }
@@ -174,12 +177,19 @@ async fn run(
         let began = Instant::now();
         let (bridge, broker, counts, mut stopped) =
             (options.clone(), broker.clone(), tally.clone(), stop.clone());
-        // A task of its own: a hook that panics must not end the bridge.
-        let link = tokio::spawn(async move { link::run(&bridge, &broker, &counts, &mut stopped).await });
-        let why = match link.await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
+        // A task of its own: a hook that panics must not end the bridge. It is one of a set, which ends with this one.
+        let mut link = JoinSet::new();
+        link.spawn(async move { link::run(&bridge, &broker, &counts, &mut stopped).await });
+        let ended = tokio::select! {
+            ended = link.join_next() => ended,
+            () = overdue(&mut stop) => return link.shutdown().await,
+        };
+        // Also where a hook has panicked in it.
+        tally.connected.store(false, Ordering::Relaxed);
+        let why = match ended {
+            None | Some(Ok(Ok(()))) => return,
+            Some(Ok(Err(error))) => error.to_string(),
+            Some(Err(error)) => error.to_string(),
         };
         tally.note_error(&why);
         tell(&options, &why, &mut told);
@@ -190,6 +200,12 @@ async fn run(
         pause = (pause * 2).min(longest);
         let _ = timeout(jittered, link::stopped(&mut stop)).await;
     }
+}
+
+/// Waits until a bridge that is to end should have: its connection may wait for a hook that does not answer.
+async fn overdue(stop: &mut watch::Receiver<bool>) {
+    link::stopped(stop).await;
+    sleep(ENDING).await;
 }
 
 /// A line for what is new, and one that is seldom looked at for what goes on.

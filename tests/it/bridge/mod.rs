@@ -2,6 +2,7 @@
 
 mod breaks;
 mod carries;
+mod changes;
 mod circles;
 #[cfg(all(feature = "daemon", feature = "tls", feature = "websocket"))]
 mod configuration;
