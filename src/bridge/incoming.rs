@@ -9,7 +9,7 @@ use super::status::count;
 use crate::broker::{End, Published};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{
-    Ack, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode, Suback,
+    Ack, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode, Suback, Unsuback,
 };
 use crate::session::{Acknowledged, Received};
 use crate::storage::{Committer, Promise};
@@ -32,6 +32,7 @@ impl Link<'_> {
             }
             Packet::Pubrel(ack) => self.pubrel(&ack),
             Packet::Suback(suback) => self.suback(&suback),
+            Packet::Unsuback(unsuback) => self.unsuback(&unsuback),
             Packet::Pingresp => {
                 self.ponged();
                 Ok(())
@@ -76,6 +77,18 @@ impl Link<'_> {
                 let bridge = &self.options.name;
                 tracing::error!(bridge, %filter, %reason, "the other broker refuses a subscription; nothing of it comes in");
             }
+        }
+        Ok(())
+    }
+
+    fn unsuback(&mut self, unsuback: &Unsuback) -> Result<(), LinkError> {
+        let asked = self.unsubscribing.iter().position(|id| *id == unsuback.packet_identifier);
+        let asked = asked.ok_or(LinkError::Rules("an UNSUBACK that nothing was asked for"))?;
+        self.unsubscribing.swap_remove(asked);
+        self.note_readiness();
+        self.still_has |= unsuback.reason_codes.iter().any(|reason| reason.is_error());
+        if self.unsubscribing.is_empty() && !self.still_has {
+            self.note_asked(&[]);
         }
         Ok(())
     }

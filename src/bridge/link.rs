@@ -26,7 +26,7 @@ use crate::client::{BoxedStream, DialError};
 use crate::hook::{ClientInfo, DisconnectCause, What};
 use crate::packet::{
     Connack, DecodeError, Decoder, Disconnect, EncodeError, Packet, PacketIdentifier, PacketType,
-    ProtocolVersion, ReasonCode, Subscribe, SubscribeFilter, encode,
+    ProtocolVersion, ReasonCode, Subscribe, SubscribeFilter, Unsubscribe, encode,
 };
 use crate::storage::Promise;
 use crate::topic::TopicFilter;
@@ -100,9 +100,14 @@ pub(super) struct Link<'b> {
     pub(super) unwritten: Unwritten,
     /// What packets that are put out from now on stand for.
     pub(super) promised: Promise,
-    /// SUBSCRIBE packets that are not answered, and until when.
+    /// SUBSCRIBE packets that are not answered.
     pub(super) subscribing: Vec<(PacketIdentifier, Vec<TopicFilter>)>,
-    subscribed_by: Instant,
+    /// UNSUBSCRIBE packets that are not answered.
+    pub(super) unsubscribing: Vec<PacketIdentifier>,
+    /// An UNSUBSCRIBE was refused: the next connection asks again.
+    pub(super) still_has: bool,
+    /// Until when both have to be answered.
+    asked_by: Instant,
     last_received: Instant,
     last_sent: Instant,
     /// A PINGREQ that is not answered.
@@ -195,7 +200,9 @@ impl<'b> Link<'b> {
             unwritten: Unwritten::default(),
             promised: Promise::default(),
             subscribing: Vec::new(),
-            subscribed_by: now + options.dialer.step_timeout,
+            unsubscribing: Vec::new(),
+            still_has: false,
+            asked_by: now + options.dialer.step_timeout,
             last_received: now,
             last_sent: now,
             pinged: None,
@@ -242,7 +249,7 @@ impl<'b> Link<'b> {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<Step, LinkError> {
         let has_room = self.unwritten.len() < HIGH_WATER;
-        let is_subscribed = self.subscribing.is_empty();
+        let is_answered = self.is_answered();
         let alarm = self.alarm();
         // What came in may wait in queues for long, and keeps its buffer: a small read gets no buffer of its own.
         if received.capacity() - received.len() < LEAST_READ {
@@ -259,8 +266,8 @@ impl<'b> Link<'b> {
                 written?;
                 self.last_sent = Instant::now();
             }
-            // Nothing that the session sends may have the identifier of a SUBSCRIBE.
-            polled = work(&self.attachment), if has_room && is_subscribed => match polled {
+            // Nothing that the session sends may have the identifier of a SUBSCRIBE or UNSUBSCRIBE.
+            polled = work(&self.attachment), if has_room && is_answered => match polled {
                 Polled::End(end) => return Err(LinkError::Ended(end)),
                 Polled::Work | Polled::Idle => self.collect().await,
             },
@@ -281,15 +288,15 @@ impl<'b> Link<'b> {
         };
         let of_writing =
             if self.unwritten.is_done() { far } else { self.last_sent.max(self.last_received) + PATIENCE };
-        let of_subscribing = if self.subscribing.is_empty() { far } else { self.subscribed_by };
-        of_ping.min(of_writing).min(of_subscribing)
+        let of_answers = if self.is_answered() { far } else { self.asked_by };
+        of_ping.min(of_writing).min(of_answers)
     }
 
     fn be_alarmed(&mut self) -> Result<(), LinkError> {
         let now = Instant::now();
         let is_silent = self.pinged.is_some_and(|at| at + self.greeted.keep_alive <= now);
         let is_stuck = !self.unwritten.is_done() && self.last_sent.max(self.last_received) + PATIENCE <= now;
-        let is_unanswered = !self.subscribing.is_empty() && self.subscribed_by <= now;
+        let is_unanswered = !self.is_answered() && self.asked_by <= now;
         if is_silent || is_stuck || is_unanswered {
             return Err(LinkError::Silent);
         }
@@ -306,8 +313,11 @@ impl<'b> Link<'b> {
         self.pinged = None;
     }
 
-    /// Subscribes what is to come from there, under identifiers that no message in flight has.
+    /// Subscribes what is to come from there and unsubscribes what is not any more, under identifiers that no message in
+    /// flight has.
     fn subscribe(&mut self) -> Result<(), LinkError> {
+        let abandoned = self.abandoned();
+        self.note_asked(&abandoned);
         let in_flight = self.attachment.in_flight();
         let mut free =
             (1..=u16::MAX).rev().filter_map(PacketIdentifier::new).filter(|id| !in_flight.contains(id));
@@ -330,12 +340,23 @@ impl<'b> Link<'b> {
             self.subscribing
                 .push((packet_identifier, some.iter().map(|topic| topic.remote().clone()).collect()));
         }
+        for some in abandoned.chunks(FILTERS) {
+            let Some(packet_identifier) = free.next() else { break };
+            let filters = some.iter().map(|filter| filter.as_str().into()).collect();
+            let unsubscribe = Unsubscribe { packet_identifier, user_properties: Vec::new(), filters };
+            self.put(&Packet::Unsubscribe(Box::new(unsubscribe)))?;
+            self.unsubscribing.push(packet_identifier);
+        }
         Ok(())
     }
 
-    /// Messages go either way from now on, unless there are subscriptions that are not answered.
+    fn is_answered(&self) -> bool {
+        self.subscribing.is_empty() && self.unsubscribing.is_empty()
+    }
+
+    /// Messages go either way from now on, unless something that was asked is not answered.
     pub(super) fn note_readiness(&self) {
-        if self.subscribing.is_empty() {
+        if self.is_answered() {
             self.tally.connected.store(true, Ordering::Relaxed);
             count(&self.tally.connections);
             let (bridge, server) = (&self.options.name, &self.options.dialer);

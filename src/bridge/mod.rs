@@ -9,6 +9,7 @@
 //! Bridges run on a thread of their own: what they do costs the threads that serve clients nothing but what the messages
 //! cost.
 
+mod asked;
 mod greeting;
 mod incoming;
 mod link;

@@ -1,10 +1,58 @@
 //! Bridges that are changed: what the other broker still has of them, what waits, and connections that do not end.
 
+use std::sync::Arc;
+
 use tidegate::bridge::Direction;
 use tidegate::broker::Options;
 
 use super::*;
+use crate::durability::{Obedient, start_on};
 use crate::support::hooks::Gate;
+
+#[tokio::test]
+async fn what_a_bridge_does_not_carry_in_any_more_is_unsubscribed_there() {
+    // The session there goes on, and what it had been asked for came for ever.
+    for version in VERSIONS {
+        let (here, there) = (start().await, start().await);
+        let wanted = |filters: &[&str]| {
+            let bridge = bridge("b", there.addresses()[0], version);
+            vec![
+                filters
+                    .iter()
+                    .fold(bridge, |bridge, filter| bridge.topic(topic(filter, Direction::In, QOS1))),
+            ]
+        };
+        let filters: Vec<String> = (0..20).map(|number| format!("in/{number}")).collect();
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        let bridges = run(&here, wanted(&filters)).await;
+        settled(&bridges, &there, 20).await;
+        bridges.set(wanted(&filters[..2])).await;
+        settled(&bridges, &there, 2).await;
+        let mut subscriber = subscriber(&here, "in/#").await;
+        let mut publisher = publisher(&there).await;
+        for topic in ["in/7", "in/1"] {
+            publisher.publish(topic, "x", QOS1).await;
+        }
+        assert_eq!(subscriber.message().await.topic, "in/1");
+        let status = &bridges.status()[0];
+        assert_eq!((status.connections, status.dropped.unmapped), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_was_carried_in_before_a_restart_is_unsubscribed_too() {
+    let (storage, there) = (Arc::new(Obedient::default()), start().await);
+    for (filters, has) in [(&["a", "b"][..], 2), (&["c"], 1), (&[], 0)] {
+        let here = start_on(&storage).await;
+        let wanted = filters.iter().fold(bridge("b", there.addresses()[0], V5), |bridge, filter| {
+            bridge.topic(topic(filter, Direction::In, QOS1))
+        });
+        let bridges = run(&here, vec![wanted]).await;
+        settled(&bridges, &there, has).await;
+        bridges.stop().await;
+        here.shutdown().await;
+    }
+}
 
 #[tokio::test]
 async fn a_bridge_that_is_taken_away_publishes_nothing_more_though_a_hook_kept_it_waiting() {
