@@ -65,6 +65,7 @@ fn open(
         clean_start: false,
         expiry_interval: NEVER_EXPIRES,
         receive_maximum: receive_maximum.min(broker.options().maximum_inflight.max(1)),
+        queue_limits: options.queue,
         will: None,
     })?;
     Ok(opened.attachment)

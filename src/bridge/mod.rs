@@ -35,6 +35,8 @@ pub use link::LinkError;
 pub use options::{BridgeOptions, BridgedTopic, CleanStart, Direction, InvalidBridgedTopic};
 pub use status::{BridgeDrops, BridgeStatus};
 
+pub use crate::session::{Overflow, QueueLimits};
+
 use crate::broker::{BRIDGES, Broker};
 use status::Tally;
 

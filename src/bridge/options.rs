@@ -7,6 +7,7 @@ use bytestring::ByteString;
 
 use crate::client::dial::Dialer;
 use crate::packet::{ProtocolVersion, QoS};
+use crate::session::QueueLimits;
 use crate::topic::{TopicFilter, TopicName};
 
 /// A connection of this broker to another.
@@ -26,6 +27,8 @@ pub struct BridgeOptions {
     /// Whether the other broker forgets what it has for this one at each connection.
     pub clean_start: CleanStart,
     pub topics: Vec<BridgedTopic>,
+    /// What waits here for the other broker, at most; none: as much as for any session, by `Options` of the broker.
+    pub queue: Option<QueueLimits>,
     /// Between two attempts to connect: the first pause, and the longest.
     pub pauses: (Duration, Duration),
 }
@@ -85,6 +88,7 @@ impl BridgeOptions {
             keep_alive: 60,
             clean_start: CleanStart::No,
             topics: Vec::new(),
+            queue: None,
             pauses: (Duration::from_secs(1), Duration::from_secs(60)),
         }
     }

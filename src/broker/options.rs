@@ -140,7 +140,8 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(super) fn queue_limits(&self) -> QueueLimits {
+    /// What the queue of a session holds at most.
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
         QueueLimits {
             messages: self.maximum_queued_messages,
             bytes: self.maximum_queued_bytes,

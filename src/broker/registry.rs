@@ -18,10 +18,11 @@ use super::mailbox::Mailbox;
 use super::session_entry::{EntryState, Link, SessionEntry, SessionKey};
 use super::statistics::Count;
 use super::{Broker, DueWill, read, write};
+use crate::current::Current;
 use crate::hook::{ClientInfo, ClientStatus, DisconnectCause, SessionEnd, What};
 use crate::message::{ClientKey, Timestamp};
 use crate::packet::ReasonCode;
-use crate::session::{Delivery, Dropped, NEVER_EXPIRES, Session, Will};
+use crate::session::{Delivery, Dropped, NEVER_EXPIRES, QueueLimits, Session, Will};
 use crate::storage::Committer;
 
 /// How Client Identifiers of the broker's own bridges begin, which nobody may have who comes over the network: who takes
@@ -72,6 +73,8 @@ pub struct OpenRequest {
     pub expiry_interval: u32,
     /// How many QoS 1 and 2 messages the client takes in flight.
     pub receive_maximum: u16,
+    /// Limits of its queue; none: those of all.
+    pub queue_limits: Option<QueueLimits>,
     pub will: Option<Box<Will>>,
 }
 
@@ -365,7 +368,7 @@ impl Broker {
         {
             let mut state = entry.lock();
             state.kept = self.committer.is_some() && request.expiry_interval > 0;
-            attach(&entry, &mut state, &request);
+            self.attach(&entry, &mut state, &request);
             entry.keep_new(&mut state);
         }
         Arc::new(entry)
@@ -389,9 +392,25 @@ impl Broker {
             // It ends with this connection.
             entry.keep_no_longer(state);
         }
-        attach(entry, state, request);
+        self.attach(entry, state, request);
         state.created.make();
         entry.keep_changed(state);
+    }
+
+    /// Makes the connection of the request the one that holds the session.
+    fn attach(&self, entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
+        let link = Link { waker: None, home: Mailbox::here(), blocked: Blocked::No, end: None };
+        entry.set_link(state, request.client.clone(), link);
+        // They were about another connection, perhaps of another user.
+        state.delivery_verdicts = AuthorizationCache::default();
+        state.session.will = request.will.clone();
+        state.session.expiry_interval = request.expiry_interval;
+        let own = request.queue_limits.map(|limits| Arc::new(Current::new(limits)));
+        state.session.limit_queue(own.unwrap_or_else(|| self.queue_limits.clone()));
+        state.session.resume(request.receive_maximum);
+        // Who is told that the Will was taken is told what outlives a crash [MQTT-3.1.2-7].
+        entry.keep_will(state).make();
+        entry.note_load(state);
     }
 
     /// Takes the session from the connection that holds it, if one does.
@@ -416,20 +435,6 @@ impl Broker {
         taken.formers.retain_mut(|former| former.try_recv() == Err(TryRecvError::Empty));
         taken
     }
-}
-
-/// Makes the connection of the request the one that holds the session.
-fn attach(entry: &SessionEntry, state: &mut EntryState, request: &OpenRequest) {
-    let link = Link { waker: None, home: Mailbox::here(), blocked: Blocked::No, end: None };
-    entry.set_link(state, request.client.clone(), link);
-    // They were about another connection, perhaps of another user.
-    state.delivery_verdicts = AuthorizationCache::default();
-    state.session.will = request.will.clone();
-    state.session.expiry_interval = request.expiry_interval;
-    state.session.resume(request.receive_maximum);
-    // Who is told that the Will was taken is told what outlives a crash [MQTT-3.1.2-7].
-    entry.keep_will(state).make();
-    entry.note_load(state);
 }
 
 /// Why a session is not the next connection's too, where it is not. One that was to end with its

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::broker::read_queue;
 use super::report::Problems;
 use super::section::{Entry, Section};
 use super::settings::read_text;
 use crate::bridge::{BridgeOptions, BridgedTopic, CleanStart, Direction};
 use crate::client::dial::{Dialer, Proxy, ServerUri};
 use crate::packet::{ProtocolVersion, QoS};
+use crate::session::QueueLimits;
 
 const VERSIONS: [(&str, ProtocolVersion); 2] =
     [("5.0", ProtocolVersion::V5), ("3.1.1", ProtocolVersion::V311)];
@@ -17,15 +19,17 @@ const DIRECTIONS: [(&str, Direction); 3] =
 /// Between two attempts to connect.
 const PAUSES: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 
+/// `queue`: the limits of all sessions.
 pub(super) fn read(
     sections: Vec<Section<'_, '_>>,
     folder: &Path,
+    queue: QueueLimits,
     problems: &Problems<'_>,
 ) -> Vec<BridgeOptions> {
     let mut bridges: Vec<BridgeOptions> = Vec::new();
     for section in sections {
         let span = section.span();
-        let Some(bridge) = read_one(section, folder) else { continue };
+        let Some(bridge) = read_one(section, folder, queue) else { continue };
         if bridges.iter().any(|other| other.name == bridge.name) {
             let message = format!("there is another bridge named `{}`", bridge.name);
             problems.add(&span, "bridge.name", message);
@@ -35,7 +39,7 @@ pub(super) fn read(
     bridges
 }
 
-fn read_one(mut section: Section<'_, '_>, folder: &Path) -> Option<BridgeOptions> {
+fn read_one(mut section: Section<'_, '_>, folder: &Path, of_all: QueueLimits) -> Option<BridgeOptions> {
     let name = section.require("name", "write one, by which log and figures tell it from others");
     let uri = section.require("uri", "write where the other broker is, such as \"mqtts://broker.example\"");
     let client_identifier = section.require(
@@ -62,6 +66,9 @@ fn read_one(mut section: Section<'_, '_>, folder: &Path) -> Option<BridgeOptions
     section.set("reconnect-minimum", &mut options.pauses.0, |v| v.duration(PAUSES));
     section.set("reconnect-maximum", &mut options.pauses.1, |v| v.duration(PAUSES));
     options.pauses.1 = options.pauses.1.max(options.pauses.0);
+    let mut queue = of_all;
+    read_queue(&mut section, &mut queue);
+    options.queue = (queue != of_all).then_some(queue);
     let topics = section.require("topic", "write [[bridge.topic]] for what it is to carry");
     let topics = topics.map(|entry| entry.sections("bridge.topic")).unwrap_or_default();
     options.topics = topics.into_iter().filter_map(read_topic).collect();

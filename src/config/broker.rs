@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use super::section::{Entry, Section};
 use crate::broker::{Options, SharedStrategy};
 use crate::packet::QoS;
-use crate::session::{LARGEST_WINDOW, Overflow};
+use crate::session::{LARGEST_WINDOW, Overflow, QueueLimits};
 use crate::topic::MAX_TOPIC_BYTES;
 
 /// The fixed header and the largest remaining length that MQTT can express [MQTT-1.5.5].
@@ -52,16 +52,15 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     });
     section
         .set("maximum-session-expiry", &mut o.maximum_session_expiry, |v| v.seconds(0..=u64::from(u32::MAX)));
-    section.set("maximum-queued-messages", &mut o.maximum_queued_messages, |v| v.integer(1..=MAXIMUM_COUNT));
-    section.set("maximum-queued-bytes", &mut o.maximum_queued_bytes, |v| v.size(1024..=LARGEST_SIZE));
+    let mut queue = o.queue_limits();
+    read_queue(&mut section, &mut queue);
+    (o.maximum_queued_messages, o.maximum_queued_bytes, o.overflow) =
+        (queue.messages, queue.bytes, queue.overflow);
     section.set("maximum-total-queued-bytes", &mut o.maximum_total_queued_bytes, |v| {
         v.size(1024..=LARGEST_SIZE)
     });
     section.set("maximum-total-output-bytes", &mut o.maximum_total_output_bytes, |v| {
         v.size(64 * 1024..=LARGEST_SIZE)
-    });
-    section.set("overflow", &mut o.overflow, |v| {
-        v.choice(&[("drop-newest", Overflow::DropNewest), ("drop-oldest", Overflow::DropOldest)])
     });
     section.set("maximum-inflight", &mut o.maximum_inflight, |v| v.integer(1..=u64::from(LARGEST_WINDOW)));
     section.set("maximum-subscriptions", &mut o.maximum_subscriptions, |v| v.integer(1..=MAXIMUM_COUNT));
@@ -83,6 +82,15 @@ pub(super) fn read(mut section: Section<'_, '_>) -> Options {
     section.set("write-timeout", &mut o.write_timeout, |v| v.duration(SHORTEST..=LONGEST));
     section.finish();
     o
+}
+
+/// The limits of a queue.
+pub(super) fn read_queue(section: &mut Section<'_, '_>, queue: &mut QueueLimits) {
+    section.set("maximum-queued-messages", &mut queue.messages, |v| v.integer(1..=MAXIMUM_COUNT));
+    section.set("maximum-queued-bytes", &mut queue.bytes, |v| v.size(1024..=LARGEST_SIZE));
+    section.set("overflow", &mut queue.overflow, |v| {
+        v.choice(&[("drop-newest", Overflow::DropNewest), ("drop-oldest", Overflow::DropOldest)])
+    });
 }
 
 const SHORTEST: Duration = Duration::from_millis(100);

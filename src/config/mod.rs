@@ -172,13 +172,14 @@ fn read_root(
     let listeners = listener::read(listeners, folder, running, problems);
     let mut plugins = plugin::read(plugins, folder, &listeners, &common, problems);
     plugins.retain(|plugin| plugin.enabled);
+    let broker = Options { guard: guard.unwrap_or_default(), ..broker.unwrap_or_default() };
     Config {
         file: Some(file.to_owned()),
-        broker: Options { guard: guard.unwrap_or_default(), ..broker.unwrap_or_default() },
+        bridges: bridge::read(bridges, folder, broker.queue_limits(), problems),
+        broker,
         listeners,
         plugins_options: common,
         plugins,
-        bridges: bridge::read(bridges, folder, problems),
         log: log.unwrap_or_default(),
         admin: admin.and_then(|section| admin::read(section, folder, problems)),
         storage: storage.and_then(|section| storage::read(section, folder, problems)),

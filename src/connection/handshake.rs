@@ -220,6 +220,7 @@ where
         clean_start: connect.clean_start,
         expiry_interval: terms.session_expiry,
         receive_maximum: outbound_window(connect, broker),
+        queue_limits: None,
         will,
     };
     let Opened { attachment, session_present, due_will } = broker.open(request).map_err(|error| {

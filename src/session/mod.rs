@@ -92,6 +92,11 @@ impl Session {
         }
     }
 
+    /// Gives its queue other limits. What waits already stays.
+    pub fn limit_queue(&mut self, limits: Arc<Current<QueueLimits>>) {
+        self.queue.limit(limits);
+    }
+
     /// Queues a message. Returns the older ones that gave way to it, where the queue was full.
     ///
     /// # Errors

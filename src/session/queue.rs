@@ -98,6 +98,11 @@ impl Queue {
         Queue { at_most_once: Lane::default(), acknowledged: Lane::default(), limits }
     }
 
+    /// Gives it other limits. What waits already stays.
+    pub fn limit(&mut self, limits: Arc<Current<QueueLimits>>) {
+        self.limits = limits;
+    }
+
     /// Bytes that it holds at most.
     pub fn maximum_bytes(&self) -> usize {
         self.limits.get().bytes

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate::bridge::Direction;
+use tidegate::bridge::{Direction, Overflow, QueueLimits};
 use tidegate::broker::Options;
 
 use super::*;
@@ -51,6 +51,38 @@ async fn what_was_carried_in_before_a_restart_is_unsubscribed_too() {
         settled(&bridges, &there, has).await;
         bridges.stop().await;
         here.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bridge_may_hold_more_or_less_than_other_sessions_and_drop_what_it_is_told_to() {
+    let few = Options { maximum_queued_messages: 5, ..Options::default() };
+    let limits = |messages, overflow| QueueLimits { messages, bytes: 1 << 20, overflow };
+    for (queue, expected) in [
+        (None, vec![0, 1, 2, 3, 4]),
+        (Some(limits(3, Overflow::DropNewest)), vec![0, 1, 2]),
+        (Some(limits(3, Overflow::DropOldest)), vec![7, 8, 9]),
+        (Some(limits(8, Overflow::DropNewest)), (0..8).collect()),
+        (Some(QueueLimits { bytes: 1, ..limits(8, Overflow::DropNewest) }), vec![0]),
+    ] {
+        let (here, there) = (start_with(few.clone()).await, start().await);
+        // Nobody answers there yet.
+        let closed = tokio::net::TcpSocket::new_v4().unwrap();
+        closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut wanted =
+            bridge("b", closed.local_addr().unwrap(), V5).topic(topic("#", Direction::Out, QOS1));
+        wanted.queue = queue;
+        let bridges = run(&here, vec![wanted.clone()]).await;
+        let mut publisher = publisher(&here).await;
+        for number in 0..10 {
+            publisher.publish("t", &number.to_string(), QOS1).await;
+        }
+        assert_eq!(bridges.status()[0].queued, expected.len(), "{queue:?}");
+        let mut by_there = subscriber(&there, "t").await;
+        wanted.dialer = bridge("b", there.addresses()[0], V5).dialer;
+        bridges.set(vec![wanted]).await;
+        let numbers: Vec<String> = expected.iter().map(ToString::to_string).collect();
+        assert_eq!(by_there.payloads(expected.len()).await, numbers, "{queue:?}");
     }
 }
 

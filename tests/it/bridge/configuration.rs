@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::bridge::{BridgeOptions, BridgedTopic, CleanStart, Direction};
+use tidegate::bridge::{BridgeOptions, BridgedTopic, CleanStart, Direction, Overflow, QueueLimits};
 use tidegate::config::Config;
 use tidegate::transport::tls::{OwnCertificate, TlsVersion, Trust};
 
@@ -30,7 +30,8 @@ fn every_key_reaches_its_option() {
         &folder,
         "[[bridge]]\nname = \"cloud\"\nuri = \"wss://ignored:too@cloud.example/path\"\nclient-identifier = \"edge-7\"\n\
          user-name = \"edge\"\npassword-file = \"password\"\nprotocol = \"3.1.1\"\nkeep-alive = \"30s\"\nclean-start = true\n\
-         reconnect-minimum = \"2s\"\nreconnect-maximum = \"1m\"\nproxy = \"socks5://proxy.example\"\n\
+         reconnect-minimum = \"2s\"\nreconnect-maximum = \"1m\"\nmaximum-queued-messages = 7\n\
+         maximum-queued-bytes = \"2KiB\"\noverflow = \"drop-oldest\"\nproxy = \"socks5://proxy.example\"\n\
          server-name = \"other.example\"\nca = \"ca.pem\"\ncertificate = \"edge.pem\"\nkey = \"edge.key\"\n\
          tls-minimum-version = \"1.3\"\n\
          [[bridge.topic]]\nfilter = \"sensors/#\"\ndirection = \"out\"\nqos = 2\nlocal-prefix = \"a/\"\n\
@@ -43,6 +44,8 @@ fn every_key_reaches_its_option() {
     assert_eq!((bridge.protocol_version, bridge.keep_alive), (V311, 30));
     assert_eq!(bridge.clean_start, CleanStart::Yes);
     assert_eq!(bridge.pauses, (Duration::from_secs(2), Duration::from_secs(60)));
+    let queue = QueueLimits { messages: 7, bytes: 2048, overflow: Overflow::DropOldest };
+    assert_eq!(bridge.queue, Some(queue));
     assert_eq!(bridge.dialer.to_string(), "wss://cloud.example:443");
     assert_eq!(bridge.dialer.proxy.as_ref().unwrap().to_string(), "socks5://proxy.example:1080");
     let tls = bridge.dialer.tls.as_ref().unwrap();
@@ -83,6 +86,26 @@ fn who_is_trusted_may_be_said_in_three_ways_and_credentials_in_the_uri() {
 }
 
 #[test]
+fn limits_that_a_bridge_does_not_say_are_those_of_all_sessions() {
+    let folder = folder();
+    let of_all = QueueLimits { messages: 50, bytes: 1 << 20, overflow: Overflow::DropOldest };
+    for (keys, queue) in [
+        ("", None),
+        ("maximum-queued-messages = 50", None),
+        ("maximum-queued-messages = 7", Some(QueueLimits { messages: 7, ..of_all })),
+        ("overflow = \"drop-newest\"", Some(QueueLimits { overflow: Overflow::DropNewest, ..of_all })),
+    ] {
+        let text = format!(
+            "[broker]\nmaximum-queued-messages = 50\nmaximum-queued-bytes = \"1MiB\"\noverflow = \"drop-oldest\"\n\
+             [[bridge]]\nname = \"b\"\nuri = \"mqtt://b.example\"\nclient-identifier = \"c\"\n{keys}\n\
+             [[bridge.topic]]\nfilter = \"#\"\ndirection = \"out\"\n"
+        );
+        let bridge = parse(&folder, &text).unwrap_or_else(|report| panic!("{report}")).remove(0);
+        assert_eq!(bridge.queue, queue, "{keys}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_key() {
     let folder = folder();
     let begin = "[[bridge]]\nname = \"b\"\nclient-identifier = \"c\"\n";
@@ -113,6 +136,9 @@ fn what_is_wrong_is_said_with_its_key() {
             "bridge.password-file: absent does not exist",
         ),
         (format!("{begin}{uri}user = \"x\"\n{topic}"), "bridge.user: unknown key"),
+        (format!("{begin}{uri}maximum-queued-messages = 0\n{topic}"), "bridge.maximum-queued-messages"),
+        (format!("{begin}{uri}maximum-queued-bytes = \"1B\"\n{topic}"), "bridge.maximum-queued-bytes"),
+        (format!("{begin}{uri}overflow = \"wait\"\n{topic}"), "bridge.overflow"),
         (format!("{begin}{uri}{topic}qos = 3\n"), "bridge.topic.qos"),
         (format!("{begin}{uri}{topic}local-prefix = \"+/\"\n"), "has a wildcard"),
         (
