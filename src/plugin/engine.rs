@@ -60,10 +60,10 @@ pub(super) struct Deadline {
 pub(super) const STAGES: u8 = 2;
 
 impl Deadline {
-    /// A call that uses a processor all the time gets at least `budget`: it may begin just before a tick,
-    /// and just before one that is made up for.
+    /// A call that uses a processor all the time gets at least `budget`: it may begin just before ticks that are made up
+    /// for, and the next is due as soon as part of a tick was left behind them.
     pub(super) fn of(budget: Duration) -> Deadline {
-        let ticks = budget.as_nanos().div_ceil(TICK.as_nanos()) + u128::from(MADE_UP);
+        let ticks = budget.as_nanos().div_ceil(TICK.as_nanos()) + u128::from(MADE_UP) + 1;
         let ticks = u64::try_from(ticks).unwrap_or(u64::MAX / 2);
         let stage = ((ticks - 1) / 3).max(1);
         Deadline { first: ticks - u64::from(STAGES) * stage, stage }
@@ -183,13 +183,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_is_the_budget_and_two_ticks_more() {
+    fn a_deadline_is_the_budget_and_three_ticks_more() {
         let ticks = |milliseconds| {
             let deadline = Deadline::of(Duration::from_millis(milliseconds));
             deadline.first + u64::from(STAGES) * deadline.stage
         };
-        assert_eq!([ticks(1), ticks(10), ticks(100)], [3, 7, 52]);
-        assert_eq!(Deadline::of(Duration::from_millis(10)), Deadline { first: 3, stage: 2 });
+        assert_eq!([ticks(1), ticks(10), ticks(100)], [4, 8, 53]);
+        assert_eq!(Deadline::of(Duration::from_millis(10)), Deadline { first: 4, stage: 2 });
     }
 
     #[test]
