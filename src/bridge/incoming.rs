@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 
 use super::link::{Link, LinkError};
 use super::path;
@@ -183,6 +184,7 @@ impl Link<'_> {
     }
 
     async fn published(&mut self, message: ApplicationMessage, id: Option<PacketIdentifier>) -> Published {
+        let version = self.version();
         let (broker, attachment, promised) = (self.broker, &self.attachment, &mut self.promised);
         let mut publishing = pin!(broker.publish(Some(attachment.client()), message, &mut self.verdicts));
         poll_fn(|cx| {
@@ -190,7 +192,8 @@ impl Link<'_> {
             let polled = {
                 let _group = id.and(attachment.committer()).map(Committer::group);
                 let polled = publishing.as_mut().poll(cx);
-                if let (true, Some(id), Some(_)) = (polled.is_ready(), id, attachment.committer()) {
+                let is_received = matches!(&polled, Poll::Ready(published) if published.is_received(version));
+                if let (true, Some(id), Some(_)) = (is_received, id, attachment.committer()) {
                     broker.deliver_gathered();
                     attachment.keep_received(id);
                 }

@@ -12,7 +12,7 @@ use crate::hook::{
     NotConsumedOutcome, PublishContext, PublishOutcome, PublishVerdict, Reply, WhyNotConsumed,
 };
 use crate::message::{ApplicationMessage, Origin, Timestamp};
-use crate::packet::ReasonCode;
+use crate::packet::{ProtocolVersion, ReasonCode};
 
 /// What the publisher is told.
 #[derive(Debug)]
@@ -21,24 +21,34 @@ pub struct Published {
     pub reply: Option<Box<Reply>>,
     /// The broker could not do what it should have done: who cannot be told so is not acknowledged.
     pub failed: bool,
+    /// It went to its receivers, whatever the publisher is told.
+    pub routed: bool,
 }
 
 impl Published {
     fn told(reason: ReasonCode) -> Published {
-        Published { reason, reply: None, failed: false }
+        Published { reason, reply: None, failed: false, routed: false }
     }
 
     /// What would have to be kept cannot be.
-    fn failed(reason: ReasonCode) -> Published {
+    pub fn failed(reason: ReasonCode) -> Published {
         Published { failed: true, ..Published::told(reason) }
     }
 
     /// A message that could not be retained was routed all the same.
     fn after(retained: Result<(), NotRetained>, routed: ReasonCode) -> Published {
-        Published::told(match retained {
+        let reason = match retained {
             Err(why) if !routed.is_error() => why.reason(),
             _ => routed,
-        })
+        };
+        Published { routed: true, ..Published::told(reason) }
+    }
+
+    /// Whether the message is not to be published when it is sent again. One that is refused is a new one then, and
+    /// must not be known by its identifier after a crash.
+    pub fn is_received(&self, version: ProtocolVersion) -> bool {
+        let is_told = version == ProtocolVersion::V5 && self.reason.is_error();
+        self.routed || !self.failed && !is_told
     }
 }
 

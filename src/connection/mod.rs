@@ -95,6 +95,8 @@ struct Seldom {
     /// Where CONNECT had an Authentication Method.
     authentication: Option<Authentication>,
     aliases: TopicAliases,
+    /// Why a message could not be kept, while the client may not have been told.
+    refused_with: Option<ReasonCode>,
 }
 
 /// What comes after some turns.

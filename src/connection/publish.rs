@@ -33,16 +33,16 @@ pub(super) struct Awaited {
 /// as received in the same group as what it put into queues: after a crash it is neither lost nor routed again.
 fn keeping<T>(
     attachment: &Attachment,
-    qos: QoS,
-    id: Option<PacketIdentifier>,
+    version: ProtocolVersion,
+    (qos, id): (QoS, Option<PacketIdentifier>),
     publish: impl FnOnce() -> T,
-    is_done: impl FnOnce(&T) -> bool,
+    done: impl FnOnce(&T) -> Option<&Published>,
 ) -> T {
     let id = id.filter(|_| qos == QoS::ExactlyOnce);
     let Some((committer, id)) = attachment.committer().zip(id) else { return publish() };
     let _group = committer.group();
     let published = publish();
-    if is_done(&published) {
+    if done(&published).is_some_and(|published| published.is_received(version)) {
         attachment.broker().deliver_gathered();
         attachment.keep_received(id);
     }
@@ -64,11 +64,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn go_on(&mut self, awaited: Awaited) -> Result<(), Ended> {
         let Awaited { qos, id, publishing } = awaited;
         let published = {
-            let attachment = &self.attachment;
+            let (attachment, version) = (&self.attachment, self.io.output.version());
             let client = attachment.client();
             let mut answer = pin!(attachment.broker().go_on(Some(client), publishing, &mut self.verdicts));
             let poll = |cx: &mut Context<'_>| {
-                keeping(attachment, qos, id, || answer.as_mut().poll(cx), Poll::is_ready)
+                keeping(
+                    attachment,
+                    version,
+                    (qos, id),
+                    || answer.as_mut().poll(cx),
+                    |polled| match polled {
+                        Poll::Ready(published) => Some(published),
+                        Poll::Pending => None,
+                    },
+                )
             };
             let answer = pin!(poll_fn(poll));
             wait(&mut self.io, attachment, answer).await
@@ -81,7 +90,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) fn publish_at_once(&mut self, publish: Publish) -> Result<Option<Awaited>, Ended> {
         let (qos, id) = (publish.qos, publish.packet_identifier);
         let Some(message) = self.admit(publish)? else { return Ok(None) };
-        let attachment = &self.attachment;
+        if let Some(refused) = self.refused_too(qos) {
+            return self.answer(qos, id, refused).map(|()| None);
+        }
+        let (attachment, version) = (&self.attachment, self.io.output.version());
         let (broker, client) = (attachment.broker(), Some(attachment.client()));
         let (verdicts, now, was_asked) = (&mut self.verdicts, self.io.now, &mut self.was_asked);
         let publish = || {
@@ -93,13 +105,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 broker.publish_at_once(client, message, verdicts, now)
             }
         };
-        let step = keeping(attachment, qos, id, publish, |step| matches!(step, Step::Done(_)));
+        let step = keeping(attachment, version, (qos, id), publish, |step| match step {
+            Step::Done(published) => Some(published),
+            Step::Waits(_) => None,
+        });
         self.stepped(qos, id, step)
     }
 
     /// The same for one that was admitted, and that hooks may have been asked about.
     pub(super) fn publish_admitted(&mut self, admitted: Admitted) -> Result<Option<Awaited>, Ended> {
         let Admitted { qos, id, message, answer } = admitted;
+        if let Some(refused) = self.refused_too(qos) {
+            return self.answer(qos, id, refused).map(|()| None);
+        }
         let (broker, client) = (self.attachment.broker(), Some(self.attachment.client()));
         let step = match answer {
             Some(answer) => {
@@ -108,6 +126,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             None => broker.publish_at_once(client, message, &mut self.verdicts, self.io.now),
         };
         self.stepped(qos, id, step)
+    }
+
+    /// Until a client was written that a message could not be kept, those behind it are refused too: where the
+    /// connection ends before, it sends all of them again in their order [MQTT-4.6.0-5].
+    fn refused_too(&mut self, qos: QoS) -> Option<Published> {
+        let refused_with = &mut self.seldom.as_mut()?.refused_with;
+        if self.io.output.is_empty() {
+            *refused_with = None;
+        }
+        refused_with.filter(|_| qos > QoS::AtMostOnce).map(Published::failed)
     }
 
     fn stepped(
@@ -191,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if qos == QoS::AtMostOnce {
             return Err(Ended::refused(reason));
         }
-        self.answer(qos, id, Published { reason, reply: None, failed: false })
+        self.answer(qos, id, Published { reason, reply: None, failed: false, routed: false })
     }
 
     /// The topic, given or by its alias.
@@ -261,9 +289,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// PUBACK or PUBREC with the Reason Code; MQTT 3.1.1 knows none and acknowledges all alike.
     fn answer(&mut self, qos: QoS, id: Option<PacketIdentifier>, published: Published) -> Result<(), Ended> {
-        let Published { reason, reply, failed } = published;
-        if failed && self.io.output.version() == ProtocolVersion::V311 {
-            return Err(self.not_acknowledged(id));
+        let Published { reason, reply, failed, .. } = published;
+        if failed {
+            if self.io.output.version() == ProtocolVersion::V311 {
+                return Err(self.not_acknowledged(id));
+            }
+            self.seldom.get_or_insert_default().refused_with = Some(reason);
         }
         let close = reply.as_ref().and_then(|reply| reply.close);
         let ended = close.map(|reason| Ended::by_hook(reason, reply.clone()));

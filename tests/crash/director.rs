@@ -33,6 +33,9 @@ pub struct Plan {
     /// Milliseconds from a start to the crash.
     pub life: std::ops::Range<u64>,
     pub pace: Duration,
+    /// Messages are refused for a while. A refusal that is lost with its connection has a message sent again behind others
+    /// that were taken.
+    pub refuses: bool,
 }
 
 impl Plan {
@@ -43,7 +46,7 @@ impl Plan {
         let time = Duration::from_secs(number("CRASH_SECONDS").unwrap_or(seconds));
         let seed = number("CRASH_SEED").unwrap_or_else(|| fastrand::u64(..));
         println!("CRASH_SEED={seed}");
-        Plan { seed, rounds, time, life: 30..600, pace: Duration::from_millis(20) }
+        Plan { seed, rounds, time, life: 30..600, pace: Duration::from_millis(20), refuses: false }
     }
 }
 
@@ -65,7 +68,7 @@ enum Presence {
 
 /// Crashes the broker again and again, then lets everything come to rest, and checks all of it.
 pub async fn run(broker: &mut impl Broker, plan: &Plan) -> Arc<World> {
-    let world = Arc::new(World::new(plan.pace));
+    let world = Arc::new(World::new(plan.pace, plan.refuses));
     let mut director = Director::new(&world, plan);
     let began = Instant::now();
     director.start_receivers();
@@ -102,7 +105,7 @@ pub async fn run(broker: &mut impl Broker, plan: &Plan) -> Arc<World> {
 
 /// Lets the power go again and again in a folder under load, and starts brokers on what that leaves.
 pub async fn cut_power(plan: &Plan) -> Arc<World> {
-    let world = Arc::new(World::new(plan.pace));
+    let world = Arc::new(World::new(plan.pace, plan.refuses));
     let mut director = Director::new(&world, plan);
     let folder = Folder::new("power");
     let mut process = Process::on(folder.path());

@@ -141,7 +141,7 @@ impl History {
         let inner = self.lock();
         println!("{}", inner.summary());
         let count = inner.violations.len();
-        let first: Vec<_> = inner.violations.iter().take(5).map(String::as_str).collect();
+        let first: Vec<_> = inner.violations.iter().take(6).map(String::as_str).collect();
         let marks = inner.all_marks();
         assert!(count == 0, "seed {seed}: {count} violations\n{}\n{marks}", first.join("\n"));
     }

@@ -59,7 +59,7 @@ async fn what_was_acknowledged_outlives_a_broker_whose_storage_hears_nothing_mor
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_outlives_a_storage_that_fails_in_every_way() {
     // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
-    let plan = Plan { life: 100..1500, ..Plan::from_environment(12, 20) };
+    let plan = Plan { life: 100..1500, refuses: true, ..Plan::from_environment(12, 20) };
     let storage = Arc::new(Faulty::new(Arc::new(MemoryStorage::default()), plan.seed));
     let mut broker = Local::on(storage);
     let world = director::run(&mut broker, &plan).await;
@@ -87,7 +87,7 @@ async fn what_was_acknowledged_outlives_a_log_that_was_torn_behind_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_outlives_a_disk_that_fails_and_loses_power() {
     // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
-    let plan = Plan { life: 100..900, ..Plan::from_environment(16, 16) };
+    let plan = Plan { life: 100..900, refuses: true, ..Plan::from_environment(16, 16) };
     let folder = Folder::new("disk");
     let Some(mut broker) = Failing::on(&folder, plan.seed) else { return };
     let world = director::run(&mut broker, &plan).await;
@@ -111,7 +111,7 @@ async fn what_was_acknowledged_outlives_a_process_that_is_killed_over_a_database
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_outlives_a_database_that_is_killed_cut_off_and_stopped() {
     // [MQTT-4.1.0-1], [MQTT-4.3.2-1], [MQTT-4.3.3-1], [MQTT-4.4.0-1], [MQTT-4.6.0-5]
-    let plan = Plan::from_environment(20, 16);
+    let plan = Plan { refuses: true, ..Plan::from_environment(20, 16) };
     let Some(server) = MariaDb::start() else { return };
     let folder = Folder::new("database");
     let mut broker = Shaken::on(folder.path(), server, plan.seed).await;

@@ -79,7 +79,7 @@ async fn what_a_plugin_has_counted_before_its_answer_is_counted_after_a_crash() 
     let plan = Plan::from_environment(12, 12);
     let folder = Folder::new("state");
     let mut process = Process::with(folder.path(), &plugin());
-    let world = Arc::new(World::new(plan.pace));
+    let world = Arc::new(World::new(plan.pace, plan.refuses));
     let mut rng = Rng::with_seed(plan.seed);
     let mut counters = JoinSet::new();
     for number in 0..COUNTERS {

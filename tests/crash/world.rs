@@ -17,6 +17,8 @@ pub struct World {
     pub history: History,
     /// Microseconds between two acts of a publisher, at most.
     pub pace: u64,
+    /// A message that was sent again may have been refused before.
+    refuses: bool,
     broker: watch::Sender<Where>,
     is_enough: AtomicBool,
     receivers: Mutex<Vec<(Profile, Vec<Span>)>>,
@@ -41,9 +43,10 @@ pub struct Span {
 }
 
 impl World {
-    pub fn new(pace: Duration) -> World {
+    pub fn new(pace: Duration, refuses: bool) -> World {
         World {
             history: History::default(),
+            refuses,
             pace: u64::try_from(pace.as_micros()).unwrap(),
             broker: watch::Sender::new(Where::Nowhere),
             is_enough: AtomicBool::new(false),
@@ -158,6 +161,7 @@ impl World {
                 audits.push(Audit { name, group, filter, qos, spans: spans.clone(), ..Audit::default_of() });
                 audits.len() - 1
             });
+            audits[at].refuses = self.refuses;
             audits[at].add(inner, spans, inner.received.get(number).map_or(&[], Vec::as_slice));
         }
         audits
@@ -172,11 +176,12 @@ impl World {
         for (stream, fates) in streams {
             let acknowledged = fates.iter().filter(|(_, fate)| fate.acknowledged.is_some());
             let least = acknowledged.map(|(number, _)| *number).max().unwrap_or(0);
-            let may_be = |number| number >= least;
+            let may_be_last = |number: u32, fate: &Fate| number >= least || self.refuses && fate.sendings > 1;
+            let may_be = |number| fates.iter().any(|(own, fate)| *own == number && may_be_last(*own, fate));
             let topic = Key { stream, number: 0 }.topic();
             let is_right = match found.get(&topic).copied().flatten() {
                 Some(key) => may_be(key.number) && key.stream == stream,
-                None => least == 0 || self.may_be_cleared(stream, &fates, least),
+                None => least == 0 || self.may_be_cleared(stream, &fates, may_be_last),
             };
             if !is_right {
                 let text = format!("{topic} has {:?} retained, not {least}", found.get(&topic));
@@ -185,10 +190,15 @@ impl World {
         }
     }
 
-    fn may_be_cleared(&self, stream: Stream, fates: &[(u32, Fate)], least: u32) -> bool {
+    fn may_be_cleared(
+        &self,
+        stream: Stream,
+        fates: &[(u32, Fate)],
+        may_be_last: impl Fn(u32, &Fate) -> bool,
+    ) -> bool {
         let cleared = lock(&self.cleared);
         let clears = |number| cleared.contains(&Key { stream, number });
-        fates.iter().any(|(number, _)| *number >= least && clears(*number))
+        fates.iter().any(|(number, fate)| may_be_last(*number, fate) && clears(*number))
     }
 }
 
@@ -209,6 +219,7 @@ struct Audit {
     spans: Vec<Span>,
     counts: HashMap<Key, u32>,
     out_of_order: Vec<(Key, Key)>,
+    refuses: bool,
 }
 
 impl Audit {
@@ -221,6 +232,7 @@ impl Audit {
             spans: Vec::new(),
             counts: HashMap::new(),
             out_of_order: Vec::new(),
+            refuses: false,
         }
     }
 
@@ -233,7 +245,8 @@ impl Audit {
             let Some(span) = inner.fates.get(key).and_then(|fate| due(spans, fate)) else { continue };
             let last = last.entry((span.from, key.stream)).or_default();
             // One that came before may come again; a new one must not come after a later one [MQTT-4.6.0-5].
-            if *count == 1 && key.number < *last {
+            let may_be_late = self.refuses && inner.fates.get(key).is_some_and(|fate| fate.sendings > 1);
+            if *count == 1 && key.number < *last && !may_be_late {
                 self.out_of_order.push((*key, Key { number: *last, ..*key }));
             }
             *last = key.number.max(*last);
@@ -284,6 +297,7 @@ impl Audit {
         }
         for (late, early) in self.out_of_order.iter().filter(|_| self.group.is_none()) {
             found.push((*late, format!("{}: came after {early}", self.name)));
+            found.push((*early, format!("{}: came before {late}", self.name)));
         }
     }
 }
