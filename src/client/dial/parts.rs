@@ -95,10 +95,17 @@ fn credentials(authority: &Authority<'_>) -> Result<(Option<ByteString>, Option<
 
 fn host(authority: &Authority<'_>) -> Result<String, InvalidUri> {
     match authority.host_parsed() {
-        Host::RegName(name) => decoded(name),
+        Host::RegName(name) => decoded(name).and_then(require_name),
         Host::IpvFuture { .. } => Err(InvalidUri::Host),
         _ => Ok(authority.host().trim_matches(['[', ']']).to_owned()),
     }
+}
+
+/// What is percent-encoded ends up in headers of WebSocket and of proxies: no line end may be among it, nor what would
+/// make another address of the host. Names in other scripts are `xn--…` to DNS and TLS.
+fn require_name(host: String) -> Result<String, InvalidUri> {
+    let stands_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
+    if host.bytes().all(stands_bare) { Ok(host) } else { Err(InvalidUri::Host) }
 }
 
 fn port(authority: &Authority<'_>) -> Result<Option<u16>, InvalidUri> {

@@ -336,6 +336,11 @@ mod tests {
             ("mqtt://u:secret@::1", "brackets"),
             ("mqtt://u:secret@[::1", "brackets"),
             ("mqtt://u:secret@[v1.x]", "brackets"),
+            // They went as they are into the requests for a WebSocket and to a proxy.
+            ("ws://u:secret@b%0D%0AOrigin%3A%20x", "host cannot"),
+            ("mqtt://u:secret@b%2Fc", "host cannot"),
+            ("mqtt://u:secret@b%3A1", "host cannot"),
+            ("mqtt://u:secret@b%C3%BCcher.example", "host cannot"),
             ("mqtt://u:secret@b/topic", "topics"),
             ("mqtt://u:secret@b?x", "topics"),
             ("mqtt://u:secret@b#x", "percent-encoded"),
