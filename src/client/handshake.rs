@@ -37,6 +37,7 @@ async fn connect_unbounded(options: &Options, mut connect: Connect) -> Result<Ac
         provided.map_err(|error| ConnectError::Credentials(Arc::from(error)))?;
     }
     let exchange = begin_exchange(options, &mut connect).await?;
+    connect.check_texts()?;
     let stream = options.connector.connect().await?;
     let mut handshake = Handshake {
         stream,

@@ -12,7 +12,7 @@ use super::dial::{Dialer, ServerAddress};
 use super::error::InvalidOptions;
 use super::reconnect::Reconnect;
 use super::store::Store;
-use crate::packet::{Connect, ProtocolVersion, Will};
+use crate::packet::{Connect, EncodeError, ProtocolVersion, Will};
 pub use crate::session::Overflow;
 use crate::topic::TopicName;
 
@@ -157,6 +157,12 @@ impl Options {
         let connect = &self.connect;
         if let Some(will) = &connect.will {
             validate_will(will)?;
+        }
+        if let Err(EncodeError::Invalid { field, problem }) = connect.check_texts() {
+            return Err(contradiction(field, problem));
+        }
+        if connect.maximum_packet_size == Some(0) {
+            return Err(contradiction("maximum_packet_size of CONNECT", "no packet is so small"));
         }
         if self.store.is_some() && connect.client_identifier.is_empty() {
             return Err(contradiction("store", "there is no client identifier"));

@@ -83,7 +83,9 @@ impl SubscribeOptions {
             user_properties: self.user_properties.clone(),
             subscriptions: self.filters.clone(),
         };
-        Ok((subscribe, parsed?))
+        let parsed = parsed?;
+        subscribe.check_texts()?;
+        Ok((subscribe, parsed))
     }
 
     fn require_v311(&self) -> Result<(), SubscribeError> {
@@ -435,6 +437,10 @@ impl Client {
         if unsubscribe.filters.is_empty() {
             return Err(SubscribeError::Nothing);
         }
+        for filter in &unsubscribe.filters {
+            TopicFilter::try_from(&**filter)?;
+        }
+        unsubscribe.check_texts()?;
         let (reply, answer) = oneshot::channel();
         self.shared().with(|core| core.unsubscribe_with(unsubscribe, Some(Reply::Unsuback(reply))))?;
         answer.await.unwrap_or_else(|_| Err(ended(self.shared())))

@@ -10,8 +10,9 @@ use crate::client::session::{Answer, Outgoing, Put, Request, Sent};
 use crate::client::store::Keeper;
 use crate::message::Timestamp;
 use crate::packet::{
-    Auth, EncodeError, Packet, PacketIdentifier, ProtocolVersion, Publish, PublishHeader, QoS, ReasonCode,
-    encode, encode_puback, encode_publish, encode_pubrec, encode_pubrel, encoded_len, publish_encoded_len,
+    Auth, EncodeError, Packet, PacketIdentifier, ProtocolVersion, Publish, PublishHeader, PublishProperties,
+    QoS, ReasonCode, encode, encode_puback, encode_publish, encode_pubrec, encode_pubrel, encoded_len,
+    publish_encoded_len,
 };
 use crate::storage::Promise;
 use crate::topic::TopicName;
@@ -45,6 +46,9 @@ pub(in crate::client) fn prepare(
     publish.dup = false;
     publish.topic_alias = None;
     publish.subscription_identifiers = Vec::new();
+    if version == ProtocolVersion::V5 {
+        publish.properties.as_deref().map_or(Ok(()), PublishProperties::check_texts)?;
+    }
     publish.packet_identifier = (publish.qos > QoS::AtMostOnce).then_some(PacketIdentifier::FIRST);
     let expiry = publish.properties.as_ref().and_then(|properties| properties.message_expiry_interval);
     let expires_at =

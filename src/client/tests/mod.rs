@@ -3,6 +3,7 @@
 mod connection;
 mod deaf;
 mod flows;
+mod unsayable;
 
 use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};

@@ -90,4 +90,7 @@ pub enum EncodeError {
     /// A Subscription Identifier of 0 or of more than 268,435,455.
     #[error("encode a subscription identifier: {0} is out of range")]
     SubscriptionIdentifier(u32),
+    /// What the receiver would take for a Malformed Packet or a Protocol Error, such as U+0000 in a text [MQTT-1.5.4-2].
+    #[error("encode {field}: {problem}")]
+    Invalid { field: &'static str, problem: &'static str },
 }

@@ -342,7 +342,7 @@ pub(super) fn variable_byte_integer(bytes: &[u8]) -> VariableByteInteger {
     if bytes.len() < 4 { VariableByteInteger::Incomplete } else { VariableByteInteger::TooLong }
 }
 
-fn has_wildcard(name: &str) -> bool {
+pub(super) fn has_wildcard(name: &str) -> bool {
     // To the end in any case, so that the compiler can look at many bytes at once.
     name.bytes().fold(false, |found, byte| found | (byte == b'+') | (byte == b'#'))
 }
