@@ -77,6 +77,9 @@ pub enum End {
     ReceiveMaximum,
     #[error("the server answered {asked} topic filters with {answered} reason codes")]
     WrongAnswer { asked: usize, answered: usize },
+    /// What the flow asked for next is more than the server's Maximum Packet Size [MQTT-3.2.2-15].
+    #[error("the server takes packets of {limit} bytes, and {packet} has {size}")]
+    TooLarge { packet: PacketType, size: usize, limit: u32 },
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// By [`Credentials::renew_in`](super::Credentials::renew_in); another connection follows.
@@ -101,7 +104,7 @@ impl End {
             End::TopicAlias => Some(ReasonCode::TOPIC_ALIAS_INVALID),
             End::ReceiveMaximum => Some(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED),
             End::Renewal => Some(ReasonCode::NORMAL_DISCONNECTION),
-            End::Unanswered(_) | End::KeepAlive | End::Encode(_) | End::Store(_) => {
+            End::Unanswered(_) | End::KeepAlive | End::TooLarge { .. } | End::Encode(_) | End::Store(_) => {
                 Some(ReasonCode::UNSPECIFIED_ERROR)
             }
             End::Client | End::Closed | End::Network(_) | End::Server(_) | End::Aborted | End::GaveUp(_) => {

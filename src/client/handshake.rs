@@ -138,11 +138,18 @@ impl Handshake {
     }
 }
 
+/// Bytes of an acknowledgement with a Reason Code: who takes less cannot be answered.
+const SMALLEST_LIMIT: u32 = 5;
+
 /// Who began a new session has none [MQTT-3.2.2-2]. That a server knows a session of which this client knows nothing
 /// is no fault: messages that came while a device restarted are what such a session is for.
 fn require_sensible(connect: &Connect, connack: &Connack) -> Result<(), ConnectError> {
     if connect.clean_start && connack.session_present {
         return Err(End::Unexpected(PacketType::Connack).into());
+    }
+    if let Some(limit) = connack.maximum_packet_size.filter(|limit| *limit < SMALLEST_LIMIT) {
+        let size = SMALLEST_LIMIT as usize;
+        return Err(End::TooLarge { packet: PacketType::Pubcomp, size, limit }.into());
     }
     Ok(())
 }

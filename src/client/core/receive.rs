@@ -14,8 +14,8 @@ use crate::client::routes::Stream;
 use crate::client::session::{Pubrec, Received, Request};
 use crate::message::Timestamp;
 use crate::packet::{
-    Ack, Auth, Decoder, Packet, PacketType, Publish, QoS, ReasonCode, Suback, Unsuback, encode,
-    encode_pubcomp, encode_pubrec,
+    Ack, Auth, Decoder, Packet, PacketType, Publish, QoS, ReasonCode, Suback, Unsuback, encode_pubcomp,
+    encode_pubrec,
 };
 
 /// A stream in which so many wait gets copies that share no memory with a read buffer.
@@ -206,9 +206,9 @@ impl Core {
         }
         match continued(running.exchange.as_mut(), &running.method, auth.authentication_data) {
             Ok(auth) => {
-                encode(&Packet::Auth(Box::new(auth)), self.version, out)?;
+                let put = self.put_auth(auth, out);
                 self.exchange = Some(running);
-                Ok(())
+                put
             }
             Err(error) => {
                 let _ = running.reply.send(Err(failed(error)));

@@ -10,9 +10,9 @@ use crate::client::session::{Answer, Outgoing, Put, Request, Sent};
 use crate::client::store::Keeper;
 use crate::message::Timestamp;
 use crate::packet::{
-    Auth, EncodeError, Packet, PacketIdentifier, ProtocolVersion, Publish, PublishHeader, PublishProperties,
-    QoS, ReasonCode, encode, encode_puback, encode_publish, encode_pubrec, encode_pubrel, encoded_len,
-    publish_encoded_len,
+    Auth, Disconnect, EncodeError, Packet, PacketIdentifier, ProtocolVersion, Publish, PublishHeader,
+    PublishProperties, QoS, ReasonCode, encode, encode_puback, encode_publish, encode_pubrec, encode_pubrel,
+    encoded_len, publish_encoded_len,
 };
 use crate::storage::Promise;
 use crate::topic::TopicName;
@@ -63,7 +63,7 @@ impl Core {
         if self.has_said_goodbye() {
             return Ok(Turn::Leaves);
         }
-        self.begin_exchange(out)?;
+        self.begin_exchange(out);
         self.put_answers(out);
         self.put_requests(out, now);
         self.tell_resumed();
@@ -175,15 +175,29 @@ impl Core {
         }
     }
 
-    /// [MQTT-3.2.2-15]
     fn put_limited(&self, packet: &Packet, out: &mut BytesMut) -> Result<(), SubscribeError> {
+        self.require_size(packet).map_err(|end| match end {
+            End::TooLarge { size, limit, .. } => SubscribeError::TooLarge { size, limit },
+            other => other.into(),
+        })?;
+        encode(packet, self.version, out)?;
+        Ok(())
+    }
+
+    /// [MQTT-3.2.2-15]
+    fn require_size(&self, packet: &Packet) -> Result<(), End> {
         let size = encoded_len(packet, self.version)?;
         let limit = self.terms.maximum_packet_size;
         if size > limit as usize {
-            return Err(SubscribeError::TooLarge { size, limit });
+            return Err(End::TooLarge { packet: packet.packet_type(), size, limit });
         }
-        encode(packet, self.version, out)?;
         Ok(())
+    }
+
+    pub(super) fn put_auth(&self, auth: Auth, out: &mut BytesMut) -> Result<(), End> {
+        let packet = Packet::Auth(Box::new(auth));
+        self.require_size(&packet)?;
+        Ok(encode(&packet, self.version, out)?)
     }
 
     fn fail_request(&mut self, request: Request<Reply>, error: SubscribeError) {
@@ -198,8 +212,8 @@ impl Core {
         reply.into_iter().for_each(|reply| reply.fail(error.clone()));
     }
 
-    fn begin_exchange(&mut self, out: &mut BytesMut) -> Result<(), End> {
-        let Some(exchange) = self.exchange.as_mut().filter(|exchange| !exchange.begun) else { return Ok(()) };
+    fn begin_exchange(&mut self, out: &mut BytesMut) {
+        let Some(exchange) = self.exchange.as_mut().filter(|exchange| !exchange.begun) else { return };
         exchange.begun = true;
         let auth = Auth {
             reason_code: ReasonCode::RE_AUTHENTICATE,
@@ -207,7 +221,12 @@ impl Core {
             authentication_data: exchange.exchange.initial(),
             ..Auth::default()
         };
-        Ok(encode(&Packet::Auth(Box::new(auth)), self.version, out)?)
+        // Where it cannot be said, the server has not begun one, and all else goes on.
+        if let Err(end) = self.put_auth(auth, out)
+            && let Some(exchange) = self.exchange.take()
+        {
+            let _ = exchange.reply.send(Err(end.into()));
+        }
     }
 
     /// DISCONNECT follows once all before it is done, or the time for that is over.
@@ -218,12 +237,24 @@ impl Core {
             return Ok(Turn::Served);
         }
         leaving.said = true;
-        let disconnect = Packet::Disconnect(leaving.disconnect.clone());
-        if encode(&disconnect, self.version, out).is_err() {
-            // 3.1.1 has no reasons; what was asked for is to leave.
-            encode(&Packet::Disconnect(Box::default()), self.version, out)?;
-        }
+        let asked = leaving.disconnect.clone();
+        encode(&self.sayable(*asked), self.version, out)?;
         Ok(Turn::Leaves)
+    }
+
+    /// What of a DISCONNECT can be said [MQTT-3.14.2-3], [MQTT-3.14.2-4]: what was asked for is to leave.
+    fn sayable(&self, asked: Disconnect) -> Packet {
+        let bare = Disconnect { reason_string: None, user_properties: Vec::new(), ..asked.clone() };
+        let reason = Disconnect::new(asked.reason_code);
+        for disconnect in [asked, bare, reason] {
+            let has_texts = disconnect.check_texts().is_ok();
+            let packet = Packet::Disconnect(Box::new(disconnect));
+            if has_texts && self.require_size(&packet).is_ok() {
+                return packet;
+            }
+        }
+        // 3.1.1 has no reasons.
+        Packet::Disconnect(Box::default())
     }
 
     pub(super) fn put_pubrel(&self, id: PacketIdentifier, reason: ReasonCode, out: &mut BytesMut) {

@@ -1,7 +1,9 @@
 //! What a user asks for and MQTT, or the server, has no way to take.
 
 use super::*;
-use crate::packet::{EncodeError, PublishProperties, SubscribeFilter, Unsubscribe, UserProperty};
+use crate::packet::{
+    Auth, EncodeError, PublishProperties, ReasonCode, SubscribeFilter, Unsubscribe, UserProperty,
+};
 use crate::topic::InvalidTopic;
 
 fn null() -> Vec<UserProperty> {
@@ -66,4 +68,88 @@ async fn what_a_server_cannot_understand_is_not_subscribed_to_nor_given_up() {
     let unsubscribe = Unsubscribe { packet_identifier, user_properties: null(), filters: vec!["a".into()] };
     assert!(matches!(client.unsubscribe_with(unsubscribe).await, Err(SubscribeError::Encode(_))));
     assert!(server.is_silent().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disconnect_leaves_out_what_cannot_be_said() {
+    // [MQTT-3.14.2-3] [MQTT-3.14.2-4] [MQTT-1.5.4-2]
+    // It was sent whole, however little the server takes.
+    let reason_code = ReasonCode::DISCONNECT_WITH_WILL_MESSAGE;
+    let expires = Disconnect { session_expiry_interval: Some(9), ..Disconnect::new(reason_code) };
+    let long = Disconnect { reason_string: Some("a".repeat(100).into()), ..expires.clone() };
+    let broken = Disconnect { user_properties: null(), ..expires.clone() };
+    for (limit, asked, said) in
+        [(50, long.clone(), expires.clone()), (8, long, Disconnect::new(reason_code)), (50, broken, expires)]
+    {
+        let connack = Connack { maximum_packet_size: Some(limit), ..Connack::default() };
+        let (client, _stage, mut server) = connected(V5, connack).await;
+        client.disconnect_with(asked).await.unwrap();
+        assert_eq!(server.receive().await, Packet::Disconnect(Box::new(said)));
+    }
+}
+
+/// Says what it is told to.
+struct Long(usize);
+
+impl Authentication for Long {
+    fn method(&self) -> bytestring::ByteString {
+        "LONG".into()
+    }
+
+    fn begin(&self) -> BoxFuture<'_, Result<Box<dyn Exchange>, BoxError>> {
+        let exchange: Box<dyn Exchange> = Box::new(Long(self.0));
+        Box::pin(std::future::ready(Ok(exchange)))
+    }
+}
+
+impl Exchange for Long {
+    fn initial(&mut self) -> Option<bytes::Bytes> {
+        Some(vec![0; self.0].into())
+    }
+
+    fn proceed(&mut self, _: Option<bytes::Bytes>) -> Result<Option<bytes::Bytes>, BoxError> {
+        Ok(Some(vec![0; 100].into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_auth_that_the_server_does_not_take_is_not_sent() {
+    // [MQTT-3.2.2-15]
+    // It was sent whatever the server's Maximum Packet Size.
+    let connack = || Connack { maximum_packet_size: Some(50), ..Connack::default() };
+    for (first, is_begun) in [(100, false), (1, true)] {
+        let (stage, mut options) = Stage::new(V5);
+        options.authentication = Some(Arc::new(Long(first)));
+        let (client, mut stage, mut server) = connected_with(stage, options, connack()).await;
+        let (proved, ()) = tokio::join!(client.reauthenticate(), async {
+            if is_begun {
+                assert!(matches!(server.receive().await, Packet::Auth(_)));
+                let auth = Auth {
+                    reason_code: ReasonCode::CONTINUE_AUTHENTICATION,
+                    authentication_method: Some("LONG".into()),
+                    ..Auth::default()
+                };
+                server.send(Packet::Auth(Box::new(auth))).await;
+                assert!(matches!(server.receive().await, Packet::Disconnect(_)));
+                stage.accept(connack()).await;
+            } else {
+                assert!(server.is_silent().await);
+            }
+        });
+        let error = proved.unwrap_err();
+        assert!(matches!(error, ConnectError::Ended(_)), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_no_acknowledgement_is_not_connected_to() {
+    // [MQTT-3.2.2-15]
+    // Acknowledgements and pings were sent to it.
+    let (mut stage, options) = Stage::new(V5);
+    let client = Client::new(options).unwrap();
+    let connack = Connack { maximum_packet_size: Some(4), ..Connack::default() };
+    let (connected, (mut server, _)) = tokio::join!(client.connect(), stage.accept(connack));
+    let error = connected.unwrap_err().to_string();
+    assert_eq!(error, "connect: the server takes packets of 4 bytes, and PUBCOMP has 5");
+    assert_eq!(server.try_receive().await, None);
 }
