@@ -50,6 +50,8 @@ use clap::error::ErrorKind;
 
 use arguments::{Arguments, Command, PluginCommand};
 use exit::{Exit, Failure};
+#[doc(hidden)]
+pub use format::printed;
 
 /// The whole program: reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {

@@ -66,6 +66,19 @@ struct Width {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotJson;
 
+/// What a format makes of a message; public for the fuzz targets, and for nobody else.
+///
+/// # Errors
+/// Where it is no format.
+#[doc(hidden)]
+pub fn printed(format: &str, message: &Publish, pretty: bool) -> Result<Vec<u8>, String> {
+    let format: Format = format.parse()?;
+    let mut out = Vec::new();
+    // The rest is printed.
+    let _ = format.write(message, pretty, &mut out);
+    Ok(out)
+}
+
 impl Format {
     /// Appends what is printed of a message.
     fn write(&self, message: &Publish, pretty: bool, out: &mut Vec<u8>) -> Result<(), NotJson> {
