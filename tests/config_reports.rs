@@ -313,11 +313,12 @@ fn the_budgets_of_a_plugin_are_read() {
         env!("CARGO_MANIFEST_DIR"),
         "/Cargo.toml\"\n",
         "deadline = \"20ms\"\nmemory = \"1MiB\"\nhost-calls-per-call = 7\ntable-elements = 8\n\
-         core-instances = 9\nfile-size = \"1KiB\"\n"
+         core-instances = 9\nfile-size = \"1KiB\"\ncompile-timeout = \"3s\"\ncompile-memory = \"1GiB\"\n"
     );
     let plugin = parse(text).unwrap().plugins.remove(0);
     assert_eq!((plugin.deadline, plugin.memory), (Duration::from_millis(20), 1 << 20));
     assert_eq!(plugin.file_size, 1024);
+    assert_eq!((plugin.compile_timeout, plugin.compile_memory), (Duration::from_secs(3), 1 << 30));
     assert_eq!((plugin.host_calls_per_call, plugin.table_elements, plugin.core_instances), (7, 8, 9));
     let wrong = report(&text.replace("= 7", "= 0"));
     assert!(wrong.contains("plugin.host-calls-per-call: must be from 1 to "), "{wrong}");

@@ -47,6 +47,10 @@ pub struct PluginSpec {
     pub lifecycle_deadline: Duration,
     /// Bytes of its file, which is compiled where it is seen first.
     pub file_size: usize,
+    /// Wall time of compiling it.
+    pub compile_timeout: Duration,
+    /// Bytes of memory of what compiles it.
+    pub compile_memory: usize,
     /// Bytes of linear memory of one instance.
     pub memory: usize,
     pub log_lines_per_second: u32,
@@ -103,6 +107,8 @@ impl PluginSpec {
             deadline: Duration::from_millis(10),
             lifecycle_deadline: Duration::from_millis(100),
             file_size: 64 * 1024 * 1024,
+            compile_timeout: Duration::from_secs(120),
+            compile_memory: 2 << 30,
             memory: 64 * 1024 * 1024,
             log_lines_per_second: 100,
             publishes_per_call: 16,
@@ -288,6 +294,8 @@ fn read_one(
     section.set("deadline", &mut spec.deadline, |v| v.duration(ms(2)..=ms(60_000)));
     section.set("lifecycle-deadline", &mut spec.lifecycle_deadline, |v| v.duration(ms(2)..=ms(300_000)));
     section.set("file-size", &mut spec.file_size, |v| v.size(1024..=1 << 30));
+    section.set("compile-timeout", &mut spec.compile_timeout, |v| v.duration(ms(10)..=ms(3_600_000)));
+    section.set("compile-memory", &mut spec.compile_memory, |v| v.size(128 << 20..=1 << 40));
     section.set("memory", &mut spec.memory, |v| v.size(64 * 1024..=4 << 30));
     section.set("log-lines-per-second", &mut spec.log_lines_per_second, |v| v.integer(0..=1_000_000));
     section.set("publishes-per-call", &mut spec.publishes_per_call, |v| v.integer(0..=10_000));

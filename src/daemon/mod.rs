@@ -55,6 +55,8 @@ pub use format::printed;
 
 /// The whole program: reads the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
+    #[cfg(feature = "wasm")]
+    crate::plugin::compile_if_asked();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return not_understood(&error),

@@ -11,8 +11,8 @@ use crate::admin::Figures;
 use crate::config::{self, Config, HookName, PluginSpec, PluginsOptions};
 use crate::hook::{self, RequestLimits, Requester};
 use crate::plugin::{
-    Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, KeptStates, PluginError, PluginHost,
-    PluginOptions, PluginStatus, Trust,
+    Budgets, CompileIn, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, KeptStates, PluginError,
+    PluginHost, PluginOptions, PluginStatus, Trust,
 };
 use crate::server::Server;
 use crate::storage::OpenedStorage;
@@ -88,6 +88,7 @@ pub(super) async fn try_all(config: &Config) -> (Vec<Loaded>, Vec<Trouble>) {
 
 fn host_options(options: &PluginsOptions) -> HostOptions {
     let mut host = HostOptions {
+        compile_in: CompileIn::OwnProcess,
         cache_dir: options.cache.clone().or_else(user_cache),
         watch: options.reload,
         event_queue: options.event_queue,
@@ -126,6 +127,8 @@ fn plugin_options(spec: &PluginSpec, common: &PluginsOptions, maximum_packet_siz
         listeners: spec.listeners.clone(),
         budgets: Budgets {
             file: spec.file_size,
+            compile_time: spec.compile_timeout,
+            compile_memory: spec.compile_memory,
             decision: spec.deadline,
             lifecycle: spec.lifecycle_deadline,
             memory: spec.memory,

@@ -53,10 +53,10 @@ impl Cache {
         }
     }
 
-    /// Keeps the compiled component. A failure is only logged: the cache saves time and nothing else.
-    pub(super) fn put(&self, component: &Component, sha256: &str) {
+    /// Keeps compiled code. A failure is only logged: the cache saves time and nothing else.
+    pub(super) fn put(&self, code: wasmtime::Result<Vec<u8>>, sha256: &str) {
         let path = self.path(sha256);
-        let result = component.serialize().map_err(io::Error::other).and_then(|code| {
+        let result = code.map_err(io::Error::other).and_then(|code| {
             // The code first: a checksum without its code is no entry.
             replace(&path, &code)?;
             replace(&path.with_extension("sha256"), sha256_hex(&code).as_bytes())

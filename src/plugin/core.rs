@@ -15,7 +15,7 @@ use super::digest::sha256_hex;
 use super::error::{PluginError, Problem};
 use super::events::EventQueue;
 use super::file;
-use super::loader::Loader;
+use super::loader::{Loader, Prepared};
 use super::options::{FailurePolicy, Hook, PluginOptions};
 use super::version::{Version, lock};
 use crate::hook::HookSet;
@@ -29,8 +29,9 @@ pub(super) struct Core {
     generation: AtomicU64,
     pub(super) loader: Loader,
     pub(super) events: EventQueue,
-    /// Held while the chain is replaced, compiling included, so that replacements come one after the
-    /// other. Never taken on packet threads, nor while `files` is held.
+    /// Held while the chain is replaced, so that replacements come one after the other; files are prepared before, as
+    /// that takes long and who goes back to a version waits for this. Never taken on packet threads, nor while `files`
+    /// is held.
     replacing: Mutex<()>,
     /// Guards what is known of the files; held for a few lines.
     files: Mutex<HashMap<String, File>>,
@@ -97,22 +98,23 @@ impl Core {
 
     /// Makes these the chain, in this order; all or none. What did not change goes on as it is.
     pub(super) fn replace_all(&self, plugins: &[PluginOptions]) -> Result<(), Vec<PluginError>> {
-        let _replacing = lock(&self.replacing);
         let before = self.chain.load_full();
         let mut errors = duplicates(plugins);
-        let mut after: Vec<Arc<Version>> = Vec::with_capacity(plugins.len());
         let mut files = HashMap::new();
+        let mut prepared = Vec::with_capacity(plugins.len());
         for options in plugins {
             let (stamp, signature) = stamps(options);
-            let former = before.find(&options.name);
-            match former.filter(|former| is_unchanged(former, options)) {
-                Some(former) => after.push(Arc::clone(former)),
-                None => match self.loader.load(options, former.map(|former| &**former)) {
-                    Ok(version) => after.push(Arc::new(version)),
-                    Err(error) => errors.push(error),
-                },
-            }
             files.insert(options.name.clone(), File { stamp, signature, ..File::default() });
+            let is_known = before.find(&options.name).is_some_and(|former| is_unchanged(former, options));
+            prepared.push((!is_known).then(|| self.loader.prepare(options)));
+        }
+        let _replacing = lock(&self.replacing);
+        let mut after: Vec<Arc<Version>> = Vec::with_capacity(plugins.len());
+        for (options, prepared) in plugins.iter().zip(prepared) {
+            match self.renewed(options, prepared) {
+                Ok(version) => after.push(version),
+                Err(error) => errors.push(error),
+            }
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -122,9 +124,32 @@ impl Core {
         Ok(())
     }
 
+    /// What runs, where it is what these options and the file make; else what was prepared, ready to be called.
+    fn renewed(
+        &self,
+        options: &PluginOptions,
+        prepared: Option<Result<Prepared, PluginError>>,
+    ) -> Result<Arc<Version>, PluginError> {
+        // It may be another than when this was prepared.
+        let former = self.find(&options.name);
+        let is_what_runs = |sha256: &str| {
+            former.as_ref().filter(|former| former.options == *options && former.sha256 == sha256).cloned()
+        };
+        let prepared = match prepared {
+            Some(prepared) => prepared?,
+            None => match former.as_ref().filter(|former| is_unchanged(former, options)) {
+                Some(former) => return Ok(Arc::clone(former)),
+                None => self.loader.prepare(options)?,
+            },
+        };
+        match is_what_runs(&prepared.sha256) {
+            Some(running) => Ok(running),
+            None => self.loader.finish(prepared, options, former.as_deref()).map(Arc::new),
+        }
+    }
+
     /// Loads the plugins whose files changed; `anyway` also looks at files that seem untouched.
     pub(super) fn reload_changed(&self, anyway: bool) {
-        let _replacing = lock(&self.replacing);
         for running in &self.chain.load_full().plugins {
             let stamps = stamps(&running.options);
             let is_there = stamps.0.is_some();
@@ -139,6 +164,20 @@ impl Core {
     }
 
     fn reload_one(&self, running: &Arc<Version>) {
+        let mut running = Arc::clone(running);
+        // Once more, where another version came while this was prepared.
+        while let Some(prepared) = self.changed(&running) {
+            let _replacing = lock(&self.replacing);
+            match self.find(running.name()) {
+                Some(now) if Arc::ptr_eq(&now, &running) => return self.take_over(&running, prepared),
+                Some(now) => running = now,
+                None => return,
+            }
+        }
+    }
+
+    /// What the plugin's file has become; none where it is what runs, was refused before, or cannot be used.
+    fn changed(&self, running: &Version) -> Option<Prepared> {
         let name = running.name();
         let bytes = match file::read(&running.options.path, running.options.budgets.file) {
             Ok(bytes) => bytes,
@@ -147,30 +186,40 @@ impl Core {
                     plugin = name, running = running.number, %error,
                     "the changed plugin file cannot be read, the version before it goes on"
                 );
-                return self.note_load(name, None, Some(error.to_string()));
+                self.note_load(name, None, Some(error.to_string()));
+                return None;
             }
         };
         let sha256 = sha256_hex(&bytes);
         if sha256 == running.sha256 {
-            return self.note_load(name, None, None);
+            self.note_load(name, None, None);
+            return None;
         }
         if lock(&self.files).get(name).is_some_and(|file| file.refused.as_ref() == Some(&sha256)) {
-            return;
+            return None;
         }
-        match self.loader.load_bytes(&bytes, &running.options, Some(running)) {
+        let prepared = self.loader.prepare_bytes(&bytes, &running.options);
+        prepared.map_err(|error| self.note_refusal(running, sha256, &error)).ok()
+    }
+
+    fn take_over(&self, running: &Arc<Version>, prepared: Prepared) {
+        let sha256 = prepared.sha256.clone();
+        match self.loader.finish(prepared, &running.options, Some(running)) {
             Ok(version) => {
                 // Before it answers: who sees it do so finds nothing of the failure before.
-                self.note_load(name, None, None);
+                self.note_load(running.name(), None, None);
                 self.exchange(running, Arc::new(version));
             }
-            Err(error) => {
-                tracing::error!(
-                    plugin = name, running = running.number, %error,
-                    "the changed plugin cannot be loaded, the version before it goes on"
-                );
-                self.note_load(name, Some(sha256), Some(error.to_string()));
-            }
+            Err(error) => self.note_refusal(running, sha256, &error),
         }
+    }
+
+    fn note_refusal(&self, running: &Version, sha256: String, error: &PluginError) {
+        tracing::error!(
+            plugin = running.name(), running = running.number, %error,
+            "the changed plugin cannot be loaded, the version before it goes on"
+        );
+        self.note_load(running.name(), Some(sha256), Some(error.to_string()));
     }
 
     /// Whether one of the plugin's file and its signature is another than the last one.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -57,6 +58,19 @@ pub enum Problem {
     NotEncodable(String),
     #[error("the component is not valid ({0}); build it again, the file may be incomplete")]
     Invalid(String),
+    #[error(
+        "compiling it took more than {0:?} (`compile-timeout`) and was ended; give it more only where its author is trusted"
+    )]
+    CompilesTooLong(Duration),
+    #[error(
+        "compiling it took more than {0} bytes of memory (`compile-memory`) and was ended; give it more only where its \
+         author is trusted"
+    )]
+    CompilesTooLarge(usize),
+    #[error("the process that was to compile it is of no use ({0})")]
+    Compiler(String),
+    #[error("the broker ends, and loads no plugins any more")]
+    HostEnds,
     #[error("it imports `{0}`, which this broker does not have; remove the dependency that needs it")]
     UnknownImport(String),
     #[error(

@@ -1,4 +1,5 @@
-//! From a file to a version of a plugin that can be called: read, encode, check, compile, probe.
+//! From a file to a version of a plugin that can be called: what takes long and depends on nothing but the file is
+//! prepared (read, encode, check, compile), then it is finished (probe).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use super::cache::Cache;
+use super::compile::Compiler;
 use super::digest::sha256_hex;
 use super::encode;
 use super::engine::{self, Clock, Fuel};
@@ -21,8 +23,7 @@ use super::host::{self, HostData, Services};
 use super::http::{Http, HttpClient};
 use super::instance::Blueprint;
 use super::keeper::Jobs;
-use super::options::{Hook, HostOptions, PluginOptions};
-use super::reexport::reexport;
+use super::options::{Budgets, Hook, HostOptions, PluginOptions};
 use super::surface::Surface;
 use super::version::{Lasting, Parts, Version, lock};
 use super::wasi;
@@ -31,6 +32,7 @@ use crate::hook::Requester;
 pub(super) struct Loader {
     engine: Engine,
     linker: Linker<HostData>,
+    compiler: Compiler,
     cache: Option<Cache>,
     clock: Arc<Clock>,
     jobs: Jobs,
@@ -43,6 +45,15 @@ pub(super) struct Loader {
     given: Option<Arc<Given>>,
     /// What was compiled, where a file is loaded again and again with other settings; by its digest.
     compiled: Option<Mutex<HashMap<String, Component>>>,
+}
+
+/// A file that can be used, as far as it shows before it is started.
+pub(super) struct Prepared {
+    begun: Instant,
+    pub(super) sha256: String,
+    surface: Surface,
+    hooks: Vec<Hook>,
+    component: Component,
 }
 
 impl Loader {
@@ -75,6 +86,7 @@ impl Loader {
         });
         Ok(Loader {
             linker: host::linker(&engine).map_err(io::Error::other)?,
+            compiler: Compiler::new(options.compile_in),
             cache,
             clock: Arc::new(Clock::start(&engine)?),
             engine,
@@ -89,35 +101,44 @@ impl Loader {
         })
     }
 
-    /// Takes as long as compiling and the plugin's `init` do. What outlasts versions is taken over from
-    /// `former`.
-    pub(super) fn load(
-        &self,
-        options: &PluginOptions,
-        former: Option<&Version>,
-    ) -> Result<Version, PluginError> {
+    /// Takes as long as compiling does.
+    pub(super) fn prepare(&self, options: &PluginOptions) -> Result<Prepared, PluginError> {
         match file::read(&options.path, options.budgets.file) {
-            Ok(bytes) => self.load_bytes(&bytes, options, former),
+            Ok(bytes) => self.prepare_bytes(&bytes, options),
             Err(error) => Err(to_error(options, vec![Problem::Unreadable(error.to_string())])),
         }
     }
 
     /// The same, of bytes that were read from the file.
-    pub(super) fn load_bytes(
+    pub(super) fn prepare_bytes(
         &self,
         bytes: &[u8],
+        options: &PluginOptions,
+    ) -> Result<Prepared, PluginError> {
+        self.try_prepare(bytes, options).map_err(|problems| to_error(options, problems))
+    }
+
+    /// Takes as long as the plugin's `init` does. What outlasts versions is taken over from `former`.
+    pub(super) fn finish(
+        &self,
+        prepared: Prepared,
         options: &PluginOptions,
         former: Option<&Version>,
     ) -> Result<Version, PluginError> {
-        self.try_load(bytes, options, former).map_err(|problems| to_error(options, problems))
+        self.try_finish(prepared, options, former).map_err(|problems| to_error(options, problems))
     }
 
-    fn try_load(
-        &self,
-        bytes: &[u8],
-        options: &PluginOptions,
-        former: Option<&Version>,
-    ) -> Result<Version, Vec<Problem>> {
+    /// Both, where nobody waits meanwhile.
+    pub(super) fn load_bytes(&self, bytes: &[u8], options: &PluginOptions) -> Result<Version, PluginError> {
+        self.finish(self.prepare_bytes(bytes, options)?, options, None)
+    }
+
+    /// Has nothing compiled any more, and ends what can be ended of what is.
+    pub(super) fn stop(&self) {
+        self.compiler.stop();
+    }
+
+    fn try_prepare(&self, bytes: &[u8], options: &PluginOptions) -> Result<Prepared, Vec<Problem>> {
         let begun = Instant::now();
         let sha256 = sha256_hex(bytes);
         options.trust.check(&options.path, bytes, &sha256).map_err(|problem| vec![problem])?;
@@ -129,7 +150,18 @@ impl Loader {
             Cow::Borrowed(_) => sha256.clone(),
             Cow::Owned(encoded) => sha256_hex(encoded),
         };
-        let component = self.compile(&component, &compiled_as).map_err(|problem| vec![problem])?;
+        let component = self.compile(&component, &compiled_as, &options.budgets);
+        let component = component.map_err(|problem| vec![problem])?;
+        Ok(Prepared { begun, sha256, surface, hooks, component })
+    }
+
+    fn try_finish(
+        &self,
+        prepared: Prepared,
+        options: &PluginOptions,
+        former: Option<&Version>,
+    ) -> Result<Version, Vec<Problem>> {
+        let Prepared { begun, sha256, surface, hooks, component } = prepared;
         let lasting = former.map(|version| Arc::clone(&version.lasting));
         let lasting = lasting.unwrap_or_else(|| Arc::new(Lasting::new(options, &self.options.kept)));
         let http = self.http_client(&surface, options).map_err(|problem| vec![problem])?;
@@ -186,29 +218,31 @@ impl Loader {
         self.http.client(options).map(|client| Some(Arc::new(client)))
     }
 
-    fn compile(&self, component: &[u8], sha256: &str) -> Result<Component, Problem> {
-        let Some(compiled) = &self.compiled else { return self.compile_or_read(component, sha256) };
+    fn compile(&self, component: &[u8], sha256: &str, budgets: &Budgets) -> Result<Component, Problem> {
+        let Some(compiled) = &self.compiled else { return self.compile_or_read(component, sha256, budgets) };
         if let Some(component) = lock(compiled).get(sha256) {
             return Ok(component.clone());
         }
-        let component = self.compile_or_read(component, sha256)?;
+        let component = self.compile_or_read(component, sha256, budgets)?;
         lock(compiled).insert(sha256.to_owned(), component.clone());
         Ok(component)
     }
 
-    fn compile_or_read(&self, component: &[u8], sha256: &str) -> Result<Component, Problem> {
-        if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, sha256)) {
+    fn compile_or_read(
+        &self,
+        component: &[u8],
+        sha256: &str,
+        budgets: &Budgets,
+    ) -> Result<Component, Problem> {
+        let Some(cache) = &self.cache else {
+            return self.compiler.compile(&self.engine, component, budgets).map(|made| made.component);
+        };
+        if let Some(compiled) = cache.get(&self.engine, sha256) {
             return Ok(compiled);
         }
-        let quicker = reexport(component).and_then(|quicker| Component::new(&self.engine, quicker).ok());
-        let compiled = match quicker {
-            Some(compiled) => compiled,
-            None => Component::new(&self.engine, component)
-                .map_err(|error| Problem::Invalid(format!("{error:#}")))?,
-        };
-        if let Some(cache) = &self.cache {
-            cache.put(&compiled, sha256);
-        }
+        let made = self.compiler.compile(&self.engine, component, budgets)?;
+        let compiled = made.component.clone();
+        cache.put(made.code(), sha256);
         Ok(compiled)
     }
 }

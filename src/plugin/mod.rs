@@ -2,7 +2,7 @@
 //! wasmtime.
 //!
 //! A file becomes a [`version`] of a plugin in `loader` (read, compare with what is trusted in `trust`, encode,
-//! check in `surface`, make calls of it quicker in `reexport`, compile, cache, probe). Versions stand in their
+//! check in `surface`, make calls of it quicker in `reexport`, `compile`, cache, probe). Versions stand in their
 //! order in a `chain`, which `core` replaces as a whole when the `watcher` sees a changed file. A call goes
 //! through `hooks` to the chain, to each version, to one `instance`; what the plugin may ask of the broker
 //! meanwhile is in `host`. `policy` decides whether a plugin that fails is called at all, `aside` calls those
@@ -16,6 +16,7 @@ mod aside;
 mod bindings;
 mod cache;
 mod chain;
+mod compile;
 mod contract;
 mod convert;
 mod core;
@@ -58,6 +59,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use self::aside::Aside;
+use self::compile::is_worker;
 use self::core::Core;
 use self::events::EventQueue;
 use self::keeper::{Job, Jobs};
@@ -66,6 +68,7 @@ use self::version::lock;
 use self::watcher::{Notice, Notices};
 use crate::hook::Requester;
 
+pub use self::compile::compile_if_asked;
 pub use self::contract::WIT;
 pub use self::error::{PluginError, Problem};
 pub use self::harness::{Case, CaseFile, Difference, Found, Harness, Price, Question};
@@ -73,7 +76,8 @@ pub use self::host::{Histogram, MetricValue, PluginMetric};
 pub use self::inspect::{Inspection, Interface, Kind, inspect};
 pub use self::kept_state::KeptStates;
 pub use self::options::{
-    Budgets, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginOptions, QuarantineOptions,
+    Budgets, CompileIn, FailurePolicies, FailurePolicy, Grants, Hook, HostOptions, PluginOptions,
+    QuarantineOptions,
 };
 pub use self::status::{FailureKind, HookStatus, LastFailure, PluginState, PluginStatus};
 pub use self::tally::{CallTimes, SAMPLED};
@@ -104,6 +108,11 @@ impl PluginHost {
         plugins: &[PluginOptions],
         requester: Requester,
     ) -> Result<Arc<PluginHost>, Vec<PluginError>> {
+        if is_worker() {
+            // It would have its plugins compiled by a process that would have its plugins compiled.
+            let why = "this process was started to compile a plugin: call `compile_if_asked` first of all";
+            return Err(no_host(std::io::Error::other(why)));
+        }
         let (jobs, waiting_jobs) = Jobs::new();
         let (events, waiting_events) = EventQueue::new(options.event_queue);
         let (watch, settle) = (options.watch, options.settle);
@@ -154,6 +163,7 @@ impl PluginHost {
     /// Passes on the events that wait, and ends every instance with `drain`. To be called once, when no
     /// hook is called any more; waits for that.
     pub fn shutdown(&self) {
+        self.core.loader.stop();
         self.core.events.stop();
         self.notices.send(Notice::Stop);
         self.jobs.send(Job::Stop);
@@ -167,6 +177,7 @@ impl PluginHost {
 
 impl Drop for PluginHost {
     fn drop(&mut self) {
+        self.core.loader.stop();
         self.core.events.stop();
         self.notices.send(Notice::Stop);
         self.jobs.send(Job::Stop);

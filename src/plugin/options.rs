@@ -14,6 +14,8 @@ use crate::topic::TopicFilter;
 pub struct HostOptions {
     /// Where compiled code is kept; created with mode 0700. None: every start compiles again.
     pub cache_dir: Option<PathBuf>,
+    /// Where plugins become machine code.
+    pub compile_in: CompileIn,
     /// About how many threads call hooks; each plugin has one instance for each of them, and a spare. 0: one
     /// instance and no spare.
     pub workers: usize,
@@ -34,6 +36,7 @@ impl Default for HostOptions {
     fn default() -> HostOptions {
         HostOptions {
             cache_dir: None,
+            compile_in: CompileIn::default(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             watch: true,
             settle: Duration::from_millis(150),
@@ -43,6 +46,19 @@ impl Default for HostOptions {
             kept: KeptStates::default(),
         }
     }
+}
+
+/// Where a plugin becomes machine code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompileIn {
+    /// In this process, on the thread that loads the plugin. Nothing ends it, whatever time and memory it takes: for
+    /// plugins that are known, and for programs that make nothing of the other way.
+    #[default]
+    ThisProcess,
+    /// In a process of its own, of the same program, within [`Budgets::compile_time`] and
+    /// [`Budgets::compile_memory`]. The program has to call
+    /// [`compile_if_asked`](crate::plugin::compile_if_asked) first of all.
+    OwnProcess,
 }
 
 /// When a plugin is not called any more, and for how long.
@@ -136,9 +152,13 @@ pub struct Grants {
 /// How much of what a plugin may use. Over budget is a failure, or an error that the plugin sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budgets {
-    /// Bytes of its file. What it costs to compile it grows with them: of componentize-py's 18 MB it is 12 s of CPU
-    /// and 400 MB of memory, on a thread that serves nobody.
+    /// Bytes of its file.
     pub file: usize,
+    /// Wall clock, of compiling it in a process of its own. What componentize-py makes of Python, 18 MB, takes 12 s of
+    /// CPU and 400 MB of memory.
+    pub compile_time: Duration,
+    /// Bytes of address space of that process, on Linux; its code may have a quarter of that.
+    pub compile_memory: usize,
     /// Wall clock, of one call of a hook.
     pub decision: Duration,
     /// Wall clock, of instantiation, `init`, `drain`, `migrate` and a batch of events.
@@ -173,6 +193,8 @@ impl Default for Budgets {
         Budgets {
             // Three times what the largest toolchain makes, componentize-py with 18 MB.
             file: 64 << 20,
+            compile_time: Duration::from_secs(120),
+            compile_memory: 2 << 30,
             decision: Duration::from_millis(10),
             lifecycle: Duration::from_millis(100),
             memory: 64 << 20,

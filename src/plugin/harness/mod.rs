@@ -120,7 +120,7 @@ impl Harness {
         };
         let loader = Loader::for_harness(given.clone(), fuel, host, requester, jobs)
             .map_err(|error| refuse(&options, Problem::NoHost(error.to_string())))?;
-        let version = Arc::new(loader.load_bytes(&bytes, &options, None)?);
+        let version = Arc::new(loader.load_bytes(&bytes, &options)?);
         let chain = Chain::new(vec![version.clone()]);
         Ok(Harness {
             bytes,
@@ -315,7 +315,7 @@ impl Harness {
     /// A start with other settings; the plugin that is asked stays the one that it is.
     fn init(&self, settings: &serde_json::Value) -> Outcome {
         let options = PluginOptions { settings: settings.clone(), ..self.options.clone() };
-        match self.loader.load_bytes(&self.bytes, &options, None) {
+        match self.loader.load_bytes(&self.bytes, &options) {
             Ok(version) => Outcome::Ready {
                 topics: version.topics().iter().map(|filter| filter.as_str().to_owned()).collect(),
                 authorize_deliveries: version.authorize_deliveries,
