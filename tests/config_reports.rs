@@ -197,6 +197,7 @@ fn every_value_reaches_its_option() {
         format = "json"
         [plugins]
         cache = "cache"
+        cache-size = "2GiB"
         reload = false
         "#,
     )
@@ -222,6 +223,7 @@ fn every_value_reaches_its_option() {
     assert_eq!(config.broker.connect_timeout, Duration::from_millis(1500));
     assert_eq!((config.log.level, config.log.format), (Level::Debug, LogFormat::Json));
     assert_eq!(config.plugins_options.cache, Some(PathBuf::from("cache")));
+    assert_eq!(config.plugins_options.cache_size, 2 << 30);
     assert!(!config.plugins_options.reload);
 }
 

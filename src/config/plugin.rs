@@ -133,6 +133,8 @@ impl PluginSpec {
 pub struct PluginsOptions {
     /// Folder for compiled code; none: the user's cache folder.
     pub cache: Option<PathBuf>,
+    /// Bytes of compiled code that are kept there.
+    pub cache_size: u64,
     /// Take over changed files while running.
     pub reload: bool,
     /// So many failures of a plugin within the window set it aside for a while.
@@ -152,6 +154,7 @@ impl Default for PluginsOptions {
     fn default() -> PluginsOptions {
         PluginsOptions {
             cache: None,
+            cache_size: 1 << 30,
             reload: true,
             quarantine_failures: 5,
             quarantine_window: Duration::from_secs(10),
@@ -222,6 +225,7 @@ const POLICIES: [(&str, FailurePolicy); 5] = [
 pub(super) fn read_common(mut section: Section<'_, '_>, folder: &Path) -> PluginsOptions {
     let mut options = PluginsOptions::default();
     section.set("cache", &mut options.cache, |v| Some(Some(folder.join(v.text()?))));
+    section.set("cache-size", &mut options.cache_size, |v| v.size(1 << 20..=1 << 50));
     section.set("reload", &mut options.reload, |v| v.boolean());
     section.set("quarantine-failures", &mut options.quarantine_failures, |v| v.integer(1..=1_000_000));
     section

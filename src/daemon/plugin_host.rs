@@ -90,6 +90,7 @@ fn host_options(options: &PluginsOptions) -> HostOptions {
     let mut host = HostOptions {
         compile_in: CompileIn::OwnProcess,
         cache_dir: options.cache.clone().or_else(user_cache),
+        cache_bytes: options.cache_size,
         watch: options.reload,
         event_queue: options.event_queue,
         http_ca: options.http_ca.clone(),
@@ -242,6 +243,7 @@ mod tests {
         assert_eq!(options.budgets, Budgets::default());
         let host = host_options(&PluginsOptions { cache: Some("c".into()), ..PluginsOptions::default() });
         assert_eq!(host.quarantine, HostOptions::default().quarantine);
+        assert_eq!(host.cache_bytes, HostOptions::default().cache_bytes);
         assert_eq!(host.event_queue, HostOptions::default().event_queue);
     }
 }

@@ -3,11 +3,15 @@
 //! Loading machine code means trusting it: only files in a folder that belongs to this process's user and
 //! nobody else may write to are loaded, and only where they are what was written (a checksum beside
 //! each). Whoever can write there can already act as the broker.
+//!
+//! It has a limit: what was not used for longest gives way. Several brokers may share a folder.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -19,17 +23,26 @@ pub(super) struct Cache {
     folder: PathBuf,
     /// Of the engine's version and settings, and of what is done to a component before it is compiled.
     engine: u64,
+    /// Bytes of compiled code.
+    most: u64,
+}
+
+/// A file of compiled code, or one that somebody has not finished.
+struct Entry {
+    path: PathBuf,
+    bytes: u64,
+    used: SystemTime,
 }
 
 impl Cache {
     /// Creates the folder where there is none.
-    pub(super) fn open(folder: &Path, engine: &Engine) -> io::Result<Cache> {
+    pub(super) fn open(folder: &Path, most: u64, engine: &Engine) -> io::Result<Cache> {
         create_private(folder)?;
         check_private(folder)?;
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         reexport::FORM.hash(&mut hasher);
-        Ok(Cache { folder: folder.to_owned(), engine: hasher.finish() })
+        Ok(Cache { folder: folder.to_owned(), engine: hasher.finish(), most })
     }
 
     /// The compiled component whose source has this SHA-256; none where it is not there or not sound.
@@ -48,7 +61,10 @@ impl Cache {
         // opened), belongs to this user, and holds what `put` wrote, as the checksum tells.
         let component = unsafe { Component::deserialize_file(engine, &path) };
         match component {
-            Ok(component) => Some(component),
+            Ok(component) => {
+                note_use(&path);
+                Some(component)
+            }
             Err(error) => unsound(&path, &error.to_string()),
         }
     }
@@ -59,16 +75,57 @@ impl Cache {
         let result = code.map_err(io::Error::other).and_then(|code| {
             // The code first: a checksum without its code is no entry.
             replace(&path, &code)?;
-            replace(&path.with_extension("sha256"), sha256_hex(&code).as_bytes())
+            replace(&path.with_extension("sha256"), sha256_hex(&code).as_bytes())?;
+            self.make_room()
         });
         if let Err(error) = result {
             tracing::warn!(path = %path.display(), %error, "compiled plugin code is not cached");
         }
     }
 
+    fn make_room(&self) -> io::Result<()> {
+        let mut entries: Vec<Entry> = fs::read_dir(&self.folder)?.flatten().filter_map(Entry::of).collect();
+        entries.sort_by_key(|entry| Reverse(entry.used));
+        let mut bytes = 0;
+        for entry in entries {
+            bytes += entry.bytes;
+            if bytes > self.most {
+                entry.remove();
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, sha256: &str) -> PathBuf {
         self.folder.join(format!("{sha256}-{:016x}.cwasm", self.engine))
     }
+}
+
+impl Entry {
+    /// None of what is no file of a cache.
+    fn of(found: fs::DirEntry) -> Option<Entry> {
+        let path = found.path();
+        let name = path.file_name()?.to_str()?;
+        let is_unfinished = name.ends_with(".tmp") && (name.contains(".cwasm.") || name.contains(".sha256."));
+        let of_cache = name.ends_with(".cwasm") || is_unfinished;
+        let metadata = found.metadata().ok().filter(|metadata| of_cache && metadata.is_file())?;
+        // The checksum is written with the code, and touched with each use.
+        let used = fs::metadata(path.with_extension("sha256")).unwrap_or_else(|_| metadata.clone());
+        Some(Entry { path, bytes: metadata.len(), used: used.modified().ok()? })
+    }
+
+    /// Another broker may have done so already.
+    fn remove(self) {
+        // The checksum first: without it the code is no entry.
+        let _ = fs::remove_file(self.path.with_extension("sha256"));
+        let _ = fs::remove_file(self.path);
+    }
+}
+
+/// Where that cannot be noted, it gives way sooner.
+fn note_use(path: &Path) {
+    let checksum = fs::OpenOptions::new().append(true).open(path.with_extension("sha256"));
+    let _ = checksum.and_then(|checksum| checksum.set_modified(SystemTime::now()));
 }
 
 fn unsound(path: &Path, why: &str) -> Option<Component> {
@@ -164,4 +221,43 @@ fn owner_of_new_file() -> io::Result<u32> {
     let user = file.metadata()?.uid();
     fs::remove_file(&path)?;
     Ok(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::plugin::engine::engine;
+
+    #[test]
+    fn what_was_not_used_for_longest_gives_way_and_foreign_files_stay() {
+        let folder = std::env::temp_dir().join(format!("tidegate-cache-{}", std::process::id()));
+        let engine = engine().unwrap();
+        let code = || Component::new(&engine, b"\0asm\x0d\0\x01\0").and_then(|empty| empty.serialize());
+        let bytes = code().unwrap().len() as u64;
+        let cache = Cache::open(&folder, 2 * bytes + 1, &engine).unwrap();
+        let begun = SystemTime::now();
+        let aged = |path: PathBuf, age: u64| {
+            let file = fs::OpenOptions::new().append(true).open(path).unwrap();
+            file.set_modified(begun - Duration::from_secs(age)).unwrap();
+        };
+        for foreign in ["notes.txt", "big.tmp"] {
+            fs::write(folder.join(foreign), vec![0; 100_000]).unwrap();
+        }
+        let unfinished = folder.join("x.cwasm.1.tmp");
+        fs::write(&unfinished, "half").unwrap();
+        aged(unfinished.clone(), 300);
+        for (sha256, age) in [("a", 200), ("b", 100)] {
+            cache.put(code(), sha256);
+            aged(cache.path(sha256).with_extension("sha256"), age);
+        }
+        assert!(!unfinished.exists());
+        assert!(cache.get(&engine, "a").is_some(), "it is used, and so the newer one");
+        cache.put(code(), "c");
+        let has = ["a", "b", "c"].map(|sha256| cache.get(&engine, sha256).is_some());
+        assert_eq!(has, [true, false, true]);
+        assert!(folder.join("notes.txt").exists() && folder.join("big.tmp").exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -78,7 +78,7 @@ impl Loader {
     fn with(fuel: Fuel, options: HostOptions, requester: Requester, jobs: Jobs) -> io::Result<Loader> {
         let engine = engine::engine_with(fuel).map_err(io::Error::other)?;
         let cache = options.cache_dir.as_ref().and_then(|folder| {
-            Cache::open(folder, &engine)
+            Cache::open(folder, options.cache_bytes, &engine)
                 .inspect_err(|error| {
                     tracing::warn!(%error, folder = %folder.display(), "compiled plugins are not cached");
                 })

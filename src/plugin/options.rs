@@ -14,6 +14,8 @@ use crate::topic::TopicFilter;
 pub struct HostOptions {
     /// Where compiled code is kept; created with mode 0700. None: every start compiles again.
     pub cache_dir: Option<PathBuf>,
+    /// Bytes of compiled code that are kept there; what was not used for longest gives way.
+    pub cache_bytes: u64,
     /// Where plugins become machine code.
     pub compile_in: CompileIn,
     /// About how many threads call hooks; each plugin has one instance for each of them, and a spare. 0: one
@@ -36,6 +38,7 @@ impl Default for HostOptions {
     fn default() -> HostOptions {
         HostOptions {
             cache_dir: None,
+            cache_bytes: 1 << 30,
             compile_in: CompileIn::default(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             watch: true,
