@@ -219,7 +219,7 @@ impl Core {
             plugin = running.name(), running = running.number, %error,
             "the changed plugin cannot be loaded, the version before it goes on"
         );
-        self.note_load(running.name(), Some(sha256), Some(error.to_string()));
+        self.note_load(running.name(), Some(sha256), Some(error.why()));
     }
 
     /// Whether one of the plugin's file and its signature is another than the last one.

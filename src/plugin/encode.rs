@@ -58,7 +58,7 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, Problem> {
     };
     // The encoder takes for granted that custom sections are sound, and panics where they are not.
     match catch_unwind(encode) {
-        Ok(encoded) => encoded.map_err(Problem::NotEncodable),
+        Ok(encoded) => encoded.map_err(|why| outside.problem(why)),
         Err(_) => Err(Problem::Invalid("its custom sections are broken".into())),
     }
 }
@@ -71,6 +71,8 @@ struct Outside {
     /// Interfaces, `tidegate:plugin/log@0.1.0`.
     imports: BTreeSet<String>,
     exports: BTreeSet<String>,
+    /// Functions of no interface, `env::system`.
+    others: Vec<String>,
 }
 
 impl Outside {
@@ -80,7 +82,8 @@ impl Outside {
             match payload? {
                 Payload::ImportSection(imports) => {
                     for import in imports.into_imports() {
-                        outside.add_import(import?.module);
+                        let import = import?;
+                        outside.add_import(import.module, import.name);
                     }
                 }
                 Payload::ExportSection(exports) => {
@@ -97,11 +100,22 @@ impl Outside {
         Ok(outside)
     }
 
-    fn add_import(&mut self, module: &str) {
+    fn add_import(&mut self, module: &str, name: &str) {
         if module == preview1::NAME {
             self.wants_preview1 = true;
         } else if module.contains('/') {
             self.imports.insert(module.to_owned());
+        } else {
+            self.others.push(format!("{module}::{name}"));
+        }
+    }
+
+    /// Why no component could be made: some toolchains import what is theirs without an interface, so that this is a
+    /// reason only where it did not work.
+    fn problem(&self, why: String) -> Problem {
+        match self.others.iter().find(|import| why.contains(import.as_str())) {
+            Some(import) => Problem::UnknownImport(import.clone()),
+            None => Problem::NotEncodable(why),
         }
     }
 

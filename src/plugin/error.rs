@@ -29,6 +29,13 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
+impl PluginError {
+    /// All that is wrong, without the plugin's name.
+    pub(super) fn why(&self) -> String {
+        Listed(&self.problems).to_string()
+    }
+}
+
 /// One thing that is wrong with a plugin. Each says what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
@@ -52,7 +59,7 @@ pub enum Problem {
     #[error("the file is not WebAssembly; build the plugin for a Wasm target and name its .wasm file")]
     NotWasm,
     #[error(
-        "the core module has no component world in it ({0}); build it with bindings generated from \
+        "the core module cannot be made a component ({0}); build it with bindings generated from \
          the tidegate:plugin WIT, or turn it into a component with `wasm-tools component new`"
     )]
     NotEncodable(String),

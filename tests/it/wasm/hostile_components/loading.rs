@@ -19,9 +19,9 @@ const REFUSED: [(&str, &str); 9] = [
     ("start-never-ends", "cannot be instantiated"),
     ("memory-at-start", "cannot be instantiated"),
     ("table-at-start", "cannot be instantiated"),
-    ("lying-world", "no component world in it"),
-    ("missing-function", "no component world in it"),
-    ("unknown-import", "no component world in it"),
+    ("lying-world", "cannot be made a component"),
+    ("missing-function", "cannot be made a component"),
+    ("unknown-import", "it imports `env::system`"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
