@@ -240,6 +240,27 @@ fn inspect_says_where_the_world_of_a_core_module_comes_from() {
 }
 
 #[test]
+fn inspect_names_what_a_core_module_imports_and_not_what_is_made_of_it() {
+    let folder = Folder::new("imports");
+    let plugin = PathBuf::from(folder.write("imports.wasm", ""));
+    let inspect = |import: &str| {
+        let text = BY_NAMES.replacen("(module", &format!("(module (import {import} (func (param i32)))"), 1);
+        std::fs::write(&plugin, wat::parse_str(text).unwrap()).unwrap();
+        run(&["plugin", "inspect", plugin.to_str().unwrap()])
+    };
+    let outcome = inspect(r#""wasi_snapshot_preview1" "proc_exit""#);
+    assert_eq!(outcome.code, 0, "{}{}", outcome.out, outcome.err);
+    assert!(outcome.out.contains("wants     wasi_snapshot_preview1\n"), "{}", outcome.out);
+    let outcome = inspect(r#""env" "system""#);
+    assert_eq!(outcome.code, 64, "{}", outcome.out);
+    assert!(
+        outcome.out.contains("it imports `env::system`, which this broker does not have"),
+        "{}",
+        outcome.out
+    );
+}
+
+#[test]
 fn new_answers_a_hook_that_there_is_not_with_those_that_there_are() {
     let outcome = run(&["plugin", "new", "p", "--lang", "go", "--hooks", "events,authoriser"]);
     assert_eq!(outcome.code, 64);

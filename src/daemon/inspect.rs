@@ -135,7 +135,9 @@ fn row(text: &mut String, name: &str, value: &str) {
 /// `log 0.1.0, state 0.1.0`; toolchains add exports of their own, as componentize-py's `exports`.
 fn interfaces(interfaces: &[Interface], what_is_unknown: &str) -> String {
     let described = interfaces.iter().map(|interface| {
-        let version = interface.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        // What is not ours has it in its name.
+        let version = interface.version.as_ref().filter(|_| interface.name != interface.full_name);
+        let version = version.map(|version| format!(" {version}")).unwrap_or_default();
         let unknown = if interface.known { String::new() } else { format!(" ({what_is_unknown})") };
         format!("{}{version}{unknown}", interface.name)
     });

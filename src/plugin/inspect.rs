@@ -8,6 +8,7 @@ use super::encode;
 pub use super::encode::Kind;
 use super::error::Problem;
 use super::options::Budgets;
+use super::preview1;
 pub use super::surface::Interface;
 use super::surface::Surface;
 
@@ -62,12 +63,21 @@ pub fn inspect(path: &Path) -> std::io::Result<Inspection> {
             inspection.grants = grants(&surface.imports);
             inspection.waits = surface.waits();
             inspection.exports = surface.exports;
-            inspection.imports = surface.imports;
+            inspection.imports = surface.imports.into_iter().map(as_in_the_file).collect();
             inspection.problems = surface.problems;
         }
         Err(problem) => inspection.problems.push(problem),
     }
     Ok(inspection)
+}
+
+/// What our adapter imports is none of the file's own.
+fn as_in_the_file(import: Interface) -> Interface {
+    if import.full_name != preview1::INTERFACE {
+        return import;
+    }
+    let name = preview1::NAME.to_owned();
+    Interface { full_name: name.clone(), name, version: None, known: true, functions: Vec::new() }
 }
 
 fn notes(surface: &Surface) -> Vec<&'static str> {
