@@ -22,8 +22,10 @@ use crate::world::World;
 const V311: ProtocolVersion = ProtocolVersion::V311;
 const V5: ProtocolVersion = ProtocolVersion::V5;
 
-/// How long the last messages may take to come to everybody.
+/// How long nothing may come before everybody has everything.
 const REST: Duration = Duration::from_secs(60);
+/// How long the last messages may take to come to everybody: a small window and a slow machine make it minutes.
+const LONGEST_REST: Duration = Duration::from_secs(300);
 
 pub struct Plan {
     pub seed: u64,
@@ -252,9 +254,14 @@ impl Director {
         while let Ok(Some(ended)) = tokio::time::timeout(REST, self.publishers.join_next()).await {
             ended.unwrap();
         }
-        while began.elapsed() < REST && self.world.history.is_clean() {
+        let (mut moved, mut known) = (Instant::now(), 0);
+        while moved.elapsed() < REST && began.elapsed() < LONGEST_REST && self.world.history.is_clean() {
             if self.world.missing().is_empty() && self.world.is_quiet() {
                 break;
+            }
+            let now = self.world.history.lock().now();
+            if std::mem::replace(&mut known, now) != now {
+                moved = Instant::now();
             }
             sleep(Duration::from_millis(200)).await;
         }
