@@ -28,9 +28,14 @@ pub(super) struct Buffer<T> {
     when_full: WhenFull,
 }
 
+/// Room beyond its capacity that a buffer has while nobody can take anything out.
+pub(super) const UNTAKEN: usize = 65_535;
+
 #[derive(Debug)]
 struct Inner<T> {
     values: VecDeque<T>,
+    /// Who is to take values out does not have the buffer yet.
+    untaken: bool,
     taker: Option<Waker>,
     closed: bool,
     /// Who puts in wants to know when there is room.
@@ -49,14 +54,26 @@ pub(super) struct Taken<T> {
 impl<T> Buffer<T> {
     pub(super) fn new(capacity: usize, when_full: WhenFull) -> Buffer<T> {
         let values = VecDeque::new();
-        let inner = Inner { values, taker: None, closed: false, awaited: false, dropped: 0 };
+        let inner = Inner { values, untaken: false, taker: None, closed: false, awaited: false, dropped: 0 };
         Buffer { inner: Mutex::new(inner), capacity: capacity.max(1), when_full }
+    }
+
+    /// Until `false` is said, nobody can take anything out, and who waits for room would wait for ever: there is more.
+    pub(super) fn set_untaken(&self, untaken: bool) {
+        self.lock().untaken = untaken;
+    }
+
+    /// Whether it is full and nobody can take anything out.
+    pub(super) fn is_stuck(&self) -> bool {
+        let can_take_one = self.can_take_one();
+        !can_take_one && self.lock().untaken
     }
 
     /// Whether a value can be [put](Buffer::put). Where it cannot, who takes one out learns that it is waited for.
     pub(super) fn can_take_one(&self) -> bool {
         let mut inner = self.lock();
-        let can = self.when_full != WhenFull::Wait || inner.closed || inner.values.len() < self.capacity;
+        let room = self.capacity.saturating_add(if inner.untaken { UNTAKEN } else { 0 });
+        let can = self.when_full != WhenFull::Wait || inner.closed || inner.values.len() < room;
         inner.awaited |= !can;
         can
     }

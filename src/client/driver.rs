@@ -52,6 +52,8 @@ pub(super) struct Connection {
 struct Found {
     turn: Turn,
     held: bool,
+    /// Who takes messages has time for it, and the server as well.
+    patient: bool,
     leaves_by: Option<Instant>,
     room: bool,
     promised: Option<(Arc<Committer>, Promise)>,
@@ -137,8 +139,8 @@ impl Connection {
                 Some(_) => Turn::Served,
             };
             core.park_driver(cx.waker());
-            let (held, leaves_by) = (core.is_held(), core.leaves_by());
-            Ok(Found { turn, held, leaves_by, room: core.takes_room(), promised: core.promised() })
+            let (held, patient, leaves_by) = (core.is_held(), core.is_held_by_taker(), core.leaves_by());
+            Ok(Found { turn, held, patient, leaves_by, room: core.takes_room(), promised: core.promised() })
         })
     }
 
@@ -232,7 +234,7 @@ impl Connection {
             return Err(end);
         }
         let now = Instant::now();
-        let next = self.next_ping(now, found.held)?.min(self.next_answer(shared, now, found.held)?);
+        let next = self.next_ping(now, found.patient)?.min(self.next_answer(shared, now, found.patient)?);
         let next = found.leaves_by.filter(|by| *by > now).map_or(next, |by| next.min(by));
         self.alarm.as_mut().reset(next);
         Ok(true)

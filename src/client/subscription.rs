@@ -38,7 +38,7 @@ pub struct SubscribeOptions {
     /// At least one; they go out in one SUBSCRIBE.
     pub filters: Vec<SubscribeFilter>,
     pub user_properties: Vec<UserProperty>,
-    /// Messages that wait to be taken, at most.
+    /// Messages that wait to be taken, at most. Before SUBACK, when nobody can take them, 65,535 more.
     pub capacity: usize,
     /// What becomes of a message for which there is no room.
     pub when_full: WhenFull,
@@ -338,6 +338,8 @@ impl Client {
     ) -> Result<Subscription, SubscribeError> {
         let options = options.into();
         let stream = Stream::new(options.capacity, options.when_full, options.acknowledge_by_hand);
+        // Messages may come before SUBACK, and must not keep it from being read.
+        stream.buffer.set_untaken(true);
         let (key, answer) = self.ask(&options, Some(stream.clone()))?;
         let client = self.clone();
         let mut subscription = Subscription { key, stream, client, granted: Vec::new(), ended: false };
@@ -345,6 +347,7 @@ impl Client {
         match suback.and_then(accepted) {
             Ok(suback) => {
                 subscription.granted = suback.reason_codes;
+                subscription.stream.buffer.set_untaken(false);
                 Ok(subscription)
             }
             Err(error) => {

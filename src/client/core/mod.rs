@@ -114,6 +114,8 @@ pub(super) struct Core {
     keeper: Option<Keeper>,
     /// A message for which a stream has no room.
     held: Option<Publish>,
+    /// Nobody can make room in it, since the server has not answered SUBSCRIBE.
+    stuck: bool,
     /// Messages that nobody took.
     pub(super) unclaimed: u64,
     exchange: Option<Reauthentication>,
@@ -262,6 +264,7 @@ impl Core {
             taken: alias::Taken::default(),
             keeper: None,
             held: None,
+            stuck: false,
             unclaimed: 0,
             exchange: None,
             events: Vec::new(),
@@ -440,6 +443,11 @@ impl Core {
     /// Whether reading waits for somebody who takes messages.
     pub(super) fn is_held(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// Whether who takes messages can make room; otherwise only the server's deadlines end the wait.
+    pub(super) fn is_held_by_taker(&self) -> bool {
+        self.held.is_some() && !self.stuck
     }
 }
 

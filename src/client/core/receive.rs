@@ -79,6 +79,7 @@ impl Core {
     fn hand_over(&mut self, publish: Publish) {
         let streams = self.routes.find(&publish);
         if streams.iter().any(|stream| !stream.buffer.can_take_one()) {
+            self.stuck = streams.iter().any(|stream| stream.buffer.is_stuck());
             self.held = Some(publish);
             return;
         }

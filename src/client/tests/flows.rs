@@ -270,6 +270,43 @@ async fn a_full_stream_holds_the_connection_up_until_there_is_room() {
     }
 }
 
+/// A client that waits for SUBACK with room for one message, and its server.
+async fn subscribing() -> (tokio::task::JoinHandle<Result<Subscription, SubscribeError>>, Stage, Server) {
+    let (client, stage, mut server) = connected(V5, Connack::default()).await;
+    let mut options = SubscribeOptions::from(("a/b", QoS::AtMostOnce));
+    options.capacity = 1;
+    let subscribing = tokio::spawn(async move { client.subscribe(options).await });
+    assert!(matches!(server.receive().await, Packet::Subscribe(_)));
+    (subscribing, stage, server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_before_suback_do_not_keep_it_from_being_read() {
+    // They filled the stream, which its taker gets with SUBACK only: nothing was read any more, without end.
+    let (subscribing, _stage, mut server) = subscribing().await;
+    for number in 0..5 {
+        server.send(received(QoS::AtMostOnce, 0, number)).await;
+    }
+    let reason_codes = vec![ReasonCode::GRANTED_QOS_0];
+    let packet_identifier = PacketIdentifier::FIRST;
+    server.send(Packet::Suback(Suback { packet_identifier, reason_codes, properties: None })).await;
+    let mut subscription = subscribing.await.unwrap().unwrap();
+    for number in 0..5 {
+        assert_eq!(text(&subscription.next().await.unwrap()), number.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_without_end_before_suback_end_the_connection() {
+    let (subscribing, _stage, mut server) = subscribing().await;
+    let flood = tokio::spawn(async move {
+        let bytes = b"\x30\x07\x00\x03a/b\x00x".repeat(1000);
+        while server.stream.write_all(&bytes).await.is_ok() {}
+    });
+    assert!(matches!(subscribing.await.unwrap(), Err(SubscribeError::TimedOut)));
+    flood.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_message_that_expired_while_it_waited_is_not_sent() {
     let (mut stage, options) = Stage::new(V5);
