@@ -10,11 +10,13 @@ fn null() -> Vec<UserProperty> {
     vec![("a".into(), "\0".into())]
 }
 
+type Change = fn(&mut Connect);
+
 #[test]
 fn texts_that_mqtt_does_not_have_are_no_options() {
     // [MQTT-1.5.4-2]
     // They were sent, and a server that refused the CONNECT was asked again without end.
-    let changes: [(&str, fn(&mut Connect)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("use a client identifier: it contains U+0000", |it| it.client_identifier = "a\0".into()),
         ("use a user name: it contains U+0000", |it| it.user_name = Some("\0".into())),
         ("use an authentication method: it contains U+0000", |it| {
