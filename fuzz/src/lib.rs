@@ -5,6 +5,8 @@
 //! a panic.
 
 pub mod choices;
+pub mod client;
+pub mod client_text;
 #[cfg(feature = "daemon")]
 pub mod configuration;
 pub mod connection;
@@ -31,11 +33,13 @@ pub mod configuration {
 /// A target: its name, which is also that of the folder with its corpus, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     ("server_decoder", decoders::server),
     ("client_decoder", decoders::client),
     ("round_trip", round_trip::run),
     ("connection", connection::run),
+    ("client", client::run),
+    ("client_text", client_text::run),
     ("topics", topics::run),
     ("websocket", websocket::run),
     ("proxy", proxy::run),

@@ -130,7 +130,7 @@ fn publish_properties(choices: &mut Choices<'_>) -> Option<Box<PublishProperties
     })
 }
 
-fn subscribe(choices: &mut Choices<'_>, version: ProtocolVersion) -> Option<Subscribe> {
+pub fn subscribe(choices: &mut Choices<'_>, version: ProtocolVersion) -> Option<Subscribe> {
     let v5 = version == ProtocolVersion::V5;
     let packet_identifier = identifier(choices)?;
     let subscription_identifier =
@@ -156,13 +156,13 @@ fn subscribe_filter(choices: &mut Choices<'_>, version: ProtocolVersion) -> Subs
     subscription
 }
 
-fn unsubscribe(choices: &mut Choices<'_>) -> Option<Unsubscribe> {
+pub fn unsubscribe(choices: &mut Choices<'_>) -> Option<Unsubscribe> {
     let packet_identifier = identifier(choices)?;
     let filters = (0..choices.below(4) + 1).map(|_| filter(choices)).collect();
     Some(Unsubscribe { packet_identifier, user_properties: user_properties(choices), filters })
 }
 
-fn ack(choices: &mut Choices<'_>) -> Option<Ack> {
+pub fn ack(choices: &mut Choices<'_>) -> Option<Ack> {
     let mut ack = Ack::new(identifier(choices)?, reason(choices));
     ack.properties = choices.maybe(|choices| {
         let reason_string = choices.maybe(Choices::text);
@@ -171,7 +171,7 @@ fn ack(choices: &mut Choices<'_>) -> Option<Ack> {
     Some(ack)
 }
 
-fn disconnect(choices: &mut Choices<'_>) -> Disconnect {
+pub fn disconnect(choices: &mut Choices<'_>) -> Disconnect {
     Disconnect {
         session_expiry_interval: choices.maybe(|choices| choices.one_of(&[0, 1, 100, u32::MAX])),
         reason_string: choices.maybe(Choices::text),
@@ -180,7 +180,7 @@ fn disconnect(choices: &mut Choices<'_>) -> Disconnect {
     }
 }
 
-fn auth(choices: &mut Choices<'_>) -> Auth {
+pub fn auth(choices: &mut Choices<'_>) -> Auth {
     Auth {
         reason_code: reason(choices),
         authentication_method: choices.maybe(Choices::text),
@@ -214,12 +214,12 @@ fn qos(choices: &mut Choices<'_>) -> QoS {
     choices.one_of(&[QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce])
 }
 
-fn reason(choices: &mut Choices<'_>) -> ReasonCode {
+pub fn reason(choices: &mut Choices<'_>) -> ReasonCode {
     choices.one_of(&REASONS)
 }
 
 /// Mostly one of few.
-fn identifier(choices: &mut Choices<'_>) -> Option<PacketIdentifier> {
+pub fn identifier(choices: &mut Choices<'_>) -> Option<PacketIdentifier> {
     let value = match choices.byte() {
         0 => 1,
         255 => choices.word(),
