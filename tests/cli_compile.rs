@@ -5,8 +5,12 @@
 mod cli_support;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use cli_support::{Daemon, Folder, module, run};
+use cli_support::{Background, Daemon, Folder, module, run};
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A plugin of some KB that takes as long to compile as the cube of this: so many locals, each of which has another
 /// value in each of so many loops.
@@ -118,15 +122,52 @@ fn a_broker_that_is_to_end_does_not_wait_for_what_is_compiled() {
     assert!(!fs::exists(format!("/proc/{compiler}")).unwrap(), "it compiles on");
 }
 
+#[test]
+fn a_broker_that_is_stopped_while_it_starts_does_not_wait_for_what_is_compiled() {
+    let folder = Folder::new("compiles-at-the-start");
+    put(&folder, &slow(ENDLESS));
+    let mut broker = starting(&folder);
+    let compiler = child_of(broker.id());
+    broker.terminate();
+    let outcome = broker.finish();
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    assert!(outcome.err.contains("stopped while plugins were loaded"), "{}", outcome.err);
+    wait_for_the_end(compiler);
+}
+
+#[test]
+fn nothing_is_compiled_for_a_broker_that_was_killed() {
+    let folder = Folder::new("compiles-for-nobody");
+    put(&folder, &slow(ENDLESS));
+    let mut broker = starting(&folder);
+    let compiler = child_of(broker.id());
+    broker.kill();
+    wait_for_the_end(compiler);
+}
+
+/// A broker that has much time to compile its plugin.
+fn starting(folder: &Folder) -> Background {
+    Background::start(&["run", "--config", &configuration(folder, "compile-timeout = \"1h\"")])
+}
+
+/// Of a process that nobody may ask for how it ended.
+fn wait_for_the_end(process: u32) {
+    let begun = Instant::now();
+    while !matches!(stat(process, 0).as_deref(), None | Some("Z")) {
+        assert!(begun.elapsed() < PATIENCE, "it goes on");
+        std::thread::yield_now();
+    }
+}
+
 /// The process that this one has started, once it is there.
 fn child_of(process: u32) -> u32 {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     loop {
         let children = processes().filter(|&number| parent_of(number) == Some(process));
         if let Some(child) = children.last() {
             return child;
         }
-        assert!(begun.elapsed().as_secs() < 30, "nothing is compiled");
+        assert!(begun.elapsed() < PATIENCE, "nothing is compiled");
         std::thread::yield_now();
     }
 }
@@ -138,6 +179,11 @@ fn processes() -> impl Iterator<Item = u32> {
 
 /// None where it is gone.
 fn parent_of(process: u32) -> Option<u32> {
+    stat(process, 1)?.parse().ok()
+}
+
+/// A field of what the kernel tells about it, counted behind its name: its state, its parent.
+fn stat(process: u32, field: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+    stat.rsplit(')').next()?.split_whitespace().nth(field).map(str::to_owned)
 }

@@ -21,6 +21,7 @@ use crate::storage::OpenedStorage;
 pub(super) struct Plugins(Arc<PluginHost>);
 
 impl Plugins {
+    /// On a thread of its own, which goes on where nobody waits for it any more: signals are heard meanwhile.
     pub(super) async fn load(
         config: &Config,
         requester: Requester,
@@ -28,7 +29,9 @@ impl Plugins {
     ) -> Result<Plugins, Failure> {
         let kept = storage.map(KeptStates::of).unwrap_or_default();
         let host_options = HostOptions { kept, ..host_options(&config.plugins_options) };
-        let host = PluginHost::start(host_options, &options(config), requester);
+        let options = options(config);
+        let start = tokio::task::spawn_blocking(move || PluginHost::start(host_options, &options, requester));
+        let host = start.await.map_err(|error| Failure::internal("start the plugins", &error))?;
         host.map(Plugins).map_err(|errors| {
             let troubles = troubles(&config.plugins, &errors);
             Failure::usage(format!("the plugins cannot be used\n{}", lines(config, &troubles).join("\n")))

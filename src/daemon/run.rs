@@ -71,7 +71,13 @@ async fn serve(
     let largest_message = config.broker.maximum_packet_size;
     let open = |options| storage::open(options, largest_message);
     let mut storage = config.storage.as_ref().map(open).transpose()?;
-    let plugins = Plugins::load(&config, requester, storage.as_mut()).await?;
+    let plugins = tokio::select! {
+        loaded = Plugins::load(&config, requester, storage.as_mut()) => loaded?,
+        () = next_stop(&mut signals) => {
+            warn!("stopped while plugins were loaded, before anybody was served");
+            return Ok(());
+        }
+    };
     let server = start(&config, &plugins, requests, storage).await?;
     announce::started(&config, &server.listeners(), &plugins.loaded());
     let bridges = Bridges::start(server.broker().clone());

@@ -26,7 +26,7 @@ pub(super) fn command() -> Command {
     let mut command = Command::new(this_program());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::arg0(&mut command, "tidegate: compiles a plugin");
-    command.env(ASKED, "1");
+    command.env(ASKED, std::process::id().to_string());
     command
 }
 

@@ -17,7 +17,7 @@ use super::quickest;
 use crate::plugin::engine::{Fuel, engine_with};
 use crate::plugin::options::Budgets;
 
-/// The variable that tells a process what it was started for.
+/// The variable that tells a process what it was started for, and by whom: the number of that process.
 pub(super) const ASKED: &str = "TIDEGATE_COMPILES_A_PLUGIN";
 
 /// `EX_DATAERR`.
@@ -122,6 +122,8 @@ pub(super) fn opened(mut answer: Vec<u8>) -> Option<Vec<u8>> {
 #[cfg(unix)]
 fn limit(asked: Asked) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    #[cfg(target_os = "linux")]
+    end_with_who_asked()?;
     let at_most = |resource, largest: u64| {
         // Who started the broker may have been stricter.
         let largest = getrlimit(resource).maximum.map_or(largest, |given| given.min(largest));
@@ -133,6 +135,19 @@ fn limit(asked: Asked) -> io::Result<()> {
     // What it has in memory is of no use to anybody.
     at_most(Resource::Core, 0)?;
     Ok(())
+}
+
+/// What nobody waits for any more is of no use.
+#[cfg(target_os = "linux")]
+fn end_with_who_asked() -> io::Result<()> {
+    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Who died before that was said is not the parent any more.
+    let parent = Pid::as_raw(getppid()).to_string();
+    match env::var_os(ASKED) {
+        Some(asked) if asked == *parent => Ok(()),
+        _ => Err(io::Error::other("who asked for this is not there any more")),
+    }
 }
 
 #[cfg(not(unix))]
