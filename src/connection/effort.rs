@@ -3,11 +3,14 @@
 
 use std::cell::Cell;
 
+use super::thread;
+
 /// What counts for a turn that did not come to its end, as others are to have theirs, whatever was moved.
 const INTERRUPTED: usize = 64 * 1024;
 
 thread_local! {
     static MOVED: Cell<usize> = const { Cell::new(0) };
+    static WAS_INTERRUPTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Counts bytes that were read or written.
@@ -16,10 +19,15 @@ pub(super) fn moved(bytes: usize) {
 }
 
 pub(super) fn was_interrupted() {
-    moved(INTERRUPTED);
+    WAS_INTERRUPTED.set(true);
 }
 
-/// How many bytes this thread has read and written since it was asked last.
+/// How many bytes this thread has read and written since it was asked last, more where a turn was interrupted. The thread
+/// counts them.
 pub fn take_effort() -> usize {
-    MOVED.take()
+    let moved = MOVED.take();
+    if moved > 0 {
+        thread::has_moved(moved);
+    }
+    if WAS_INTERRUPTED.take() { moved.saturating_add(INTERRUPTED) } else { moved }
 }

@@ -62,8 +62,8 @@ async fn connections_that_go_from_thread_to_thread_lose_nothing_and_keep_their_o
     for number in 0..400 {
         // In half of the rounds both have to go away from where they are.
         let [one, other] = [0, 1].map(|n| &server.workers.connections()[n]);
-        one.send_away(u32::from(number % 4 == 0), 1);
-        other.send_away(u32::from(number % 4 == 2), 0);
+        one.send_away(u32::from(number % 4 == 0), 1, 0);
+        other.send_away(u32::from(number % 4 == 2), 0, 0);
         let qos = [QoS::AtLeastOnce, QoS::ExactlyOnce][number as usize % 2];
         publisher.publish(message(number, qos)).await.unwrap();
     }
@@ -80,7 +80,7 @@ async fn a_connection_is_served_where_it_was_sent() {
     let (_subscriber, mut messages, (publisher, _publisher_messages)) = pair(&server).await;
     are_served(&server, &publisher, &mut messages, [1, 1]).await;
     for to in [0, 1, 0] {
-        server.workers.connections()[1 - to].send_away(2, to as u32);
+        server.workers.connections()[1 - to].send_away(2, to as u32, 0);
         publisher.publish(message(1, QoS::ExactlyOnce)).await.unwrap();
         messages.next().await.unwrap();
         let mut expected = [0, 0];
@@ -96,7 +96,7 @@ async fn a_connection_that_went_over_ends_like_any_other() {
     let (client, mut messages) = connect(&server, "client").await;
     client.subscribe_only(("t", QoS::AtMostOnce)).await.unwrap();
     let here = usize::from(server.workers.connections()[0].next_period() == 0);
-    server.workers.connections()[here].send_away(1, 1 - here as u32);
+    server.workers.connections()[here].send_away(1, 1 - here as u32, 0);
     client.publish(message(1, QoS::AtMostOnce)).await.unwrap();
     messages.next().await.unwrap();
     assert_eq!(server.broker().guard().connections(), 1);
