@@ -16,6 +16,8 @@ pub(super) struct HeldBack {
     marks: VecDeque<Mark>,
     /// Who is woken when the first mark's promise is kept.
     asked: Option<(Promise, Waker)>,
+    /// Up to here the client has not been written that a message could not be kept; 0: it has.
+    refused: usize,
 }
 
 struct Mark {
@@ -79,9 +81,20 @@ impl HeldBack {
         }
     }
 
+    /// An output of this length says that a message could not be kept.
+    pub fn refuse(&mut self, len: usize) {
+        self.refused = len;
+    }
+
+    /// Whether some of what says so is not written yet.
+    pub fn holds_refusal(&self) -> bool {
+        self.refused > 0
+    }
+
     /// So many bytes were written.
     pub fn advance(&mut self, written: usize) {
         self.sealed -= written;
+        self.refused = self.refused.saturating_sub(written);
         for mark in &mut self.marks {
             mark.before -= written;
         }
@@ -90,5 +103,21 @@ impl HeldBack {
     /// How many bytes waited for nothing when they were last looked at.
     pub fn writable_at_once(&self) -> usize {
         self.marks.front().map_or(self.sealed, |first| first.before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_held_until_its_last_byte_is_written_whatever_comes_behind_it() {
+        let mut held_back = HeldBack { sealed: 100, ..HeldBack::default() };
+        assert!(!held_back.holds_refusal());
+        held_back.refuse(10);
+        held_back.advance(9);
+        assert!(held_back.holds_refusal());
+        held_back.advance(1);
+        assert!(!held_back.holds_refusal());
     }
 }

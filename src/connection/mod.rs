@@ -417,7 +417,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     }
 
     fn is_blocked(&self) -> bool {
-        self.output.len() >= HIGH_WATER || self.timers.write_is_waiting() && self.output.is_scarce()
+        self.output.len() >= HIGH_WATER
+            || self.output.holds_refusal()
+            || self.timers.write_is_waiting() && self.output.is_scarce()
     }
 
     /// Takes what the session has ready, as far as the output has room.

@@ -294,6 +294,17 @@ impl Output {
         }
     }
 
+    /// The last packet says that a message could not be kept.
+    pub(super) fn note_refusal(&mut self) {
+        let len = self.len();
+        self.held_back.iter_mut().for_each(|held_back| held_back.refuse(len));
+    }
+
+    /// Whether the client has not been written yet that a message could not be kept.
+    pub(super) fn holds_refusal(&self) -> bool {
+        self.held_back.as_ref().is_some_and(|held_back| held_back.holds_refusal())
+    }
+
     /// Forgets what waits for the storage, and what comes now waits for nothing.
     pub(super) fn give_up_held_back(&mut self) {
         self.seal();

@@ -128,11 +128,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.stepped(qos, id, step)
     }
 
-    /// Until a client was written that a message could not be kept, those behind it are refused too: where the
-    /// connection ends before, it sends all of them again in their order [MQTT-4.6.0-5].
+    /// Until a client was written that a message could not be kept, those behind it are refused too, and no more of them are
+    /// read: where the connection ends before, it sends all of them again in their order [MQTT-4.6.0-5].
     fn refused_too(&mut self, qos: QoS) -> Option<Published> {
         let refused_with = &mut self.seldom.as_mut()?.refused_with;
-        if self.io.output.is_empty() {
+        if !self.io.output.holds_refusal() {
             *refused_with = None;
         }
         refused_with.filter(|_| qos > QoS::AtMostOnce).map(Published::failed)
@@ -312,6 +312,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.io.output.pubrec(id, told, reply);
             }
             _ => {}
+        }
+        if failed {
+            self.io.output.note_refusal();
         }
         ended.map_or(Ok(()), Err)
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tidegate::broker::Options;
 use tidegate::message::Timestamp;
 use tidegate::packet::{
     Ack, Disconnect, Packet, ProtocolVersion, Publish, QoS, ReasonCode, Unsubscribe, Will, encode,
@@ -86,8 +87,12 @@ pub async fn start_on(storage: &Arc<Obedient>) -> Server {
 }
 
 async fn start_with(storage: &Arc<Obedient>, durability: Durability) -> Server {
+    start_as(storage, durability, Options::default()).await
+}
+
+pub async fn start_as(storage: &Arc<Obedient>, durability: Durability, options: Options) -> Server {
     let opened = OpenedStorage::new(storage.clone(), durability).unwrap();
-    let builder = Server::builder().storage(opened);
+    let builder = Server::builder().storage(opened).options(options);
     builder.listener(ListenerOptions::loopback(0)).start().await.unwrap()
 }
 
