@@ -34,7 +34,9 @@ impl Link<'_> {
         let item = item_of(self.options, wanted.chain(abandoned));
         let (broker, client) = (self.broker, self.client().clone());
         if broker.session_item(&client, ITEM).as_ref() == Some(&item) {
-            return;
+            // A connection before this one may have noted it in this moment.
+            return self
+                .promising(|attachment| attachment.committer().iter().for_each(|it| it.promise_all()));
         }
         let noted = self.promising(|_| broker.set_session_item(&client, ITEM.to_owned(), item));
         if let Err(error) = noted {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::session_entry::{SessionEntry, SessionKey};
-use super::{Broker, DueWill};
+use super::{BRIDGES, Broker, DueWill};
+use crate::current::Current;
 use crate::hook::{ClientInfo, ListenerPolicy};
 use crate::message::{ApplicationMessage, Timestamp};
 use crate::packet::PacketIdentifier;
-use crate::session::{Delivery, NEVER_EXPIRES, Shared, Subscription};
+use crate::session::{Delivery, NEVER_EXPIRES, QueueLimits, Session, Shared, Subscription};
 use crate::storage::{Change, ClientRecord, DeliveryRecord, DeliveryState, SessionRecord, WillRecord};
 use crate::topic::TopicFilter;
 
@@ -103,9 +104,22 @@ impl Broker {
         }
         for entry in sessions.values() {
             let mut state = entry.lock();
+            if entry.client_identifier.starts_with(BRIDGES) {
+                self.let_wait(&mut state.session);
+            }
             entry.note_load(&state);
             self.schedule.set(entry, &mut state);
         }
+    }
+
+    /// A bridge may have limits of its own, which it brings when it starts: until then nothing gives way that waited for it.
+    fn let_wait(&self, session: &mut Session) {
+        let limits = self.queue_limits.get();
+        session.limit_queue(Arc::new(Current::new(QueueLimits {
+            messages: limits.messages.saturating_add(session.queued()),
+            bytes: limits.bytes.saturating_add(session.queued_bytes()),
+            ..*limits
+        })));
     }
 
     fn restore_subscription(&self, entry: &Arc<SessionEntry>, found: FoundSubscription) {

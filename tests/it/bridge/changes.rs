@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tidegate::bridge::{Direction, Overflow, QueueLimits};
 use tidegate::broker::Options;
+use tidegate::storage::Durability;
 
 use super::*;
-use crate::durability::{Obedient, start_on};
+use crate::durability::{Obedient, start_as, start_on};
 use crate::support::hooks::Gate;
 
 #[tokio::test]
@@ -84,6 +85,33 @@ async fn a_bridge_may_hold_more_or_less_than_other_sessions_and_drop_what_it_is_
         let numbers: Vec<String> = expected.iter().map(ToString::to_string).collect();
         assert_eq!(by_there.payloads(expected.len()).await, numbers, "{queue:?}");
     }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_bridge_with_more_room_than_others_is_not_displaced_before_that_starts_again() {
+    // The session had the limits of all others until then, and the first message had all of it but two give way.
+    let (storage, there) = (Arc::new(Obedient::default()), start().await);
+    let few = Options { maximum_queued_messages: 2, overflow: Overflow::DropOldest, ..Options::default() };
+    let start = || start_as(&storage, Durability::Always, few.clone());
+    let here = start().await;
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut wanted = bridge("b", closed.local_addr().unwrap(), V5).topic(topic("#", Direction::Out, QOS1));
+    wanted.queue = Some(QueueLimits { messages: 100, bytes: 1 << 20, overflow: Overflow::DropNewest });
+    let bridges = run(&here, vec![wanted.clone()]).await;
+    let mut before = publisher(&here).await;
+    for number in 0..10 {
+        before.publish("t", &number.to_string(), QOS1).await;
+    }
+    bridges.stop().await;
+    here.shutdown().await;
+    let here = start().await;
+    publisher(&here).await.publish("t", "10", QOS1).await;
+    let mut by_there = subscriber(&there, "t").await;
+    wanted.dialer = bridge("b", there.addresses()[0], V5).dialer;
+    let _bridges = run(&here, vec![wanted]).await;
+    let numbers: Vec<String> = (0..11).map(|number| number.to_string()).collect();
+    assert_eq!(by_there.payloads(11).await, numbers);
 }
 
 #[tokio::test]
