@@ -42,7 +42,10 @@ impl Cache {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         reexport::FORM.hash(&mut hasher);
-        Ok(Cache { folder: folder.to_owned(), engine: hasher.finish(), most })
+        let cache = Cache { folder: folder.to_owned(), engine: hasher.finish(), most };
+        // It may have been allowed more before.
+        cache.make_room()?;
+        Ok(cache)
     }
 
     /// The compiled component whose source has this SHA-256; none where it is not there or not sound.
@@ -73,6 +76,10 @@ impl Cache {
     pub(super) fn put(&self, code: wasmtime::Result<Vec<u8>>, sha256: &str) {
         let path = self.path(sha256);
         let result = code.map_err(io::Error::other).and_then(|code| {
+            if code.len() as u64 > self.most {
+                let why = format!("it has {} bytes, more than `cache-size`", code.len());
+                return Err(io::Error::other(why));
+            }
             // The code first: a checksum without its code is no entry.
             replace(&path, &code)?;
             replace(&path.with_extension("sha256"), sha256_hex(&code).as_bytes())?;

@@ -177,7 +177,7 @@ impl Core {
     }
 
     /// What the plugin's file has become; none where it is what runs, was refused before, or cannot be used.
-    fn changed(&self, running: &Version) -> Option<Prepared> {
+    fn changed(&self, running: &Arc<Version>) -> Option<Prepared> {
         let name = running.name();
         let bytes = match file::read(&running.options.path, running.options.budgets.file) {
             Ok(bytes) => bytes,
@@ -186,20 +186,33 @@ impl Core {
                     plugin = name, running = running.number, %error,
                     "the changed plugin file cannot be read, the version before it goes on"
                 );
-                self.note_load(name, None, Some(error.to_string()));
+                self.while_it_runs(running, || self.note_load(name, None, Some(error.to_string())));
                 return None;
             }
         };
         let sha256 = sha256_hex(&bytes);
         if sha256 == running.sha256 {
-            self.note_load(name, None, None);
+            self.while_it_runs(running, || self.note_load(name, None, None));
             return None;
         }
         if lock(&self.files).get(name).is_some_and(|file| file.refused.as_ref() == Some(&sha256)) {
             return None;
         }
-        let prepared = self.loader.prepare_bytes(&bytes, &running.options);
-        prepared.map_err(|error| self.note_refusal(running, sha256, &error)).ok()
+        match self.loader.prepare_bytes(&bytes, &running.options) {
+            Ok(prepared) => Some(prepared),
+            Err(error) => {
+                self.while_it_runs(running, || self.note_refusal(running, sha256, &error));
+                None
+            }
+        }
+    }
+
+    /// What was found about a file says nothing any more once there was a way back from what ran then.
+    fn while_it_runs(&self, running: &Arc<Version>, note: impl FnOnce()) {
+        let _replacing = lock(&self.replacing);
+        if self.find(running.name()).is_some_and(|now| Arc::ptr_eq(&now, running)) {
+            note();
+        }
     }
 
     fn take_over(&self, running: &Arc<Version>, prepared: Prepared) {
@@ -215,11 +228,16 @@ impl Core {
     }
 
     fn note_refusal(&self, running: &Version, sha256: String, error: &PluginError) {
+        if error.problems.contains(&Problem::HostEnds) {
+            return;
+        }
         tracing::error!(
             plugin = running.name(), running = running.number, %error,
             "the changed plugin cannot be loaded, the version before it goes on"
         );
-        self.note_load(running.name(), Some(sha256), Some(error.why()));
+        // What the surroundings are to blame for may go well the next time.
+        let refused = error.problems.iter().any(Problem::is_of_the_file).then_some(sha256);
+        self.note_load(running.name(), refused, Some(error.why()));
     }
 
     /// Whether one of the plugin's file and its signature is another than the last one.

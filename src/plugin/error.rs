@@ -117,6 +117,13 @@ pub enum Problem {
     IllegalTopic { filter: String, reason: String },
 }
 
+impl Problem {
+    /// Whether the same file has it again whenever it is loaded.
+    pub(super) fn is_of_the_file(&self) -> bool {
+        !matches!(self, Problem::NoHost(_) | Problem::Compiler(_) | Problem::HostEnds)
+    }
+}
+
 /// Why one call failed. The instance is not called again.
 #[derive(Debug)]
 pub(super) enum CallError {

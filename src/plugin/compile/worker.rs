@@ -32,7 +32,7 @@ const DIGEST: usize = 32;
 pub(super) struct Asked {
     /// Bytes of address space.
     memory: u64,
-    /// Seconds. Whoever asked ends the process before, unless it is not there any more.
+    /// Seconds, of which one thread takes all. Whoever asked ends the process before, unless it is not there any more.
     processor: u64,
 }
 
