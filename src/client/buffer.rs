@@ -28,14 +28,17 @@ pub(super) struct Buffer<T> {
     when_full: WhenFull,
 }
 
-/// Room beyond its capacity that a buffer has while nobody can take anything out.
+/// Room beyond its capacity that a buffer has while nobody can take anything out, until it holds so many bytes.
 pub(super) const UNTAKEN: usize = 65_535;
+const UNTAKEN_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
 struct Inner<T> {
     values: VecDeque<T>,
     /// Who is to take values out does not have the buffer yet.
     untaken: bool,
+    /// Bytes that came meanwhile.
+    untaken_bytes: usize,
     taker: Option<Waker>,
     closed: bool,
     /// Who puts in wants to know when there is room.
@@ -54,13 +57,22 @@ pub(super) struct Taken<T> {
 impl<T> Buffer<T> {
     pub(super) fn new(capacity: usize, when_full: WhenFull) -> Buffer<T> {
         let values = VecDeque::new();
-        let inner = Inner { values, untaken: false, taker: None, closed: false, awaited: false, dropped: 0 };
+        let inner = Inner {
+            values,
+            untaken: false,
+            untaken_bytes: 0,
+            taker: None,
+            closed: false,
+            awaited: false,
+            dropped: 0,
+        };
         Buffer { inner: Mutex::new(inner), capacity: capacity.max(1), when_full }
     }
 
     /// Until `false` is said, nobody can take anything out, and who waits for room would wait for ever: there is more.
     pub(super) fn set_untaken(&self, untaken: bool) {
-        self.lock().untaken = untaken;
+        let mut inner = self.lock();
+        (inner.untaken, inner.untaken_bytes) = (untaken, 0);
     }
 
     /// Whether it is full and nobody can take anything out.
@@ -72,7 +84,8 @@ impl<T> Buffer<T> {
     /// Whether a value can be [put](Buffer::put). Where it cannot, who takes one out learns that it is waited for.
     pub(super) fn can_take_one(&self) -> bool {
         let mut inner = self.lock();
-        let room = self.capacity.saturating_add(if inner.untaken { UNTAKEN } else { 0 });
+        let has_more = inner.untaken && inner.untaken_bytes < UNTAKEN_BYTES;
+        let room = self.capacity.saturating_add(if has_more { UNTAKEN } else { 0 });
         let can = self.when_full != WhenFull::Wait || inner.closed || inner.values.len() < room;
         inner.awaited |= !can;
         can
@@ -83,11 +96,14 @@ impl<T> Buffer<T> {
         self.lock().values.len()
     }
 
-    /// Puts a value in, or drops one. Gives who is to be woken.
-    pub(super) fn put(&self, value: T) -> Option<Waker> {
+    /// Puts a value of so many bytes in, or drops one. Gives who is to be woken.
+    pub(super) fn put(&self, value: T, bytes: usize) -> Option<Waker> {
         let mut inner = self.lock();
         if inner.closed {
             return None;
+        }
+        if inner.untaken {
+            inner.untaken_bytes = inner.untaken_bytes.saturating_add(bytes);
         }
         if inner.values.len() >= self.capacity {
             match self.when_full {
@@ -149,5 +165,23 @@ impl<T> Buffer<T> {
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         // Nothing panics while it is held.
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_can_take_out_yet_is_limited_by_bytes_too() {
+        let buffer = Buffer::new(1, WhenFull::Wait);
+        buffer.set_untaken(true);
+        for _ in 0..2 {
+            assert!(buffer.can_take_one() && !buffer.is_stuck());
+            buffer.put((), UNTAKEN_BYTES / 2);
+        }
+        assert!(buffer.is_stuck());
+        buffer.set_untaken(false);
+        assert!(!buffer.can_take_one() && !buffer.is_stuck());
     }
 }

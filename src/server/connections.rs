@@ -127,7 +127,9 @@ impl Connections {
                 served += 1;
                 self.give_turn(place, others);
             }
-            if self.give_long_turns(&mut waiting.long, others) {
+            let (given, takes_long) = self.give_long_turns(&mut waiting.long, others);
+            served += given;
+            if takes_long {
                 break;
             }
         }
@@ -135,19 +137,21 @@ impl Connections {
         pin!(yield_now()).poll(cx)
     }
 
-    /// Serves those whose turns are long, for as long as all of them together may take. Says whether it took that long.
-    fn give_long_turns(&self, long: &mut VecDeque<Arc<Place>>, others: &Spawner) -> bool {
+    /// Serves those whose turns are long, for as long as all of them together may take. Says how many, and whether it took
+    /// that long.
+    fn give_long_turns(&self, long: &mut VecDeque<Arc<Place>>, others: &Spawner) -> (usize, bool) {
         if long.is_empty() {
-            return false;
+            return (0, false);
         }
-        let begun = Instant::now();
+        let (begun, mut given) = (Instant::now(), 0);
         while let Some(place) = long.pop_front() {
             self.give_turn(place, others);
+            given += 1;
             if begun.elapsed() >= LONG_TURNS {
-                return true;
+                return (given, true);
             }
         }
-        false
+        (given, false)
     }
 
     fn give_turn(&self, place: Arc<Place>, others: &Spawner) {

@@ -307,7 +307,7 @@ impl Core {
 
     pub(super) fn tell(&mut self, event: &Event) {
         for events in &self.events {
-            self.wake.extend(events.put(event.clone()));
+            self.wake.extend(events.put(event.clone(), 0));
         }
     }
 

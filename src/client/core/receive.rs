@@ -93,15 +93,16 @@ impl Core {
             Some(shared) if stream.by_hand && by_hand > 0 => Message::by_hand(publish, token, shared),
             _ => Message::new(publish),
         };
+        let bytes = publish.topic.len() + publish.payload.len();
         match streams.split_last() {
             None => self.unclaimed += 1,
             Some((last, others)) => {
                 for stream in others {
                     let publish = detached(publish.clone(), stream);
-                    self.wake.extend(stream.buffer.put(message(publish, stream)));
+                    self.wake.extend(stream.buffer.put(message(publish, stream), bytes));
                 }
                 let publish = detached(publish, last);
-                self.wake.extend(last.buffer.put(message(publish, last)));
+                self.wake.extend(last.buffer.put(message(publish, last), bytes));
             }
         }
         if let Some((qos, id)) = handed_over {
