@@ -188,6 +188,23 @@ fn a_case_that_spends_too_much_fuel_fails() {
 }
 
 #[test]
+fn a_call_without_end_fails_by_the_fuel_that_it_may_spend() {
+    let folder = Folder::new("endless-fuel");
+    let text = r#"(module (memory (export "memory") 2)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+        (func (export "tidegate:plugin/intercepting-publish@0.1.0#intercept")
+            (param i64 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable))"#;
+    std::fs::write(folder.path("loops.wasm"), wat::parse_str(text).unwrap()).unwrap();
+    let cases = "[[case]]\nname = \"a\"\nhook = \"intercepting-publish\"\ninput = { topic = \"t\" }\n\
+                 expect = { verdict = \"trap\" }\n";
+    let cases = folder.write("cases.toml", cases);
+    let outcome =
+        run(&["plugin", "test", &folder.path("loops.wasm"), "--cases", &cases, "--max-fuel", "1000"]);
+    assert_eq!(outcome.code, 1, "{}{}", outcome.out, outcome.err);
+    assert!(outcome.out.contains("fuel\n            expected at most 1"), "{}", outcome.out);
+}
+
+#[test]
 fn each_case_is_a_json_object_where_that_is_wanted() {
     let folder = Folder::new("lines");
     let line = r#"{"name":"a","hook":"authorizer","input":{"topic":"deny/x"},"expect":{"reason":"0x87"}}"#;

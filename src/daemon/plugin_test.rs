@@ -20,8 +20,10 @@ pub(super) fn run(arguments: &TestArguments) -> Result<(), Failure> {
             print(&format!("{} against {}\n", arguments.plugin.display(), path.display()))?;
         }
         for case in &file.cases {
+            let most_fuel = case.max_fuel.or(arguments.max_fuel);
+            harness.limit_fuel(most_fuel);
             let (answer, mut differences) = harness.run(case);
-            differences.extend(too_much_fuel(&answer, case.max_fuel.or(arguments.max_fuel)));
+            differences.extend(too_much_fuel(&answer, most_fuel));
             if arguments.filter.as_ref().is_some_and(|part| !case.name.contains(part)) {
                 continue;
             }

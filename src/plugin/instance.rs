@@ -244,7 +244,13 @@ impl Instance {
 
     #[cold]
     fn begin_metering(&mut self) {
-        let _ = self.store.set_fuel(FULL);
+        let full = self.tank();
+        let _ = self.store.set_fuel(full);
+    }
+
+    /// What a call may spend at most.
+    fn tank(&self) -> u64 {
+        self.store.data().services.given.as_ref().map_or(FULL, |given| given.tank())
     }
 
     /// To be called after each call whose fuel is to be noted.
@@ -258,7 +264,7 @@ impl Instance {
     #[cold]
     fn note_fuel(&self) {
         if let (Some(given), Ok(left)) = (&self.store.data().services.given, self.store.get_fuel()) {
-            given.spent(FULL - left);
+            given.spent(given.tank() - left);
         }
     }
 

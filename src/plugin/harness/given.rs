@@ -29,6 +29,8 @@ pub(in crate::plugin) struct Given {
     /// Guards the lines of the current call.
     log: Mutex<Vec<String>>,
     fuel: AtomicU64,
+    /// What a call may spend before it is ended.
+    tank: AtomicU64,
     /// Guards the items of the session of the client that calls are about.
     items: Mutex<SessionItems>,
     /// Guards what lookups and requests find, from case to case.
@@ -55,6 +57,7 @@ impl Given {
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             log: Mutex::default(),
             fuel: AtomicU64::new(0),
+            tank: AtomicU64::new(u64::MAX),
             items: Mutex::default(),
             around: Mutex::new(around.clone()),
             around_at_start: around,
@@ -93,6 +96,14 @@ impl Given {
     pub(super) fn take_did(&self) -> (Vec<Value>, Vec<Value>) {
         let Did { requests, metrics } = std::mem::take(&mut *lock(&self.did));
         (requests, metrics)
+    }
+
+    pub(super) fn set_tank(&self, tank: u64) {
+        self.tank.store(tank, Ordering::Relaxed);
+    }
+
+    pub(in crate::plugin) fn tank(&self) -> u64 {
+        self.tank.load(Ordering::Relaxed)
     }
 
     pub(super) fn fuel(&self) -> u64 {

@@ -51,6 +51,8 @@ pub use self::expect::Difference;
 pub(super) use self::given::Given;
 pub use self::question::Question;
 
+/// Units of fuel beyond what a call may spend for it to go on, so that it shows how much it does.
+const FAR_MORE: u64 = 1_000_000;
 /// Wall clock of one call: for slow machines, as what a call costs is told by its fuel.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -147,6 +149,13 @@ impl Harness {
         let answer = self.ask(&case.question);
         let differences = self.differences(case, &answer);
         (answer, differences)
+    }
+
+    /// Ends calls that spend far more than this, so that one without end shows what it has spent. None: they spend what they
+    /// can until their time is over.
+    pub fn limit_fuel(&self, most: Option<u64>) {
+        let far_more = |most: u64| most.saturating_mul(2).saturating_add(FAR_MORE);
+        self.given.set_tank(most.map_or(u64::MAX, far_more));
     }
 
     fn prepare(&mut self, case: &Case) {
