@@ -8,7 +8,8 @@ use tidegate_plugin::testing;
 use crate::PasswordFile;
 use crate::users::{Users, UsersSettings};
 
-const HASH: &str = "$7$101$c2FsdA==$aGFzaA==";
+const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzABCDE";
+const HASH: &str = "$7$101$c2FsdA==$aGFzaGFzaGFzaGFzaGFzaGFzaA==";
 
 fn start(settings: serde_json::Value) -> Result<PasswordFile, String> {
     testing::reset();
@@ -57,9 +58,9 @@ fn a_client_that_proves_in_another_way_who_it_is_is_for_others() {
 
 #[test]
 fn the_text_of_a_file_and_a_table_say_the_same() {
-    let text = format!("# made by mosquitto_passwd\n\nada:{HASH}\r\nbob:$2b$04$abc\n");
+    let text = format!("# made by mosquitto_passwd\n\nada:{HASH}\r\nbob:{BCRYPT}\n");
     let from_text = Users::check(Some(UsersSettings::Text(text))).map_err(drop).unwrap();
-    let table = [("ada", HASH), ("bob", "$2b$04$abc")].map(|(name, hash)| (name.to_owned(), hash.to_owned()));
+    let table = [("ada", HASH), ("bob", BCRYPT)].map(|(name, hash)| (name.to_owned(), hash.to_owned()));
     let from_table = Users::check(Some(UsersSettings::Table(table.into()))).map_err(drop).unwrap();
     for name in ["ada", "bob", "eve"] {
         assert_eq!(from_text.get(name), from_table.get(name), "{name}");
@@ -106,4 +107,22 @@ fn the_settings_of_the_readme_are_good() {
     // Those of the first are in a file.
     assert_eq!(examples.len(), 2);
     start(examples[1].clone()).map(drop).expect("good settings");
+}
+
+#[test]
+fn an_entry_of_which_a_part_is_missing_is_told_before_anybody_needs_it() {
+    for hash in [
+        "$7$xx",
+        "$7$101$aa$bb",
+        "$6$x",
+        "$argon2id$foo",
+        "$argon2id$v=19$m=8,t=1$c2FsdA$aGFzaA",
+        "$2b$99$abc",
+        "$2b$",
+        "$pbkdf2-sha256$x",
+        "$pbkdf2-sha512$1000$$aGFzaA",
+    ] {
+        let why = start(json!({ "users": { "ada": hash } })).err().expect(hash);
+        assert!(why.contains("users.ada") && !why.contains(hash), "{why}");
+    }
 }

@@ -4,20 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// What a hash begins with.
-const FORMATS: [&str; 10] = [
-    "$argon2id$",
-    "$argon2i$",
-    "$argon2d$",
-    "$2a$",
-    "$2b$",
-    "$2y$",
-    "$pbkdf2-sha256$",
-    "$pbkdf2-sha512$",
-    "$6$",
-    "$7$",
-];
-
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum UsersSettings {
@@ -91,9 +77,50 @@ fn from_table(table: BTreeMap<String, String>, problems: &mut Vec<String>) -> BT
 }
 
 fn check_hash(hash: &str, place: &str, problems: &mut Vec<String>) {
-    if !FORMATS.iter().any(|format| hash.starts_with(format)) {
+    if !has_known_form(hash) {
         problems.push(format!(
-            "{place}: the password is not hashed in a known format; `mosquitto_passwd -U` hashes a file of plain ones"
+            "{place}: the password is not hashed in a known format, or not all of the hash is there; `mosquitto_passwd -U` \
+             hashes a file of plain ones"
         ));
     }
+}
+
+/// Whether all of a hash may be there. What only computing it shows, such as how much that costs, shows when it is used.
+fn has_known_form(hash: &str) -> bool {
+    let Some(hash) = hash.strip_prefix('$') else { return false };
+    match hash.split('$').collect::<Vec<_>>()[..] {
+        ["argon2id" | "argon2i" | "argon2d", ref rest @ ..] => {
+            let rest = rest.strip_prefix(&["v=19"]).or(rest.strip_prefix(&["v=16"])).unwrap_or(rest);
+            matches!(*rest, [costs, salt, output] if are_costs(costs) && is_coded(salt, 1) && is_coded(output, 22))
+        }
+        ["2a" | "2b" | "2y", cost, rest] => {
+            cost.len() == 2 && is_number(cost) && rest.len() == 53 && is_coded(rest, 53)
+        }
+        ["pbkdf2-sha256" | "pbkdf2-sha512", rounds, salt, output] => {
+            let rounds = rounds.strip_prefix("i=").unwrap_or(rounds);
+            let rounds = rounds.split(',').next().unwrap_or(rounds);
+            is_number(rounds) && is_coded(salt, 1) && is_coded(output, 22)
+        }
+        ["6", salt, output] => is_coded(salt, 1) && is_coded(output, 86),
+        ["7", iterations, salt, output] => is_number(iterations) && is_coded(salt, 1) && is_coded(output, 22),
+        _ => false,
+    }
+}
+
+/// `m=65536,t=3,p=4`, in any order.
+fn are_costs(text: &str) -> bool {
+    let mut names: Vec<_> = text.split(',').filter_map(|part| part.split_once('=')).collect();
+    names.sort_unstable();
+    matches!(names[..], [("m", m), ("p", p), ("t", t)] if [m, p, t].into_iter().all(is_number))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// In one of the forms of Base64, with so many characters at least.
+fn is_coded(text: &str, least: usize) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/.".contains(&byte);
+    let digits = text.trim_end_matches('=');
+    digits.len() >= least && text.len() - digits.len() <= 2 && digits.bytes().all(is_digit)
 }
