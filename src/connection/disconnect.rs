@@ -251,11 +251,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let broker = self.attachment.broker().clone();
         let due_will = self.attachment.close(ended.closing, ended.cause, ended.reason, ended.expiry_interval);
         let io = &mut self.io;
+        let is_told = ended.telling == Telling::Disconnect;
+        // It may have said all at once, and waits for its answers; by WebSocket and TLS also for the end of these.
+        let is_answered = is_told || ended.cause == DisconnectCause::Client;
         let say_farewell = async {
-            if ended.telling == Telling::Disconnect {
-                if io.output.version() == ProtocolVersion::V5 {
-                    io.output.packet(&Packet::Disconnect(Box::new(farewell(ended))));
-                }
+            if is_told && io.output.version() == ProtocolVersion::V5 {
+                io.output.packet(&Packet::Disconnect(Box::new(farewell(ended))));
+            }
+            if is_answered {
                 // A client that does not read gets no farewell.
                 let _ = timeout(FAREWELL, io.drain()).await;
             }

@@ -186,6 +186,23 @@ async fn messages_that_come_with_disconnect_are_delivered() {
 }
 
 #[tokio::test]
+async fn who_says_all_at_once_and_leaves_is_answered() {
+    // What was not written when DISCONNECT came was thrown away: no CONNACK [MQTT-3.2.0-1], no PUBACK.
+    let server = start().await;
+    let stream = tokio::net::TcpStream::connect(server.addresses()[0]).await.unwrap();
+    let mut sender = Client::over(stream, V5);
+    let farewell = Packet::Disconnect(Box::new(Disconnect::new(ReasonCode::SUCCESS)));
+    let greeting = Packet::Connect(Box::new(connect(V5, "sender")));
+    let all = [greeting].into_iter().chain(numbered(&["t"; SEVERAL])).chain([farewell]);
+    send_together(&mut sender, all).await;
+    assert!(matches!(sender.receive().await, Packet::Connack(_)));
+    for _ in 0..SEVERAL {
+        assert!(matches!(sender.receive().await, Packet::Puback(_)));
+    }
+    assert_eq!(sender.end().await, None);
+}
+
+#[tokio::test]
 async fn messages_to_many_receivers_on_all_threads_come_once_and_in_order() {
     let server = start().await;
     let mut receivers = Vec::new();
