@@ -274,6 +274,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
                 pace.counts_a_round();
             }
+            if self.io.timers.has_spent() {
+                // The rest waits, if it has to.
+                self.io.more_to_decode = true;
+                break;
+            }
             if pace.is_over() {
                 return Ok(Acted::UntilNow);
             }
@@ -322,6 +327,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         while self.io.has_to_decode() {
             let Some(packet) = self.io.next_packet(&pace)? else { break };
             self.act_on(packet).await?;
+            if self.io.timers.has_spent() {
+                self.io.more_to_decode = true;
+                break;
+            }
             pace.counts_a_round();
             if pace.is_over() {
                 tokio::task::yield_now().await;
@@ -352,12 +361,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         if let Polled::End(end) = &polled {
             return Poll::Ready(Err(Ended::by_broker(end)));
         }
-        if blocked == Blocked::No && self.more_to_decode {
+        let reads = blocked == Blocked::No && !self.timers.is_resting();
+        if reads && self.more_to_decode {
             return Poll::Ready(Ok(()));
         }
-        if blocked == Blocked::No
-            && !self.timers.is_resting()
-            && let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream, self.output.counters())
+        if reads && let Poll::Ready(read) = self.input.poll_read(cx, &mut self.stream, self.output.counters())
         {
             return Poll::Ready(read.map_err(Ended::network));
         }
@@ -389,10 +397,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
 
     /// Whether there are packets to be acted on, and the client takes what it is answered.
     fn has_to_decode(&mut self) -> bool {
-        let is_blocked = self.is_blocked();
+        let has_to_wait = self.is_blocked() || self.timers.is_resting();
         let has_unread = self.input.has_unread();
-        self.more_to_decode = is_blocked && has_unread;
-        has_unread && !is_blocked
+        self.more_to_decode = has_to_wait && has_unread;
+        has_unread && !has_to_wait
     }
 
     /// The next packet of those that were read.

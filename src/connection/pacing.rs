@@ -7,13 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::guard::{Door, Guard, Meter, Rate, RateAction};
+use crate::broker::guard::{Door, Guard, Meter, Moment, Rate, RateAction};
 use crate::hook::ListenerPolicy;
 
 pub(super) struct Pacing {
     /// Since it was charged last.
     messages: u64,
     bytes: u64,
+    /// As much as the rates allow before it is charged.
+    most: (u64, u64),
     message_meter: Meter,
     byte_meter: Meter,
     guard: Arc<Guard>,
@@ -30,15 +32,34 @@ impl Pacing {
     /// None where there is no rate for anybody.
     pub(super) fn of(guard: &Arc<Guard>, listener: &Arc<ListenerPolicy>) -> Option<Box<Pacing>> {
         guard.paces().then(|| {
-            Box::new(Pacing {
+            let mut pacing = Pacing {
                 messages: 0,
                 bytes: 0,
+                most: (0, 0),
                 message_meter: Meter::default(),
                 byte_meter: Meter::default(),
                 guard: guard.clone(),
                 door: guard.door_of(listener),
-            })
+            };
+            pacing.most = pacing.left(guard.moment());
+            Box::new(pacing)
         })
+    }
+
+    /// Messages and bytes that may be published at once.
+    fn left(&self, now: Moment) -> (u64, u64) {
+        let options = self.guard.options();
+        let burst = options.publish_burst;
+        let own = options.client_publishes;
+        let left =
+            |meter: Meter, limit| Rate::new(limit, burst).map_or(u64::MAX, |rate| meter.left(rate, now));
+        let shared = self.door.as_ref().map_or((u64::MAX, u64::MAX), |door| door.left(burst, now));
+        (left(self.message_meter, own.messages).min(shared.0), left(self.byte_meter, own.bytes).min(shared.1))
+    }
+
+    /// Whether it is time to charge: what was read may be much more than the rates allow.
+    pub(super) fn is_spent(&self) -> bool {
+        self.messages >= self.most.0 || self.bytes >= self.most.1
     }
 
     pub(super) fn published(&mut self, bytes: usize) {
@@ -67,6 +88,7 @@ impl Pacing {
         ));
         let shared = door.map(|door| door.charge(messages, bytes, options.publish_burst, now));
         let wait = alone.max(shared.unwrap_or_default());
+        self.most = self.left(now);
         (!wait.is_zero()).then_some(TooFast { wait, action: options.publish_rate_action })
     }
 }

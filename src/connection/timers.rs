@@ -114,6 +114,12 @@ impl Timers {
         }
     }
 
+    /// Whether as much was published as there may be at once.
+    pub(super) fn has_spent(&self) -> bool {
+        let pacing = self.others.as_ref().and_then(|others| others.pacing.as_ref());
+        pacing.is_some_and(|pacing| pacing.is_spent())
+    }
+
     /// What was published, where there is a rate for it. One that came while the client was connected holds from its next
     /// message on.
     pub(super) fn pacing(

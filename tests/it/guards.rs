@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tidegate::broker::guard::{DoorLimits, GuardOptions, PublishLimits, RateAction};
 use tidegate::broker::{Options, Statistics};
 use tidegate::hook::{ConnectContext, ConnectOutcome, ConnectVerdict};
-use tidegate::packet::{Connect, Packet, ReasonCode};
+use tidegate::packet::{Connect, Packet, ReasonCode, encode};
 use tidegate::server::{ListenerOptions, Server};
 use tokio::time::{Instant, advance, sleep};
 
@@ -259,6 +260,28 @@ async fn who_publishes_too_fast_is_read_later_and_loses_nothing() {
         assert_eq!(answer, Some(Packet::Pingresp));
         let limited = local.broker.statistics().limit_publish_rate;
         assert!(limited > 0, "{limited} after {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_in_one_go_is_not_taken_faster_than_the_rate_allows() {
+    // All that a read took was published before anything was charged.
+    for guard in [rates(10, 0, RateAction::Delay), rates(0, 20, RateAction::Delay)] {
+        let local = Local::with(options(guard));
+        let mut receiver = local.connect(connect(V5, "receiver")).await;
+        receiver.subscribe("t", QOS1).await;
+        let mut sender = local.connect(connect(V5, "sender")).await;
+        let mut bytes = BytesMut::new();
+        for _ in 0..100 {
+            encode(&Packet::Publish(publish("t", "x")), V5, &mut bytes).unwrap();
+        }
+        let begun = Instant::now();
+        sender.send_bytes(&bytes).await;
+        for _ in 0..100 {
+            receiver.next_publish().await;
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        assert!((8.5..10.0).contains(&seconds), "{seconds}");
     }
 }
 

@@ -97,6 +97,15 @@ impl Door {
         messages.max(wait(&self.state.bytes, limits.bytes, bytes))
     }
 
+    /// How many messages and bytes the rates allow now, and one at least.
+    pub(crate) fn left(&self, burst: Duration, now: Moment) -> (u64, u64) {
+        let limits = self.publishes();
+        let left = |meter: &SharedMeter, limit| {
+            Rate::new(limit, burst).map_or(u64::MAX, |rate| meter.left(rate, now))
+        };
+        (left(&self.state.messages, limits.messages), left(&self.state.bytes, limits.bytes))
+    }
+
     fn count(&self, maximum: usize) -> Result<Place, Turned> {
         let all = self.state.guard.connections.fetch_add(1, Ordering::AcqRel);
         let here = self.state.connections.fetch_add(1, Ordering::AcqRel);

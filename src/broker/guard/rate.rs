@@ -66,6 +66,13 @@ impl Meter {
         Duration::from_nanos(self.0.saturating_sub(now.0).saturating_sub(rate.burst()))
     }
 
+    /// How much may come now, and 1 at least: more than that has come when it is known to be too much.
+    pub fn left(self, rate: Rate, now: Moment) -> u64 {
+        let free = rate.burst().saturating_sub(self.0.saturating_sub(now.0));
+        let amount = u128::from(free) * u128::from(rate.per_second) / SECOND;
+        u64::try_from(amount).unwrap_or(u64::MAX).max(1)
+    }
+
     /// Whether nothing that came counts any more.
     pub(super) fn is_idle(self, now: Moment) -> bool {
         self.0 <= now.0
@@ -87,6 +94,10 @@ impl SharedMeter {
 
     pub(super) fn charge(&self, rate: Rate, amount: u64, now: Moment) -> Duration {
         self.change(|meter| meter.charge(rate, amount, now))
+    }
+
+    pub(super) fn left(&self, rate: Rate, now: Moment) -> u64 {
+        Meter(self.0.load(Ordering::Relaxed)).left(rate, now)
     }
 
     fn change<T>(&self, change: impl Fn(&mut Meter) -> T) -> T {
