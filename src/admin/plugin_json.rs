@@ -39,6 +39,7 @@ fn plugin(status: &PluginStatus) -> Value {
         "state_bytes": status.state_bytes,
         "dropped": {
             "log_lines": status.dropped_log_lines,
+            "publishes": status.refused_publishes,
             "events": status.dropped_events,
             "metrics": status.dropped_metrics,
         },

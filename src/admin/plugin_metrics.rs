@@ -34,7 +34,7 @@ pub(super) fn write(plugins: &[PluginStatus], dropped_events: u64, exposition: &
 /// A name, what it is, and where the number is found.
 type Figure<T> = (&'static str, Kind, &'static str, fn(&T) -> u64);
 
-const OF_PLUGINS: [Figure<PluginStatus>; 12] = [
+const OF_PLUGINS: [Figure<PluginStatus>; 13] = [
     ("version", Kind::Gauge, "The number of the load that is in force.", |it| it.version),
     ("load_failed", Kind::Gauge, "1 where the file as it is now could not be loaded.", |it| {
         it.load_error.is_some().into()
@@ -48,6 +48,12 @@ const OF_PLUGINS: [Figure<PluginStatus>; 12] = [
     ("state_keys", Kind::Gauge, "Keys of its state.", |it| it.state_keys as u64),
     ("state_bytes", Kind::Gauge, "Keys and values of its state.", |it| it.state_bytes as u64),
     ("dropped_log_lines_total", Kind::Counter, "Log lines over its rate.", |it| it.dropped_log_lines),
+    (
+        "refused_publishes_total",
+        Kind::Counter,
+        "Messages that it asked to publish and were too many.",
+        |it| it.refused_publishes,
+    ),
     ("dropped_events_total", Kind::Counter, "Events that it did not see because it failed.", |it| {
         it.dropped_events
     }),

@@ -219,6 +219,7 @@ impl Core {
         let sha256 = prepared.sha256.clone();
         match self.loader.finish(prepared, &running.options, Some(running)) {
             Ok(version) => {
+                tell_of_lost_hooks(running, &version);
                 // Before it answers: who sees it do so finds nothing of the failure before.
                 self.note_load(running.name(), None, None);
                 self.exchange(running, Arc::new(version));
@@ -313,6 +314,19 @@ impl Core {
         for plugin in &self.chain().plugins {
             plugin.drain(None);
         }
+    }
+}
+
+/// A default may now decide what a plugin did.
+fn tell_of_lost_hooks(before: &Version, now: &Version) {
+    let lost: Vec<&str> =
+        before.hooks.iter().filter(|hook| !now.hooks.contains(hook)).map(|hook| hook.name()).collect();
+    if !lost.is_empty() {
+        tracing::warn!(
+            plugin = now.name(),
+            ?lost,
+            "the changed plugin does not have all hooks that the version before had: it is not asked there any more;              `hooks` of its [[plugin]] has such a file refused"
+        );
     }
 }
 

@@ -170,6 +170,7 @@ impl Loader {
             settings: options.settings.to_string(),
             state: Arc::clone(&lasting.state),
             log_rate: Arc::clone(&lasting.log_rate),
+            refusals: Arc::clone(&lasting.refusals),
             metrics: Arc::clone(&lasting.metrics),
             memory: Arc::clone(&lasting.memory),
             requester: self.requester.clone(),

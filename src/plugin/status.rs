@@ -50,6 +50,9 @@ pub struct PluginStatus {
     /// Bytes of the keys and values of its `state`.
     pub state_bytes: usize,
     pub dropped_log_lines: u64,
+    /// What it asked to publish beyond `publishes-per-call`, at the end of a chain of messages that plugins caused, or while
+    /// the broker had too many such messages waiting.
+    pub refused_publishes: u64,
     /// Events that it did not see because it failed; those that found no room in the queue are counted
     /// once for all plugins.
     pub dropped_events: u64,
@@ -165,6 +168,7 @@ impl PluginStatus {
             state_keys,
             state_bytes,
             dropped_log_lines: lasting.log_rate.dropped(),
+            refused_publishes: lasting.refusals.count(),
             dropped_events: counters.dropped_events.load(Ordering::Relaxed),
             metrics: lasting.metrics.all(),
             dropped_metrics: lasting.metrics.dropped(),

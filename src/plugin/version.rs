@@ -46,6 +46,8 @@ pub(super) struct Version {
     eager_payload: usize,
     /// Messages of other topics are kept away; empty: every topic is for the plugin.
     topics: Vec<TopicFilter>,
+    /// The same, to look a topic up.
+    wanted: Option<TopicFilters>,
     /// What `init` registered, where `topics` are those of the configuration: one of these has to match too.
     also: Option<TopicFilters>,
     blueprint: Blueprint,
@@ -95,11 +97,13 @@ impl Version {
         let waiting = if workers == 0 { None } else { waiting(&parts.options, &blueprint)? };
         let slots = if waiting.is_some() { 0 } else { workers.max(1) };
         let also = (!configured.is_empty() && !registered.is_empty()).then(|| registered.iter().collect());
+        let topics = if configured.is_empty() { registered } else { configured.clone() };
         let mut version = Version {
             health: Health::new(parts.quarantine, &parts.options.name, parts.number),
             authorize_deliveries: registration.authorize_deliveries,
             eager_payload: registration.eager_payload.unwrap_or(EAGER_PAYLOAD) as usize,
-            topics: if configured.is_empty() { registered } else { configured.clone() },
+            wanted: (!topics.is_empty()).then(|| topics.iter().collect()),
+            topics,
             also,
             blueprint,
             waiting,
@@ -154,6 +158,11 @@ impl Version {
     /// One of these has to match for a message to be for the plugin; empty: every message is.
     pub(super) fn topics(&self) -> &[TopicFilter] {
         &self.topics
+    }
+
+    /// Whether a message is for the plugin.
+    pub(super) fn wants(&self, topic: &TopicName) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.matches_any(topic.as_str())) && self.also_wants(topic)
     }
 
     /// Whether a message is for the plugin that one of [`topics`](Self::topics) matches.

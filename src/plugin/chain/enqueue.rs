@@ -25,7 +25,7 @@ pub(in crate::plugin) fn run(
     if context.receivers.is_empty() {
         return EnqueueOutcome::Deliver;
     }
-    for plugin in plugins {
+    for plugin in plugins.iter().filter(|plugin| plugin.wants(&context.message.topic)) {
         for &group in delivery.groups().iter() {
             let message = delivery.message(group, context.message);
             let members = delivery.members(group, context.receivers);

@@ -168,7 +168,16 @@ impl Host for HostData {
 
 impl HostData {
     fn request(&self, request: Request) -> Result<(), Error> {
-        Ok(self.services.requester.request(request)?)
+        let topic = match &request {
+            Request::Publish(message) => Some(message.topic.clone()),
+            _ => None,
+        };
+        self.services.requester.request(request).map_err(|error| {
+            if let Some(topic) = topic {
+                self.services.refusals.note(&self.services.plugin, topic.as_str(), &error.to_string());
+            }
+            Error::from(error)
+        })
     }
 
     pub(super) fn directory(&self) -> Option<Arc<dyn Directory>> {
@@ -197,7 +206,10 @@ impl HostData {
         if !self.services.grants.publish.iter().any(|filter| filter.matches(&topic)) {
             return Err(Error::Denied);
         }
-        if self.call.publishes >= self.services.publishes_per_call {
+        let most = at_most(self.services.publishes_per_call, self.call.depth);
+        if self.call.publishes >= most {
+            let why = format!("more than {most} messages in one call (`publishes-per-call`)");
+            self.services.refusals.note(&self.services.plugin, topic.as_str(), &why);
             return Err(Error::Busy);
         }
         self.call.publishes += 1;
@@ -223,6 +235,13 @@ impl HostData {
         }
         Ok(message)
     }
+}
+
+/// What one call may publish: about a message that plugins caused a quarter as much for each in the chain, and one at least.
+/// Else it would be 16 to the power of the chain's length.
+fn at_most(publishes_per_call: u32, depth: u8) -> u32 {
+    let quartered = publishes_per_call.checked_shr(2 * u32::from(depth)).unwrap_or(0);
+    quartered.max(publishes_per_call.min(1))
 }
 
 fn legal_name(topic: &str) -> Result<TopicName, Error> {

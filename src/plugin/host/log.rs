@@ -111,7 +111,7 @@ impl LogRate {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    fn admits(&self, now: Instant) -> bool {
+    pub(super) fn admits(&self, now: Instant) -> bool {
         let Ok(mut window) = self.window.lock() else { return false };
         if now.duration_since(window.0) >= Duration::from_secs(1) {
             *window = (now, 0);

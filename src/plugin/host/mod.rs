@@ -14,6 +14,7 @@ mod message;
 mod metrics;
 mod passwords;
 mod random;
+mod refusals;
 mod reply;
 mod session_items;
 mod settings;
@@ -44,6 +45,7 @@ pub(super) use log::LogRate;
 pub(super) use message::{Choices, PropertyChanges};
 pub(super) use metrics::Metrics;
 pub use metrics::{Histogram, MetricValue, PluginMetric};
+pub(super) use refusals::Refusals;
 pub(super) use state::State;
 
 /// What lies in the Store of each instance.
@@ -68,6 +70,7 @@ pub(super) struct Services {
     pub(super) settings: String,
     pub(super) state: Arc<State>,
     pub(super) log_rate: Arc<LogRate>,
+    pub(super) refusals: Arc<Refusals>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) memory: Arc<MemoryUse>,
     pub(super) requester: Requester,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::{Version, lock};
 use crate::plugin::error::CallError;
-use crate::plugin::host::{LogRate, Metrics, State};
+use crate::plugin::host::{LogRate, Metrics, Refusals, State};
 use crate::plugin::kept_state::KeptStates;
 use crate::plugin::memory::MemoryUse;
 use crate::plugin::options::{Hook, PluginOptions};
@@ -20,6 +20,7 @@ const LONGEST_ERROR: usize = 8192;
 pub(in crate::plugin) struct Lasting {
     pub(in crate::plugin) state: Arc<State>,
     pub(in crate::plugin) log_rate: Arc<LogRate>,
+    pub(in crate::plugin) refusals: Arc<Refusals>,
     pub(in crate::plugin) metrics: Arc<Metrics>,
     pub(in crate::plugin) memory: Arc<MemoryUse>,
     pub(in crate::plugin) counters: Counters,
@@ -37,6 +38,7 @@ impl Lasting {
         Lasting {
             state: Arc::new(state),
             log_rate: Arc::new(LogRate::new(budgets.log_lines_per_second)),
+            refusals: Arc::default(),
             metrics: Arc::default(),
             memory: Arc::default(),
             counters: Counters::default(),

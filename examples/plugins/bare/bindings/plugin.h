@@ -400,8 +400,8 @@ typedef struct {
 typedef tidegate_plugin_types_reason_code_t tidegate_plugin_reply_reason_code_t;
 
 typedef struct exports_tidegate_plugin_lifecycle_registration_t {
-  // publishes and not-consumed messages whose topic matches none of these Topic Filters are kept
-  // away from the plugin; empty: all are passed. The configuration's `topics` narrows this further.
+  // messages whose topic matches none of these Topic Filters are kept away from the hooks about publishes, client-enqueues
+  // and not-consumed messages; empty: all are passed. The configuration's `topics` narrows this further.
   plugin_list_string_t   topics;
   // payloads up to this many bytes are passed with the call; 0: none is. The default is 16384.
   plugin_option_u32_t   eager_payload;

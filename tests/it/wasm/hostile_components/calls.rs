@@ -165,6 +165,22 @@ async fn what_is_not_granted_is_denied_and_the_plugin_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_for_some_topics_is_asked_about_no_delivery_of_others() {
+    let folder = Folder::new("other-deliveries");
+    let plugin = PluginOptions {
+        topics: vec!["only/this/#".try_into().unwrap()],
+        ..folder.plugin("invalid-enum", &assembled("invalid-enum"))
+    };
+    let broker = Broker::start_with(patient(), &[plugin]).await;
+    let (client, mut messages) = broker.connect("c").await;
+    client.subscribe(filter("#")).await.expect("connected");
+    client.publish(message("only/this/t", "lost")).await.expect("connected");
+    client.publish(message("other", "x")).await.expect("connected");
+    assert_eq!(text(&messages.next().await.expect("connected")), "x");
+    broker.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_plugins_that_publish_in_answer_to_each_other_come_to_an_end_and_hold_up_nobody() {
     let folder = Folder::new("storm");
     let grants = Grants { publish: vec!["#".try_into().unwrap()], ..Grants::default() };
@@ -199,6 +215,10 @@ async fn two_plugins_that_publish_in_answer_to_each_other_come_to_an_end_and_hol
         calls() == before
     })
     .await;
+    // 16 messages, 4 about each of these, and one about each for as long as a chain may be.
+    let status = broker.host.status();
+    assert!(status.iter().all(|status| status.calls < 20_000), "{status:#?}");
+    assert!(status.iter().any(|status| status.refused_publishes > 100), "{status:#?}");
     broker.server.shutdown().await;
 }
 
