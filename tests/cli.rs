@@ -490,8 +490,9 @@ fn a_file_that_is_being_written_and_plugins_that_cannot_be_loaded_leave_the_list
     let guarded = listener("guarded", &format!("unix:{socket}"));
     let plugin = format!("[[plugin]]\nname = \"guard\"\npath = \"{module}\"\nlisteners = [\"guarded\"]\n");
     folder.write("t.toml", &format!("{first}{guarded}{plugin}"));
-    daemon.wait_for("the plugins stay as they were, and so do the listeners");
-    daemon.wait_for("the configuration is taken over");
+    daemon.wait_for(
+        "the plugins stay as they were, and so do the listeners and the bridges; the rest is taken over",
+    );
     assert!(std::os::unix::net::UnixStream::connect(&socket).is_err());
     RawClient::connect(daemon.port, "comes in still");
 

@@ -67,14 +67,17 @@ impl Running<'_> {
             Ok(()) => {
                 self.take_listeners(&config, listeners).await;
                 self.bridges.set(config.bridges.clone()).await;
+                info!(file = %file.display(), "the configuration is taken over");
             }
             Err(problems) => {
                 problems.iter().for_each(|problem| error!("{problem}"));
                 // One that was meant to have a plugin must not be open without it.
-                error!("the plugins stay as they were, and so do the listeners and the bridges");
+                error!(
+                    file = %file.display(),
+                    "the plugins stay as they were, and so do the listeners and the bridges; the rest is taken over"
+                );
             }
         }
-        info!(file = %file.display(), "the configuration is taken over");
         let specs = config.plugins.clone();
         let running = std::mem::replace(&mut self.config, config);
         self.config.keep_what_needs_a_restart(running);
