@@ -12,16 +12,8 @@ use super::link::LinkError;
 use super::options::{BridgeOptions, CleanStart};
 use crate::broker::{BRIDGE_PROPERTY, BROKER_PROPERTY, Broker};
 use crate::client::BoxedStream;
-use crate::packet::{
-    Connack, Connect, Decoder, EncodeError, Packet, ProtocolVersion, QoS, ReasonCode, encode,
-};
+use crate::packet::{Connack, Connect, Decoder, Packet, ProtocolVersion, QoS, ReasonCode, encode};
 use crate::session::NEVER_EXPIRES;
-
-/// Where the protocol level of a CONNECT stands, behind a length of one byte: flags, length, `MQTT` with its length.
-const LEVEL_AT: usize = 8;
-/// Says that a client is a bridge, to which nothing is sent back of what came from it. Mosquitto knows it, in place of No
-/// Local, which MQTT 3.1.1 does not have.
-const BRIDGE_BIT: u8 = 0x80;
 
 /// What the other broker has granted.
 pub struct Greeted {
@@ -58,8 +50,9 @@ pub async fn greet(
     decoder: &mut Decoder,
     received: &mut BytesMut,
 ) -> Result<Greeted, LinkError> {
-    let connect = connect(options, broker);
-    let hello = encoded(&connect, bit)?;
+    let connect = Connect { is_bridge: bit == BridgeBit::Said, ..connect(options, broker) };
+    let mut hello = BytesMut::new();
+    encode(&Packet::Connect(Box::new(connect.clone())), connect.protocol_version, &mut hello)?;
     let greeting = async {
         stream.write_all(&hello).await?;
         stream.flush().await?;
@@ -85,17 +78,6 @@ fn connect(options: &BridgeOptions, broker: &Broker) -> Connect {
         connect.user_properties.push((BRIDGE_PROPERTY.into(), broker.identity().into()));
     }
     connect
-}
-
-fn encoded(connect: &Connect, bit: BridgeBit) -> Result<BytesMut, EncodeError> {
-    let mut bytes = BytesMut::new();
-    encode(&Packet::Connect(Box::new(connect.clone())), connect.protocol_version, &mut bytes)?;
-    if connect.protocol_version == ProtocolVersion::V311 && bit == BridgeBit::Said {
-        // Bytes of a length but the last have their highest bit set.
-        let longer = bytes.iter().skip(1).take_while(|byte| **byte & 0x80 != 0).count();
-        bytes[LEVEL_AT + longer] |= BRIDGE_BIT;
-    }
-    Ok(bytes)
 }
 
 async fn receive_connack(
@@ -136,24 +118,4 @@ pub fn may_be_for_the_bit(error: &LinkError, version: ProtocolVersion) -> bool {
     let refused = matches!(error, LinkError::Refused(connack)
         if connack.reason_code == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION);
     version == ProtocolVersion::V311 && (refused || matches!(error, LinkError::Closed | LinkError::Io(_)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bit_stands_in_the_protocol_level_however_long_the_packet_is() {
-        for len in [1, 100, 120, 130, 20_000] {
-            let name = "n".repeat(len);
-            for (version, level) in [(ProtocolVersion::V311, 0x84), (ProtocolVersion::V5, 5)] {
-                let connect = Connect::new(version, name.as_str().into());
-                let plain = encoded(&connect, BridgeBit::Unsaid).unwrap();
-                let said = encoded(&connect, BridgeBit::Said).unwrap();
-                let at = plain.windows(4).position(|four| four == b"MQTT").unwrap() + 4;
-                assert_eq!((plain[at] | (level & 0x80), said[at]), (level, level), "{len}");
-                assert_eq!((&plain[..at], &plain[at + 1..]), (&said[..at], &said[at + 1..]));
-            }
-        }
-    }
 }

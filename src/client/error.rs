@@ -67,7 +67,7 @@ pub enum End {
     /// By [`Options::acknowledgement_timeout`](super::Options::acknowledgement_timeout).
     #[error("the server did not answer a {0} in time")]
     Unanswered(PacketType),
-    #[error("the server sent what is no MQTT: {0}")]
+    #[error("the server sent what is no MQTT: {0}; does it speak TLS or WebSocket there?")]
     Decode(#[from] DecodeError),
     #[error("the server sent an unexpected {0}")]
     Unexpected(PacketType),

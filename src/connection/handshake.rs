@@ -51,6 +51,7 @@ pub(super) struct Accepted {
     pub session_expiry_cap: u32,
     /// Whether CONNECT asked for a session that outlives its connection.
     pub asked_to_be_kept: bool,
+    pub is_bridge: bool,
     /// Of the connection that had the session before.
     pub due_will: Option<DueWill>,
 }
@@ -256,6 +257,7 @@ where
         topic_alias_maximum: terms.topic_alias_maximum,
         session_expiry_cap: terms.session_expiry_cap,
         asked_to_be_kept: asked_expiry(connect) > 0,
+        is_bridge: connect.is_bridge,
         due_will,
     })
 }
@@ -451,10 +453,7 @@ impl Refused {
         if let Some(foreign) = foreign::recognized(input) {
             return Refused::silently(foreign).counted(Count::RefusedForeign);
         }
-        let version = match error {
-            DecodeError::UnsupportedProtocolVersion { answer, .. } => Some(*answer),
-            _ => input.decoder().version().filter(|&version| version == ProtocolVersion::V5),
-        };
+        let version = foreign::answered_version(error, input);
         let refused = match version {
             Some(version) if error.packet_type() == PacketType::Connect => {
                 Refused::with(version, error.reason_code(), &error.to_string())

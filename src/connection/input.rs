@@ -79,9 +79,13 @@ impl Input {
         QoS::try_from(byte >> 1 & 3).ok()
     }
 
-    pub(super) fn next_byte(&self) -> Option<u8> {
-        let unread: &[u8] = self.begun().map_or(&self.chunk, |begun| begun);
-        unread.first().copied()
+    fn next_byte(&self) -> Option<u8> {
+        self.unread().first().copied()
+    }
+
+    /// What was read and is no packet yet.
+    pub(super) fn unread(&self) -> &[u8] {
+        self.begun().map_or(&self.chunk, |begun| begun)
     }
 
     /// The next packet of those that have been read.

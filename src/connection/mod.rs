@@ -82,6 +82,8 @@ struct Connection<S> {
     session_expiry_cap: u32,
     /// Whether CONNECT asked for a session that outlives its connection.
     asked_to_be_kept: bool,
+    /// To which nothing is sent of what it has published.
+    is_bridge: bool,
     thread: Seen,
     /// Before anything is waited for, there is to be acted on what was read.
     acts_next: bool,

@@ -169,6 +169,7 @@ where
         unreleased: 0,
         session_expiry_cap: accepted.session_expiry_cap,
         asked_to_be_kept: accepted.asked_to_be_kept,
+        is_bridge: accepted.is_bridge,
         thread: Seen::default(),
         acts_next: true,
         was_asked: true,

@@ -27,11 +27,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let filter = filter(&wanted.filter)?;
             self.check_available(&filter)?;
             let filter = self.mounted_filter(filter)?;
+            // Of MQTT 3.1.1, where nothing else says so.
+            let as_bridge = self.is_bridge && filter.share_name().is_none();
             requests.push(SubscriptionRequest {
                 filter,
                 maximum_qos: wanted.qos,
-                no_local: wanted.no_local,
-                retain_as_published: wanted.retain_as_published,
+                no_local: wanted.no_local || as_bridge,
+                retain_as_published: wanted.retain_as_published || as_bridge,
                 retain_handling: wanted.retain_handling,
             });
         }

@@ -13,10 +13,15 @@ use super::codec::sink::{PropertySet, Sink};
 use super::property::{self, PublishProperties, UserProperty};
 use super::{ProtocolVersion, QoS};
 
+const BRIDGE_BIT: u8 = 0x80;
+
 /// A Client asks for a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connect {
     pub protocol_version: ProtocolVersion,
+    /// The topmost bit of the level in 3.1.1, in no specification: the Client is a bridge, to which nothing is sent of what it
+    /// has published. Mosquitto knows it, in place of No Local, which 3.1.1 does not have.
+    pub is_bridge: bool,
     /// Clean Start; in 3.1.1 Clean Session, which also ends the Session with the connection.
     pub clean_start: bool,
     /// Seconds; 0 turns the mechanism off.
@@ -56,6 +61,7 @@ impl Connect {
     pub fn new(protocol_version: ProtocolVersion, client_identifier: ByteString) -> Self {
         Connect {
             protocol_version,
+            is_bridge: false,
             clean_start: true,
             keep_alive: 0,
             client_identifier,
@@ -75,11 +81,13 @@ impl Connect {
     }
 
     pub(super) fn decode(mut reader: Reader) -> Result<Self, DecodeError> {
-        reader.version = read_protocol_version(&mut reader)?;
+        let is_bridge;
+        (reader.version, is_bridge) = read_protocol_version(&mut reader)?;
         let flags = ConnectFlags::read(&mut reader)?;
         let keep_alive = reader.u16("Keep Alive")?;
 
         let mut connect = Connect::new(reader.version, ByteString::new());
+        connect.is_bridge = is_bridge;
         connect.clean_start = flags.is_set(CLEAN_START);
         connect.keep_alive = keep_alive;
         if reader.version == ProtocolVersion::V5 {
@@ -103,7 +111,8 @@ impl Connect {
 
     pub(super) fn put<S: Sink>(&self, sink: &mut S) {
         sink.put_string(PROTOCOL_NAME);
-        sink.put_u8(self.protocol_version.level());
+        let is_bridge = self.is_bridge && self.protocol_version == ProtocolVersion::V311;
+        sink.put_u8(self.protocol_version.level() | if is_bridge { BRIDGE_BIT } else { 0 });
         sink.put_u8(ConnectFlags::of(self).bits);
         sink.put_u16(self.keep_alive);
         if self.protocol_version == ProtocolVersion::V5 {
@@ -291,15 +300,15 @@ impl ConnectFlags {
     }
 }
 
-/// [MQTT-3.1.2-1] and [MQTT-3.1.2-2]: the name must be `MQTT`, the level 4 or 5.
-fn read_protocol_version(reader: &mut Reader) -> Result<ProtocolVersion, DecodeError> {
+/// [MQTT-3.1.2-1] and [MQTT-3.1.2-2]: the name must be `MQTT`, the level 4 or 5. Says too whether it is a bridge's.
+fn read_protocol_version(reader: &mut Reader) -> Result<(ProtocolVersion, bool), DecodeError> {
     let name = reader.string("Protocol Name")?;
     let level = reader.u8("Protocol Version")?;
     match (&*name, level) {
-        (PROTOCOL_NAME, 4) => Ok(ProtocolVersion::V311),
-        (PROTOCOL_NAME, 5) => Ok(ProtocolVersion::V5),
-        // Bridges of some brokers set the topmost bit of the level, and ask again without it when they can
-        // read the refusal.
+        (PROTOCOL_NAME, 4) => Ok((ProtocolVersion::V311, false)),
+        (PROTOCOL_NAME, 0x84) => Ok((ProtocolVersion::V311, true)),
+        (PROTOCOL_NAME, 5) => Ok((ProtocolVersion::V5, false)),
+        // Bridges that set the bit in 5.0 too ask again without it when they can read the refusal.
         (PROTOCOL_NAME, _) if level & 0x7F >= 5 => {
             Err(DecodeError::UnsupportedProtocolVersion { level, answer: ProtocolVersion::V5 })
         }

@@ -84,6 +84,16 @@ async fn a_connect_larger_than_we_take_is_refused_before_it_is_read() {
     // 200 MB are announced, none of it sent.
     client.send_bytes(b"\x10\x80\x80\x80\x60").await;
     assert_eq!(client.last_packet().await, None);
+    // One that says its version is told.
+    for (version, reason) in [(V5, Some(ReasonCode::PACKET_TOO_LARGE)), (V311, None)] {
+        let mut client = Client::open(&server, version).await;
+        client.send(Packet::Connect(Box::new(connect(version, &"x".repeat(2000))))).await;
+        let told = client.last_packet().await.map(|packet| match packet {
+            Packet::Connack(connack) => connack.reason_code,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(told, reason, "{version}");
+    }
     let mut fine = Client::connect(&server, connect(V5, "b")).await;
     fine.ping().await;
 }

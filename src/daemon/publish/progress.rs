@@ -98,7 +98,7 @@ impl Progress {
     clippy::cast_precision_loss,
     reason = "it is shown, and neither negative nor larger than the count is"
 )]
-fn per_second(count: u64, time: Duration) -> u64 {
-    let seconds = time.as_secs_f64();
-    if seconds > 0.0 { (count as f64 / seconds) as u64 } else { count }
+fn per_second(count: u64, time: Duration) -> String {
+    let rate = count as f64 / time.as_secs_f64().max(1e-9);
+    if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }

@@ -50,6 +50,23 @@ async fn quiet(servers: &[&Server]) {
 }
 
 #[tokio::test]
+async fn a_bridge_of_mqtt_3_1_1_gets_nothing_back_of_what_it_has_sent() {
+    // By the bit in its CONNECT, which a broker of this kind refused.
+    let (here, there) = (start().await, start().await);
+    let options = bridge("b", there.addresses()[0], V311).topic(topic("t/#", Direction::Both, QOS1));
+    let bridges = run(&here, vec![options]).await;
+    settled(&bridges, &there, 1).await;
+    assert!(
+        there.broker().clients().iter().all(|client| client.client.is_some()),
+        "and at the first attempt"
+    );
+    let mut subscribers = [subscriber(&here, "t/#").await, subscriber(&there, "t/#").await];
+    for at in [0, 1] {
+        published(&[&here, &there], &mut subscribers, at, 1).await;
+    }
+}
+
+#[tokio::test]
 async fn what_goes_round_a_ring_of_brokers_ends_where_it_began() {
     let (one, two, three) = (start().await, start().await, start().await);
     let servers = [&one, &two, &three];

@@ -157,7 +157,7 @@ fn other_protocols_are_answered_in_a_version_they_may_read() {
         (&b"\0\x06MQIsdp\x03"[..], 3, ProtocolVersion::V311),
         (b"\0\x04MQTT\x03", 3, ProtocolVersion::V311),
         (b"\0\x04MQTT\x00", 0, ProtocolVersion::V311),
-        (b"\0\x04MQTT\x84", 0x84, ProtocolVersion::V311),
+        (b"\0\x04MQTT\x83", 0x83, ProtocolVersion::V311),
         (b"\0\x04MQTT\x06", 6, ProtocolVersion::V5),
         (b"\0\x04MQTT\xFF", 0xFF, ProtocolVersion::V5),
         (b"\0\x04mqtt\x05", 5, ProtocolVersion::V311),

@@ -61,7 +61,7 @@ pub(super) fn connect(protocol_version: ProtocolVersion) -> BoxedStrategy<Connec
             let plain = Connect::new(protocol_version, client_identifier);
             let connect = Connect { clean_start, keep_alive, user_name, password, will, ..plain };
             if !v5 {
-                return connect;
+                return Connect { is_bridge: limits.3 % 2 == 1, ..connect };
             }
             let (session_expiry_interval, receive_maximum, maximum_packet_size, topic_alias_maximum) = limits;
             let (response, problem, user_properties, authentication_method, data) = rest;
