@@ -93,10 +93,8 @@ impl Progress {
 }
 
 #[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     clippy::cast_precision_loss,
-    reason = "it is shown, and neither negative nor larger than the count is"
+    reason = "it is shown"
 )]
 fn per_second(count: u64, time: Duration) -> String {
     let rate = count as f64 / time.as_secs_f64().max(1e-9);
