@@ -316,6 +316,16 @@ fn run_hook_prints_verdict_and_effects() {
 }
 
 #[test]
+fn run_hook_asks_init_with_the_settings() {
+    let module = module("payload-filter");
+    let rules = r#"{"rules": [{"topics": ["a/#"], "require": ["t"], "on-violation": "swallow"}]}"#;
+    let outcome = run(&["plugin", "run-hook", &module, "init", "--settings", rules]);
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    let found: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert_eq!(found["topics"], serde_json::json!(["a/#"]), "{found}");
+}
+
+#[test]
 fn bench_gives_a_figure_for_what_answers_as_expected_and_none_for_what_does_not() {
     let folder = Folder::new("bench");
     let cases = folder.write("cases.toml", ONE_WRONG);

@@ -84,7 +84,7 @@ pub(super) struct RunHookArguments {
     /// A component or a core module
     #[arg(value_name = "PLUGIN.wasm")]
     pub(super) plugin: PathBuf,
-    /// The hook, as it is named in the configuration, or `init`
+    /// The hook, as it is named in the configuration, or `init`, which is asked with the settings
     #[arg(value_name = "HOOK")]
     pub(super) hook: String,
     /// A JSON object, or @ and the name of a file that holds one

@@ -16,7 +16,11 @@ pub(super) fn run(arguments: &RunHookArguments) -> Result<(), Failure> {
     if let Some(now) = arguments.now_ms {
         file.insert("now-ms".into(), now.into());
     }
-    let (input, state) = (object("--input", &arguments.input)?, object("--state", &arguments.state)?);
+    let (mut input, state) = (object("--input", &arguments.input)?, object("--state", &arguments.state)?);
+    if arguments.hook == "init" && input.get("settings").is_none() {
+        // What it is asked about is the start that it had.
+        input["settings"] = file["settings"].clone();
+    }
     let case = json!({ "name": "call", "hook": arguments.hook, "input": input, "state": state });
     file.insert("case".into(), json!([case]));
     let file = CaseFile::read(&file)

@@ -1,6 +1,7 @@
 //! Why a plugin cannot be loaded, and why a call of it failed.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub enum Problem {
     #[error("two plugins have this name; give each its own")]
     DuplicateName,
     #[error("the file cannot be read ({0}); check the path and its permissions")]
+    OutOfReach(String),
+    #[error("the file cannot be taken: {0}")]
     Unreadable(String),
     #[error(
         "its SHA-256 is {found}, and the configuration pins {pinned}; put the pinned file in its place, or pin \
@@ -118,6 +121,15 @@ pub enum Problem {
 }
 
 impl Problem {
+    pub(super) fn unreadable(error: &io::Error) -> Problem {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                Problem::OutOfReach(error.to_string())
+            }
+            _ => Problem::Unreadable(error.to_string()),
+        }
+    }
+
     /// Whether the same file has it again whenever it is loaded.
     pub(super) fn is_of_the_file(&self) -> bool {
         !matches!(self, Problem::NoHost(_) | Problem::Compiler(_) | Problem::HostEnds)

@@ -191,22 +191,15 @@ impl Case {
             Some(expected) if question.is_some() => Expectation::read(expected, about),
             _ => Expectation::default(),
         };
-        let case = question.map(|question| Case {
-            name,
-            hook,
-            question,
-            fresh: fields.boolean("fresh").unwrap_or_default(),
-            after_ms: fields.number("after-ms").unwrap_or_default(),
-            max_fuel: fields.number("max-fuel"),
-            state: read_state(&fields, "state"),
-            session_items: read_state(&fields, "session-items"),
-            around: Around::read(&fields),
-            expect,
-        });
-        if case.is_some() {
-            fields.finish();
-        }
-        case
+        let fresh = fields.boolean("fresh").unwrap_or_default();
+        let after_ms = fields.number("after-ms").unwrap_or_default();
+        let max_fuel = fields.number("max-fuel");
+        let state = read_state(&fields, "state");
+        let session_items = read_state(&fields, "session-items");
+        let around = Around::read(&fields);
+        fields.finish();
+        let question = question?;
+        Some(Case { name, hook, question, fresh, after_ms, max_fuel, state, session_items, around, expect })
     }
 }
 
@@ -221,7 +214,7 @@ mod tests {
             "now-ms": "soon",
             "case": [
                 {"name": "a", "hook": "intercepting-publish", "input": {"topic": "a/#", "qos": 3, "tpic": 1}},
-                {"name": "b", "hook": "interceptor"},
+                {"name": "b", "hook": "interceptor", "inpt": {}},
                 {"name": "c", "hook": "authorizer", "input": {"topic": "a"}, "expect": {"verdict": "swallow"}},
             ],
         });
@@ -232,6 +225,7 @@ mod tests {
             "case `a`: input: qos: must be 0, 1 or 2",
             "case `a`: input: tpic: is not known here",
             "case `b`: input: hook: `interceptor` is no hook",
+            "case `b`: inpt: is not known here; known are name, hook, input, expect, ",
             "case `c`: expect: verdict: `swallow` is none of this hook: next, allow, deny, trap",
         ] {
             assert!(problems.contains(part), "no `{part}` in\n{problems}");

@@ -31,7 +31,10 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
-        self.known.borrow_mut().push(key.to_owned());
+        let mut known = self.known.borrow_mut();
+        if !known.iter().any(|other| other == key) {
+            known.push(key.to_owned());
+        }
         self.map.get(key)
     }
 

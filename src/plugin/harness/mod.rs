@@ -103,7 +103,7 @@ impl Harness {
             problems: vec![problem],
         };
         let bytes = file::read(&options.path, options.budgets.file)
-            .map_err(|error| refuse(&options, Problem::Unreadable(error.to_string())))?;
+            .map_err(|error| refuse(&options, Problem::unreadable(&error)))?;
         let given = Arc::new(Given::new(file.now_ms, file.seed, file.around.clone()));
         let (requester, requests) = requests(RequestLimits::default());
         let directory: Weak<dyn Directory> = Arc::downgrade(&(given.clone() as Arc<dyn Directory>));
