@@ -198,6 +198,7 @@ fn every_value_reaches_its_option() {
         [plugins]
         cache = "cache"
         cache-size = "2GiB"
+        fuel = true
         reload = false
         "#,
     )
@@ -224,7 +225,7 @@ fn every_value_reaches_its_option() {
     assert_eq!((config.log.level, config.log.format), (Level::Debug, LogFormat::Json));
     assert_eq!(config.plugins_options.cache, Some(PathBuf::from("cache")));
     assert_eq!(config.plugins_options.cache_size, 2 << 30);
-    assert!(!config.plugins_options.reload);
+    assert!(config.plugins_options.fuel && !config.plugins_options.reload);
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn hook(status: &HookStatus) -> Value {
         "failures": failures,
         "not_asked": status.not_asked,
         "seconds": seconds(&status.times),
+        "fuel": status.fuel,
     })
 }
 

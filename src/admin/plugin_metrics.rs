@@ -130,6 +130,17 @@ fn write_hooks(plugins: &[PluginStatus], exposition: &mut Exposition) {
             exposition.count(name, &labels, *count);
         }
     }
+    let name = "tidegate_plugins_fuel_total";
+    exposition.family(
+        name,
+        Kind::Counter,
+        "Fuel that calls spent, where `fuel` of `[plugins]` has it counted.",
+    );
+    for (plugin, hook) in hooks() {
+        if let Some(fuel) = hook.fuel {
+            exposition.count(name, &[("plugin", &plugin.name), ("hook", hook.hook.name())], fuel);
+        }
+    }
     let name = "tidegate_plugins_call_duration_seconds";
     exposition.family(
         name,

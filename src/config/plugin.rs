@@ -135,6 +135,8 @@ pub struct PluginsOptions {
     pub cache: Option<PathBuf>,
     /// Bytes of compiled code that are kept there.
     pub cache_size: u64,
+    /// Count the fuel that calls spend.
+    pub fuel: bool,
     /// Take over changed files while running.
     pub reload: bool,
     /// So many failures of a plugin within the window set it aside for a while.
@@ -155,6 +157,7 @@ impl Default for PluginsOptions {
         PluginsOptions {
             cache: None,
             cache_size: 1 << 30,
+            fuel: false,
             reload: true,
             quarantine_failures: 5,
             quarantine_window: Duration::from_secs(10),
@@ -226,6 +229,7 @@ pub(super) fn read_common(mut section: Section<'_, '_>, folder: &Path) -> Plugin
     let mut options = PluginsOptions::default();
     section.set("cache", &mut options.cache, |v| Some(Some(folder.join(v.text()?))));
     section.set("cache-size", &mut options.cache_size, |v| v.size(1 << 20..=1 << 50));
+    section.set("fuel", &mut options.fuel, |v| v.boolean());
     section.set("reload", &mut options.reload, |v| v.boolean());
     section.set("quarantine-failures", &mut options.quarantine_failures, |v| v.integer(1..=1_000_000));
     section

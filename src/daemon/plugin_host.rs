@@ -94,6 +94,7 @@ fn host_options(options: &PluginsOptions) -> HostOptions {
         compile_in: CompileIn::OwnProcess,
         cache_dir: options.cache.clone().or_else(user_cache),
         cache_bytes: options.cache_size,
+        count_fuel: options.fuel,
         watch: options.reload,
         event_queue: options.event_queue,
         http_ca: options.http_ca.clone(),

@@ -47,6 +47,8 @@ struct Hook {
     failures: serde_json::Map<String, serde_json::Value>,
     not_asked: u64,
     seconds: Seconds,
+    /// None where the broker does not count it.
+    fuel: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +67,7 @@ struct LastError {
 #[derive(Deserialize)]
 struct Dropped {
     log_lines: u64,
+    publishes: u64,
     events: u64,
     metrics: u64,
 }
@@ -112,9 +115,10 @@ fn describe(number: usize, plugin: &Plugin, text: &mut String) {
     row(text, "state", &state(plugin));
     row(text, "memory", &memory(plugin));
     row(text, "kept", &format!("{} keys, {} bytes", plugin.state_keys, plugin.state_bytes));
-    let Dropped { log_lines, events, metrics } = plugin.dropped;
-    if log_lines + events + metrics > 0 {
-        let dropped = format!("{log_lines} log lines, {events} events, {metrics} metrics");
+    let Dropped { log_lines, publishes, events, metrics } = plugin.dropped;
+    if log_lines + publishes + events + metrics > 0 {
+        let dropped =
+            format!("{log_lines} log lines, {publishes} messages, {events} events, {metrics} metrics");
         row(text, "dropped", &dropped);
     }
     if !plugin.hooks.is_empty() {
@@ -132,11 +136,13 @@ fn describe(number: usize, plugin: &Plugin, text: &mut String) {
 }
 
 fn describe_hooks(hooks: &[Hook], text: &mut String) {
+    let counts_fuel = hooks.iter().any(|hook| hook.fuel.is_some());
     let heads = ["calls", "failed", "not asked", "p50", "p99"];
     let [calls, failed, not_asked, p50, p99] = heads;
+    let fuel = if counts_fuel { format!(" {:>12}", "fuel/call") } else { String::new() };
     let _ = writeln!(
         text,
-        "   {:<32} {calls:>12} {failed:>8} {not_asked:>10} {p50:>8} {p99:>8}  verdicts",
+        "   {:<32} {calls:>12} {failed:>8} {not_asked:>10} {p50:>8} {p99:>8}{fuel}  verdicts",
         "hook"
     );
     for hook in hooks {
@@ -145,8 +151,12 @@ fn describe_hooks(hooks: &[Hook], text: &mut String) {
         let verdicts = hook.verdicts.iter().filter(|(_, count)| count.as_u64() != Some(0));
         let verdicts: Vec<String> = verdicts.map(|(verdict, count)| format!("{verdict} {count}")).collect();
         let (name, verdicts) = (shown(&hook.hook), shown(&verdicts.join(", ")));
+        let fuel = match hook.fuel {
+            Some(fuel) => format!(" {:>12}", fuel.checked_div(hook.calls).unwrap_or(0)),
+            None => String::new(),
+        };
         let line = format!(
-            "   {name:<32} {:>12} {failed:>8} {:>10} {p50:>8} {p99:>8}  {verdicts}",
+            "   {name:<32} {:>12} {failed:>8} {:>10} {p50:>8} {p99:>8}{fuel}  {verdicts}",
             hook.calls, hook.not_asked
         );
         let _ = writeln!(text, "{}", line.trim_end());

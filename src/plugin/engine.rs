@@ -23,6 +23,12 @@ pub(super) enum Fuel {
     Unmetered,
 }
 
+impl Fuel {
+    pub(super) const fn where_counted(counted: bool) -> Fuel {
+        if counted { Fuel::Metered } else { Fuel::Unmetered }
+    }
+}
+
 /// The engine's settings suit plugins that are instantiated once and called millions of times.
 #[cfg(test)]
 pub(super) fn engine() -> wasmtime::Result<Engine> {

@@ -132,14 +132,13 @@ impl Blueprint {
     pub(super) fn instantiate(&self) -> Result<(Instance, Registration), Vec<Problem>> {
         let mut store = self.store();
         // Only an engine that meters fuel takes it, and without any nothing runs.
-        let _ = store.set_fuel(FULL);
+        let metered = store.set_fuel(FULL).is_ok();
         let instance = self
             .pre
             .instantiate(&mut store)
             .map_err(|error| vec![Problem::NotInstantiable(format!("{error:#}"))])?;
         let exports = self.indices.load(&mut store, &instance)?;
-        let metered = self.services.given.is_some();
-        let mut instance = Instance { store, exports, decision: self.decision, metered };
+        let mut instance = Instance { store, exports, decision: self.decision, metered, spent: 0 };
         let registration = self.init(&mut instance).map_err(|problem| vec![problem])?;
         Ok((instance, registration))
     }
@@ -211,8 +210,10 @@ pub(super) struct Instance {
     pub(super) store: Store<HostData>,
     pub(super) exports: Exports,
     decision: Deadline,
-    /// What each call spends is noted, where the engine meters it.
+    /// The engine counts the fuel that calls spend.
     metered: bool,
+    /// By the last call.
+    spent: u64,
 }
 
 /// Fuel of a call, more than any can use up within its time.
@@ -255,17 +256,24 @@ impl Instance {
 
     /// To be called after each call whose fuel is to be noted.
     #[inline]
-    pub(super) fn end_metering(&self) {
+    pub(super) fn end_metering(&mut self) {
         if self.metered {
             self.note_fuel();
         }
     }
 
     #[cold]
-    fn note_fuel(&self) {
-        if let (Some(given), Ok(left)) = (&self.store.data().services.given, self.store.get_fuel()) {
-            given.spent(given.tank() - left);
+    fn note_fuel(&mut self) {
+        self.spent = self.store.get_fuel().map_or(0, |left| self.tank() - left);
+        if let Some(given) = &self.store.data().services.given {
+            given.spent(self.spent);
         }
+    }
+
+    /// Fuel of the last call whose metering was ended; none where the engine does not count it.
+    #[inline]
+    pub(super) fn spent(&self) -> Option<u64> {
+        self.metered.then_some(self.spent)
     }
 
     /// The last call of this instance.

@@ -58,7 +58,8 @@ pub(super) struct Prepared {
 
 impl Loader {
     pub(super) fn new(options: HostOptions, requester: Requester, jobs: Jobs) -> io::Result<Loader> {
-        Loader::with(Fuel::Unmetered, options, requester, jobs)
+        let fuel = Fuel::where_counted(options.count_fuel);
+        Loader::with(fuel, options, requester, jobs)
     }
 
     /// For calls without a broker: the plugin sees the world that is given.
@@ -86,7 +87,7 @@ impl Loader {
         });
         Ok(Loader {
             linker: host::linker(&engine).map_err(io::Error::other)?,
-            compiler: Compiler::new(options.compile_in),
+            compiler: Compiler::new(options.compile_in, fuel),
             cache,
             clock: Arc::new(Clock::start(&engine)?),
             engine,
@@ -101,11 +102,15 @@ impl Loader {
         })
     }
 
+    pub(super) fn counts_fuel(&self) -> bool {
+        self.options.count_fuel
+    }
+
     /// Takes as long as compiling does.
     pub(super) fn prepare(&self, options: &PluginOptions) -> Result<Prepared, PluginError> {
         match file::read(&options.path, options.budgets.file) {
             Ok(bytes) => self.prepare_bytes(&bytes, options),
-            Err(error) => Err(to_error(options, vec![Problem::Unreadable(error.to_string())])),
+            Err(error) => Err(to_error(options, vec![Problem::unreadable(&error)])),
         }
     }
 

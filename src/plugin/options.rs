@@ -18,6 +18,9 @@ pub struct HostOptions {
     pub cache_bytes: u64,
     /// Where plugins become machine code.
     pub compile_in: CompileIn,
+    /// Whether the fuel that calls spend is counted: a measure of what was executed, the same on every machine.
+    /// It makes what runs inside plugins about a tenth slower.
+    pub count_fuel: bool,
     /// About how many threads call hooks; each plugin has one instance for each of them, and a spare. 0: one
     /// instance and no spare.
     pub workers: usize,
@@ -40,6 +43,7 @@ impl Default for HostOptions {
             cache_dir: None,
             cache_bytes: 1 << 30,
             compile_in: CompileIn::default(),
+            count_fuel: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             watch: true,
             settle: Duration::from_millis(150),

@@ -75,6 +75,8 @@ pub struct HookStatus {
     /// Calls that were not made.
     pub not_asked: u64,
     pub times: CallTimes,
+    /// Of all calls, those that failed included; none where the host does not count it.
+    pub fuel: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +144,8 @@ impl PluginStatus {
         let lasting = &version.lasting;
         let counters = &lasting.counters;
         let totals = version.totals();
-        let by_hook: Vec<HookStatus> = Hook::ALL.map(|hook| HookStatus::of(hook, version, &totals)).into();
+        let by_hook: Vec<HookStatus> =
+            Hook::ALL.map(|hook| HookStatus::of(hook, version, &totals, core)).into();
         let failures = by_hook.iter().map(|status| (status.hook, status.all_failures()));
         let (state_keys, state_bytes) = lasting.state.size();
         let (last_failure, last_error) = lock(&counters.last_failure).clone().unzip();
@@ -181,7 +184,7 @@ impl PluginStatus {
 }
 
 impl HookStatus {
-    fn of(hook: Hook, version: &Version, totals: &Totals) -> HookStatus {
+    fn of(hook: Hook, version: &Version, totals: &Totals, core: &Core) -> HookStatus {
         let counters = &version.lasting.counters;
         let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let failures = &counters.failures[hook.index()];
@@ -192,6 +195,7 @@ impl HookStatus {
             failures: FailureKind::ALL.map(|kind| (kind, count(&failures[kind as usize]))),
             not_asked: count(&counters.refused[hook.index()]),
             times: totals.of(hook).times.clone(),
+            fuel: core.loader.counts_fuel().then_some(totals.of(hook).fuel),
         }
     }
 

@@ -87,6 +87,7 @@ pub(super) struct HookTally {
     verdicts: Verdicts,
     times: [AtomicU64; BUCKETS],
     nanoseconds: AtomicU64,
+    fuel: AtomicU64,
 }
 
 #[derive(Default)]
@@ -126,6 +127,14 @@ impl Tally {
         }
     }
 
+    /// Counts what a call spent, where that is known.
+    #[inline]
+    pub(super) fn note_fuel(&self, hook: Hook, spent: Option<u64>) {
+        if let Some(spent) = spent {
+            add(&self.of(hook).fuel, spent);
+        }
+    }
+
     pub(super) fn add_to(&self, totals: &mut Totals) {
         for (tally, totals) in self.0.iter().zip(&mut totals.0) {
             tally.move_to(totals, |number| number.load(Ordering::Relaxed));
@@ -150,6 +159,7 @@ impl HookTally {
 
     fn move_to(&self, totals: &mut HookTotals, take: impl Fn(&AtomicU64) -> u64) {
         totals.calls += take(&self.calls);
+        totals.fuel = totals.fuel.wrapping_add(take(&self.fuel));
         totals.times.nanoseconds = totals.times.nanoseconds.wrapping_add(take(&self.nanoseconds));
         for (sum, number) in totals.verdicts.iter_mut().zip(&self.verdicts.0) {
             *sum += take(number);
@@ -173,6 +183,8 @@ pub(super) struct Totals([HookTotals; Hook::COUNT]);
 #[derive(Clone, Default)]
 pub(super) struct HookTotals {
     pub(super) calls: u64,
+    /// Of all calls, where it is counted.
+    pub(super) fuel: u64,
     verdicts: [u64; MOST_VERDICTS],
     pub(super) times: CallTimes,
 }
@@ -263,14 +275,19 @@ mod tests {
             let begun = tally.begin(Hook::InterceptingPublish);
             let answer = Answer(number % 3);
             tally.end(Hook::InterceptingPublish, begun, (number > 9).then_some(&answer));
+            tally.note_fuel(Hook::InterceptingPublish, Some(7));
+            tally.note_fuel(Hook::Authorizer, None);
         }
         let counted = totals(&tally);
         assert_eq!((counted.calls(), counted.of(Hook::InterceptingPublish).calls), (100, 100));
+        assert_eq!(Hook::ALL.map(|hook| counted.of(hook).fuel).iter().sum::<u64>(), 700);
         let expected = [("continue", 30), ("modify", 30), ("swallow", 30), ("reject", 0)];
         assert_eq!(counted.verdicts(Hook::InterceptingPublish), expected);
         let mut former = Totals::default();
         tally.hand_over_to(&mut former);
         assert_eq!((former.calls(), totals(&tally).calls()), (100, 0));
+        let fuel = |totals: &Totals| totals.of(Hook::InterceptingPublish).fuel;
+        assert_eq!((fuel(&former), fuel(&totals(&tally))), (700, 0));
     }
 
     #[test]

@@ -252,6 +252,7 @@ impl Version {
             let begun = slot.tally.begin(hook);
             let outcome = run(instance, about, work);
             slot.tally.end(hook, begun, answer_of(&outcome));
+            slot.tally.note_fuel(hook, instance.spent());
             if outcome.is_err() {
                 *guard = None;
             }
@@ -292,7 +293,9 @@ impl Version {
     ) -> Result<(T, Option<Box<Effects>>), CallError> {
         let begun = lock(&self.other_calls).begin(hook);
         let outcome = run(instance, about, work);
-        lock(&self.other_calls).end(hook, begun, answer_of(&outcome));
+        let others = lock(&self.other_calls);
+        others.end(hook, begun, answer_of(&outcome));
+        others.note_fuel(hook, instance.spent());
         outcome
     }
 
@@ -309,7 +312,9 @@ impl Version {
         let outcome = work(instance);
         instance.end_metering();
         instance.store.data_mut().call.end();
-        lock(&self.other_calls).end(hook, begun, None::<&()>);
+        let others = lock(&self.other_calls);
+        others.end(hook, begun, None::<&()>);
+        others.note_fuel(hook, instance.spent());
         outcome
     }
 

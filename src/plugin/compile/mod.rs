@@ -16,6 +16,8 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use self::process::Heard;
+use self::worker::Asked;
+use super::engine::Fuel;
 use super::error::Problem;
 use super::options::{Budgets, CompileIn};
 use super::reexport::reexport;
@@ -27,6 +29,7 @@ pub(super) use self::worker::is_worker;
 pub(super) struct Compiler {
     /// Starts the process; none: it is done in this one.
     command: Option<fn() -> Command>,
+    fuel: Fuel,
     /// Held while a component is compiled in a process of its own.
     one_by_one: Mutex<()>,
     /// Guards who is to be told that the host ends; held for a few lines.
@@ -53,15 +56,16 @@ impl Compiled {
 }
 
 impl Compiler {
-    pub(super) fn new(compile_in: CompileIn) -> Compiler {
-        Compiler::with(match compile_in {
+    pub(super) fn new(compile_in: CompileIn, fuel: Fuel) -> Compiler {
+        let command: Option<fn() -> Command> = match compile_in {
             CompileIn::ThisProcess => None,
             CompileIn::OwnProcess => Some(process::command),
-        })
+        };
+        Compiler::with(command, fuel)
     }
 
-    fn with(command: Option<fn() -> Command>) -> Compiler {
-        Compiler { command, one_by_one: Mutex::default(), ending: Mutex::new(Ending::NotYet(None)) }
+    fn with(command: Option<fn() -> Command>, fuel: Fuel) -> Compiler {
+        Compiler { command, fuel, one_by_one: Mutex::default(), ending: Mutex::new(Ending::NotYet(None)) }
     }
 
     /// Takes as long as compiling does, with a process of its own no longer than the budget.
@@ -88,7 +92,8 @@ impl Compiler {
     ) -> Result<Vec<u8>, Problem> {
         let _one_by_one = lock(&self.one_by_one);
         let (tell, heard) = self.begin()?;
-        let answer = process::ask(&mut command(), component, budgets, tell, &heard);
+        let asked = Asked::of(budgets, self.fuel);
+        let answer = process::ask(&mut command(), asked, component, budgets, tell, &heard);
         if let Ending::NotYet(told) = &mut *lock(&self.ending) {
             *told = None;
         }
@@ -169,12 +174,12 @@ mod tests {
     }
 
     fn problem(command: fn() -> Command) -> Problem {
-        compile(&Compiler::with(Some(command)), &Budgets::default())
+        compile(&Compiler::with(Some(command), Fuel::Unmetered), &Budgets::default())
     }
 
     #[test]
     fn what_takes_longer_than_its_time_is_ended() {
-        let compiler = Compiler::with(Some(endless));
+        let compiler = Compiler::with(Some(endless), Fuel::Unmetered);
         let budgets = Budgets { compile_time: Duration::ZERO, ..Budgets::default() };
         // The second is not kept waiting by the first.
         for _ in 0..2 {
@@ -184,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_end_of_the_host_ends_what_is_compiled_and_what_is_to_be() {
-        let compiler = Arc::new(Compiler::with(Some(endless)));
+        let compiler = Arc::new(Compiler::with(Some(endless), Fuel::Unmetered));
         let theirs = Arc::clone(&compiler);
         let compiling = thread::spawn(move || compile(&theirs, &Budgets::default()));
         while !matches!(*lock(&compiler.ending), Ending::NotYet(Some(_))) {
@@ -217,7 +222,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_larger_than_its_budget_is_not_read_to_its_end() {
         let budgets = Budgets { compile_memory: 4096, ..Budgets::default() };
-        let told = compile(&Compiler::with(Some(|| shell("exec cat /dev/zero"))), &budgets);
+        let told = compile(&Compiler::with(Some(|| shell("exec cat /dev/zero")), Fuel::Unmetered), &budgets);
         assert!(told.to_string().contains("more than 1024 bytes"), "{told}");
     }
 }

@@ -39,6 +39,7 @@ fn this_program() -> PathBuf {
 /// The code of the component. The process is gone when this returns.
 pub(super) fn ask(
     command: &mut Command,
+    asked: Asked,
     component: &[u8],
     budgets: &Budgets,
     tell: Sender<Heard>,
@@ -47,7 +48,7 @@ pub(super) fn ask(
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| not_started(command.get_program(), &error))?;
     thread::scope(|scope| {
-        let talk = talk(scope, &mut child, component, budgets, tell);
+        let talk = talk(scope, &mut child, asked, component, budgets, tell);
         let heard = match &talk {
             Ok(_) => heard.recv_timeout(budgets.compile_time),
             Err(_) => Err(RecvTimeoutError::Disconnected),
@@ -77,6 +78,7 @@ fn not_started(program: &OsStr, error: &io::Error) -> Problem {
 fn talk<'scope>(
     scope: &'scope Scope<'scope, '_>,
     child: &mut Child,
+    asked: Asked,
     component: &'scope [u8],
     budgets: &'scope Budgets,
     tell: Sender<Heard>,
@@ -89,7 +91,7 @@ fn talk<'scope>(
     let named = |name: &str| thread::Builder::new().name(name.to_owned());
     named("compile-tell").spawn_scoped(scope, move || {
         // A process that does not read to the end shows by how it ends.
-        let _ = input.write_all(&Asked::of(budgets).to_bytes()).and_then(|()| input.write_all(component));
+        let _ = input.write_all(&asked.to_bytes()).and_then(|()| input.write_all(component));
     })?;
     let remark = named("compile-remark").spawn_scoped(scope, move || first_of(remarks))?;
     let largest = largest_answer(budgets);

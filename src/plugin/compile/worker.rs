@@ -34,17 +34,19 @@ pub(super) struct Asked {
     memory: u64,
     /// Seconds, of which one thread takes all. Whoever asked ends the process before, unless it is not there any more.
     processor: u64,
+    fuel: Fuel,
 }
 
 impl Asked {
-    pub(super) fn of(budgets: &Budgets) -> Asked {
-        Asked { memory: budgets.compile_memory as u64, processor: budgets.compile_time.as_secs() + 2 }
+    pub(super) fn of(budgets: &Budgets, fuel: Fuel) -> Asked {
+        Asked { memory: budgets.compile_memory as u64, processor: budgets.compile_time.as_secs() + 2, fuel }
     }
 
-    pub(super) fn to_bytes(self) -> [u8; 16] {
-        let mut bytes = [0; 16];
+    pub(super) fn to_bytes(self) -> [u8; 17] {
+        let mut bytes = [0; 17];
         bytes[..8].copy_from_slice(&self.memory.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.processor.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.processor.to_le_bytes());
+        bytes[16] = u8::from(self.fuel == Fuel::Metered);
         bytes
     }
 
@@ -53,7 +55,10 @@ impl Asked {
             let mut bytes = [0; 8];
             input.read_exact(&mut bytes).map(|()| u64::from_le_bytes(bytes))
         };
-        Ok(Asked { memory: number()?, processor: number()? })
+        let (memory, processor) = (number()?, number()?);
+        let mut counted = [0];
+        input.read_exact(&mut counted)?;
+        Ok(Asked { memory, processor, fuel: Fuel::where_counted(counted != [0]) })
     }
 }
 
@@ -81,24 +86,24 @@ pub fn compile_if_asked() {
 }
 
 fn work() -> i32 {
-    let answered = read().and_then(|component| answer(&component));
+    let answered = read().and_then(|(component, fuel)| answer(&component, fuel));
     answered.unwrap_or_else(|error| {
         eprintln!("{error}");
         FAILED
     })
 }
 
-fn read() -> io::Result<Vec<u8>> {
+fn read() -> io::Result<(Vec<u8>, Fuel)> {
     let mut input = io::stdin().lock();
     let asked = Asked::read(&mut input)?;
     limit(asked)?;
     let mut component = Vec::new();
     input.read_to_end(&mut component)?;
-    Ok(component)
+    Ok((component, asked.fuel))
 }
 
-fn answer(component: &[u8]) -> io::Result<i32> {
-    let engine = engine_with(Fuel::Unmetered).map_err(io::Error::other)?;
+fn answer(component: &[u8], fuel: Fuel) -> io::Result<i32> {
+    let engine = engine_with(fuel).map_err(io::Error::other)?;
     let mut output = io::stdout().lock();
     let code = match quickest(component, |bytes| engine.precompile_component(bytes)) {
         Ok(code) => code,
@@ -176,9 +181,11 @@ mod tests {
 
     #[test]
     fn what_the_process_may_use_is_what_it_was_told() {
-        let asked = Asked::of(&Budgets::default());
-        assert_eq!(asked, Asked { memory: 2 << 30, processor: 122 });
-        assert_eq!(Asked::read(&asked.to_bytes()[..]).unwrap(), asked);
-        assert!(Asked::read(&asked.to_bytes()[..15]).is_err());
+        for fuel in [Fuel::Metered, Fuel::Unmetered] {
+            let asked = Asked::of(&Budgets::default(), fuel);
+            assert_eq!(asked, Asked { memory: 2 << 30, processor: 122, fuel });
+            assert_eq!(Asked::read(&asked.to_bytes()[..]).unwrap(), asked);
+            assert!(Asked::read(&asked.to_bytes()[..16]).is_err());
+        }
     }
 }

@@ -98,6 +98,31 @@ async fn calls_verdicts_and_times_are_those_of_the_traffic() {
 }
 
 #[tokio::test]
+async fn the_fuel_of_calls_is_shown_where_it_is_counted_and_only_there() {
+    let of_hook = "tidegate_plugins_fuel_total{plugin=\"p\",hook=\"intercepting-publish\"}";
+    for count_fuel in [true, false] {
+        let options = HostOptions { count_fuel, ..patience(5) };
+        let rules = serde_json::json!({ "rules": [{ "topics": ["#"], "require": ["t"], "on-violation": "swallow" }] });
+        let plugin = PluginOptions { settings: rules, ..PluginOptions::new("p", module("payload-filter")) };
+        let broker = Broker::start_with(options, &[plugin]).await;
+        let (client, _messages) = broker.connect("c").await;
+        for _ in 0..10 {
+            publish(&client, "a", "{}").await;
+        }
+        let status = status(&broker);
+        let hook = &status.by_hook[0];
+        assert_eq!(hook.calls, 10);
+        let admin = admin(&broker);
+        let in_metrics =
+            metrics(&admin).lines().find_map(|line| line.strip_prefix(of_hook)?.trim().parse().ok());
+        assert_eq!((in_metrics, plugins(&admin)[0]["hooks"][0]["fuel"].as_u64()), (hook.fuel, hook.fuel));
+        let per_call = hook.fuel.map(|fuel| fuel / 10);
+        assert_eq!(per_call.is_some(), count_fuel);
+        assert!(per_call.is_none_or(|fuel| (100..1_000_000).contains(&fuel)), "{per_call:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_trap_shows_up_with_the_names_of_the_functions_that_led_to_it() {
     let broker = Broker::start_with(patience(100), &[hostile()]).await;
     let (client, _messages) = broker.connect("c").await;
