@@ -421,6 +421,9 @@ fn certificates_are_taken_over_when_their_files_change_and_at_sighup() {
     daemon.wait_for("has no certificate");
     daemon.wait_for("what was before stays in use");
     assert!(is_trusted(daemon.port, &second));
+    std::fs::remove_file(folder.path("server.pem")).unwrap();
+    daemon.wait_for("the file is gone");
+    assert!(is_trusted(daemon.port, &second));
 
     let unwatched = format!("{listener}[plugins]\nreload = false\n");
     let first = write();

@@ -43,6 +43,8 @@ fn a_broken_certificate_keeps_nothing_else_of_a_new_configuration_back() {
     let mut daemon = Daemon::start(&["--config", &config]);
     folder.write("server.pem", "nothing of the kind");
     daemon.wait_for("what was before stays in use");
+    daemon.wait_for("is taken over, but for the certificates named above");
+    assert_eq!(daemon.log().matches("what was before stays in use").count(), 1, "{}", daemon.log());
 
     // With another limit for the listener with the broken file, and a further listener.
     let limited = TLS.replace("[[listener.cert", "maximum-connections = 7\n[[listener.cert");

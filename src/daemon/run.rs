@@ -169,17 +169,20 @@ fn is_stale(just_read: Option<&[PluginSpec]>, watch: Option<&mut Watch>, server:
     let settings = settings.chain(server.doors().certificate_files());
     watch.set_others(settings);
     // What changed between being read and being watched.
-    reload_certificates(server);
+    #[cfg(feature = "tls")]
+    server.doors().reload_changed_certificates();
     specs.iter().any(PluginSpec::has_stale_settings)
 }
 
 #[cfg(feature = "tls")]
-pub(super) fn reload_certificates(server: &Server) {
-    server.reload_certificates();
+pub(super) fn reload_certificates(server: &Server) -> bool {
+    server.reload_certificates()
 }
 
 #[cfg(not(feature = "tls"))]
-pub(super) fn reload_certificates(_server: &Server) {}
+pub(super) fn reload_certificates(_server: &Server) -> bool {
+    true
+}
 
 /// Reloads, and once more where that was asked for meanwhile. Whatever a reload waits for, it must not keep a
 /// signal to stop waiting. None: to stop; else the plugins as they were read, where that was possible.

@@ -24,11 +24,37 @@ pub(super) struct Watch {
     file: PathBuf,
     /// What was last told.
     known: Option<Stamp>,
-    /// Other files, and what they were when the configuration was read.
-    others: Vec<(PathBuf, Option<Stamp>)>,
+    /// Beside it.
+    others: Vec<Other>,
     stirred: Arc<Notify>,
     watcher: RecommendedWatcher,
     watched: BTreeSet<PathBuf>,
+}
+
+struct Other {
+    file: PathBuf,
+    /// What it was when the configuration was read.
+    known: Option<Stamp>,
+    /// It was told that the file is gone.
+    is_gone: bool,
+}
+
+impl Other {
+    fn new(file: PathBuf) -> Other {
+        Other { known: Stamp::of(&file), file, is_gone: false }
+    }
+
+    fn is_another(&mut self) -> bool {
+        let changed = is_another(&self.file, &mut self.known);
+        // It came to be looked at after some quiet: nobody is replacing it at this moment.
+        let is_gone = self.known.is_some() && Stamp::of(&self.file).is_none();
+        if is_gone && !self.is_gone {
+            let file = self.file.display();
+            tracing::warn!(%file, "the file is gone: what was read of it stays in use, and the next start needs it");
+        }
+        self.is_gone = is_gone;
+        changed
+    }
 }
 
 impl Watch {
@@ -54,11 +80,7 @@ impl Watch {
 
     /// Watches these files beside the configuration's, from what they are now on.
     pub(super) fn set_others(&mut self, files: impl Iterator<Item = PathBuf>) {
-        let stamped = |file: PathBuf| {
-            let stamp = Stamp::of(&file);
-            (file, stamp)
-        };
-        self.others = files.map(stamped).collect();
+        self.others = files.map(Other::new).collect();
         self.follow_links();
     }
 
@@ -71,8 +93,8 @@ impl Watch {
             let _ = timeout(LONGEST_WAIT, quiet).await;
             self.follow_links();
             let mut changed = is_another(&self.file, &mut self.known);
-            for (file, known) in &mut self.others {
-                changed |= is_another(file, known);
+            for other in &mut self.others {
+                changed |= other.is_another();
             }
             if changed {
                 return;
@@ -82,7 +104,7 @@ impl Watch {
 
     /// Watches the folders that matter now.
     fn follow_links(&mut self) {
-        let files = self.others.iter().map(|(file, _)| file).chain([&self.file]);
+        let files = self.others.iter().map(|other| &other.file).chain([&self.file]);
         let wanted: BTreeSet<PathBuf> = files.flat_map(|file| folders(file)).collect();
         for folder in self.watched.difference(&wanted) {
             // It may be gone.

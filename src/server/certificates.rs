@@ -1,6 +1,8 @@
 //! The certificates of listeners: read again while the broker runs, and watched for their end.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::sleep;
@@ -47,11 +49,20 @@ impl Listeners {
     }
 
     /// Reads all of these files again. New handshakes use what is in them; a listener of which one cannot be used goes
-    /// on with all that it had, which is logged and counted.
-    pub fn reload_certificates(&self) {
+    /// on with all that it had, which is logged and counted. False: there is one.
+    pub fn reload_certificates(&self) -> bool {
+        self.unusable().clear();
+        self.reload_changed_certificates()
+    }
+
+    /// The same; what is as wrong as it was is not told again.
+    pub fn reload_changed_certificates(&self) -> bool {
+        let mut unusable = self.unusable();
         for (listener, door) in self.doors() {
             let Some(tls) = door.tls() else { continue };
-            match tls.reload() {
+            let reloaded = tls.reload();
+            let before = unusable.remove(&listener);
+            match reloaded {
                 Ok(Reloaded::AsBefore) => {}
                 Ok(Reloaded::Changed) => {
                     self.count(Count::CertificateReloads);
@@ -59,11 +70,20 @@ impl Listeners {
                     announce(&listener, &door);
                 }
                 Err(error) => {
-                    self.count(Count::CertificateReloadsFailed);
-                    tracing::error!(%listener, %error, "what changed is not taken over, what was before stays in use");
+                    let why = error.to_string();
+                    if before.as_ref() != Some(&why) {
+                        self.count(Count::CertificateReloadsFailed);
+                        tracing::error!(%listener, error = why, "what changed is not taken over, what was before stays in use");
+                    }
+                    unusable.insert(listener, why);
                 }
             }
         }
+        unusable.is_empty()
+    }
+
+    fn unusable(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.unusable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells every day which certificates end soon, for as long as it is polled.

@@ -1,5 +1,7 @@
 //! The listeners of a server, which may come and go while it runs.
 
+#[cfg(feature = "tls")]
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +29,9 @@ pub struct Listeners {
     listening: Mutex<Vec<Listening>>,
     /// Those that there have been.
     numbered: AtomicU64,
+    /// Guards why the files of a listener, by its name, are not what it uses; held while they are read.
+    #[cfg(feature = "tls")]
+    pub(super) unusable: Mutex<HashMap<String, String>>,
 }
 
 /// One that accepts.
@@ -104,7 +109,14 @@ fn door(options: &ListenerOptions, before: Option<&Door>) -> Result<Arc<Door>, S
 
 impl Listeners {
     pub(super) fn new(broker: Arc<Broker>, spawner: Spawner) -> Listeners {
-        Listeners { broker, spawner, listening: Mutex::default(), numbered: AtomicU64::new(0) }
+        Listeners {
+            broker,
+            spawner,
+            listening: Mutex::default(),
+            numbered: AtomicU64::new(0),
+            #[cfg(feature = "tls")]
+            unusable: Mutex::default(),
+        }
     }
 
     pub(super) fn status(&self) -> Vec<ListenerStatus> {

@@ -137,7 +137,7 @@ impl Reading {
         let certified = CertifiedKey::from_der(certificates, private, &self.provider).map_err(|error| match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => FileError::new(
                 key,
-                format!("is not the key of {}; give the two that belong together, the client's certificate first", chain.display()),
+                format!("is not the key of {}; give the two that belong together, the listener's own certificate first", chain.display()),
             ),
             error => FileError::new(key, format!("has a key that cannot be used: {error}")),
         })?;
