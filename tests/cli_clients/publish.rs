@@ -161,6 +161,26 @@ fn a_connection_that_is_lost_ends_it_where_that_is_wanted() {
 }
 
 #[test]
+fn a_connection_that_is_lost_ends_it_also_while_it_waits_for_lines() {
+    let silent = Silent::new();
+    let at = at(silent.port);
+    let mut publishing = tidegate()
+        .args(words("pub", &at, &["-t", "a", "-l", "--no-retry"]))
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = publishing.stdin.take();
+    let mut connection = silent.accept();
+    assert!(matches!(connection.receive(), Packet::Connect(_)));
+    connection.let_in(ProtocolVersion::V311);
+    drop(connection);
+    let outcome = publishing.wait_with_output().unwrap();
+    assert_eq!(outcome.status.code(), Some(69), "{}", String::from_utf8_lossy(&outcome.stderr));
+    drop(lines);
+}
+
+#[test]
 fn a_broker_that_starts_later_is_waited_for_where_that_is_wanted() {
     let port = crate::support::free_port();
     let at = at(port);

@@ -39,7 +39,8 @@ const LONG_HELP: &str = "5.0: a property of a packet; may be given several times
   unsubscribe  user-property
   disconnect   session-expiry-interval, reason-string, user-property
 
-user-property takes a name and a value, the others one value: -D publish user-property unit celsius";
+user-property takes a name and a value, the others one value: -D publish user-property unit celsius.
+topic-alias is taken and not needed: aliases are given where topics come again.";
 
 impl UserProperties {
     pub(in crate::daemon) fn is_empty(&self) -> bool {

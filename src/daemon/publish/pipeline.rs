@@ -124,6 +124,8 @@ impl<'c> Pipeline<'c> {
             biased;
             () = interrupt.next() => Ok(Step::Interrupted),
             answer = answer => Ok(Step::Answered(answer)),
+            // Without a word from stdin it would wait for one, and for nothing.
+            end = self.client.wait_for_end() => Err(self.failed(&PublishError::Ended(end))),
             payload = payloads.next(), if reading && has_room => payload.map(Step::Payload),
             () = self.progress.second() => Ok(Step::Second),
         }

@@ -92,10 +92,7 @@ impl Progress {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "it is shown"
-)]
+#[expect(clippy::cast_precision_loss, reason = "it is shown")]
 fn per_second(count: u64, time: Duration) -> String {
     let rate = count as f64 / time.as_secs_f64().max(1e-9);
     if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
