@@ -34,6 +34,7 @@ impl<T> Current<T> {
         Current { values, newest: AtomicUsize::new(0), replacing: Mutex::new(()) }
     }
 
+    #[inline]
     pub fn get(&self) -> &T {
         let place = self.values.place(self.newest.load(Ordering::Acquire));
         place.get().expect("a value is there before it is the newest")
@@ -60,10 +61,16 @@ impl<T: fmt::Debug> fmt::Debug for Current<T> {
 }
 
 impl<T> Values<T> {
+    #[inline]
     fn place(&self, number: usize) -> &OnceLock<T> {
-        if let Some(place) = self.first.get(number) {
-            return place;
+        match self.first.get(number) {
+            Some(place) => place,
+            None => self.further_place(number),
         }
+    }
+
+    #[cold]
+    fn further_place(&self, number: usize) -> &OnceLock<T> {
         let block = (number / FIRST).ilog2();
         let begins = FIRST << block;
         let places = || (0..begins).map(|_| OnceLock::new()).collect();

@@ -39,8 +39,11 @@ const ALONE: u32 = 100;
 const MORE: f64 = 1.2;
 /// For how many periods.
 const PATIENCE: u32 = 5;
-/// After connections had to be spread, for how many periods they stay so, at first and at most.
+/// After connections had to be spread, and after one thread was found to do less than two, for how many periods they stay so at
+/// first, and at most. A machine that others use is slower in one period than in the next by more than one thread may be
+/// slower than two: what was found may not be so when it is tried soon again.
 const SHORT_REST: u32 = 50;
+const SHORT_REST_OF_TRIALS: u32 = 10;
 const LONG_REST: u32 = 600;
 
 /// What a thread had to do in the last period.
@@ -126,6 +129,7 @@ pub(super) async fn keep(mut threads: Vec<Watched>) {
         // A thread that has ended has no times any more: the server is being stopped.
         let Ok(work) = work else { return };
         before = now;
+        tracing::trace!(?work, "looked at the threads");
         let act = balance.next(&work);
         if let Some(act) = act {
             tracing::debug!(?act, ?work, "busy connections go over to another thread");
@@ -225,7 +229,7 @@ impl Balance {
                     // Whether two do more than this one is asked soon.
                     self.rest = 0;
                 } else if self.rest == 0 {
-                    self.rest_longer();
+                    self.rest_longer(SHORT_REST);
                 }
                 Some(self.undoing(spread))
             }
@@ -259,7 +263,7 @@ impl Balance {
             }
             Outcome::TooLittle(_) => {
                 self.gathered = None;
-                self.rest_longer();
+                self.rest_longer(SHORT_REST_OF_TRIALS);
             }
         }
         self.trial = None;
@@ -270,11 +274,11 @@ impl Balance {
     }
 
     /// Where it comes again and again, the load is one that changes: threads do not follow each change.
-    fn rest_longer(&mut self) {
+    fn rest_longer(&mut self, at_least: u32) {
         if std::mem::take(&mut self.calm) > 2 * LONG_REST {
             self.last_rest = 0;
         }
-        self.last_rest = (self.last_rest * 2).clamp(SHORT_REST, LONG_REST);
+        self.last_rest = (self.last_rest * 2).clamp(at_least, LONG_REST);
         self.rest = self.last_rest;
     }
 

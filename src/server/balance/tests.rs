@@ -113,12 +113,15 @@ fn one_thread_that_does_as_much_as_two_is_left_alone_for_a_while_and_then_two_ar
 }
 
 #[test]
-fn one_thread_that_does_less_than_two_gives_back_what_it_got_and_it_is_long_before_that_is_tried_again() {
+fn one_thread_that_does_less_than_two_gives_back_what_it_got_and_each_time_it_is_longer_before_that_is_tried_again()
+ {
     let mut balance = trying(&TWO);
-    let back = Act::Back { from: 1, to: 0, guests: 1 };
-    assert_eq!(first_act(&mut balance, &one(90e6), 100), Some((5, back)));
-    let (periods, _) = first_act(&mut balance, &TWO, 1000).unwrap();
-    assert!(periods >= SHORT_REST, "{periods}");
+    let rests = [1, 2, 3, 4].map(|guests| {
+        let back = Act::Back { from: 1, to: 0, guests };
+        assert_eq!(first_act(&mut balance, &one(90e6), 100), Some((5, back)));
+        first_act(&mut balance, &TWO, 1000).unwrap().0
+    });
+    assert_eq!(rests.map(|periods| periods + 1 - PATIENCE), [1, 2, 4, 8].map(|it| it * SHORT_REST_OF_TRIALS));
 }
 
 #[test]
@@ -136,7 +139,12 @@ fn a_thread_with_too_much_to_do_gives_to_one_with_little_less_only_if_one_of_the
     let trying = Act::Move { from: 0, to: 1, connections: 50, guests: 1 };
     let mut balance = Balance::default();
     assert_eq!(first_act(&mut balance, &threads(0.7), 100), Some((PATIENCE, trying)));
-    assert!(matches!(first_act(&mut balance, &one(1e6), 100), Some((2, Act::Back { .. }))));
+    let not_enough = |balance: &mut Balance| {
+        assert!(matches!(first_act(balance, &one(1e6), 100), Some((2, Act::Back { .. }))));
+    };
+    not_enough(&mut balance);
+    assert!(matches!(first_act(&mut balance, &threads(0.7), 100), Some((_, Act::Move { guests: 2, .. }))));
+    not_enough(&mut balance);
     let (periods, act) = first_act(&mut balance, &threads(0.7), 100).unwrap();
     assert_eq!((periods, Some(act)), (SETTLED, moves(1, 0, 7)), "and then not at once");
     assert_eq!(Balance::default().next(&threads(0.46)), moves(1, 0, 13), "at once to one with far less");
