@@ -96,16 +96,17 @@ impl Project {
         }
     }
 
+    /// With WASI, which the broker has closed: an exception is told by stderr.
     fn javascript(&self, source: &str, install: bool) -> Result<(), Failure> {
         self.run(
             COMPONENTIZE_QJS
                 .command(install)?
-                .args(["--sync", "--opt-size", "--stub-wasi", "--wit", "wit", "--js", source])
+                .args(["--sync", "--opt-size", "--wit", "wit", "--js", source])
                 .args(["--output", &self.output()]),
         )
     }
 
-    /// First the types of the contract, for editors.
+    /// First the types of the contract, for editors. With WASI as for JavaScript.
     fn python(&self, install: bool) -> Result<(), Failure> {
         let world = ["--quiet", "--wit-path", "wit", "--world", "plugin"];
         match fs::remove_dir_all(self.folder.join("typings")) {
@@ -117,7 +118,6 @@ impl Project {
         self.run(COMPONENTIZE_PY.command(install)?.args(world).args(["bindings", "typings"]))?;
         self.run(COMPONENTIZE_PY.command(install)?.args(world).args([
             "componentize",
-            "--stub-wasi",
             "--python-path",
             ".",
             "plugin",

@@ -41,6 +41,11 @@ fn built(language: &str) -> Option<PathBuf> {
 
 /// The same with further arguments for `plugin new`, and with the project's cases.
 fn built_with(language: &str, further: &[&str]) -> Option<(PathBuf, String)> {
+    built_after(language, further, |_| {})
+}
+
+/// The same of a project that was changed.
+fn built_after(language: &str, further: &[&str], change: impl FnOnce(&Path)) -> Option<(PathBuf, String)> {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let outer = folder().join(format!("{language}-{}-{number}", std::process::id()));
@@ -51,6 +56,7 @@ fn built_with(language: &str, further: &[&str]) -> Option<(PathBuf, String)> {
     let made = new.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let project = outer.join("green-house");
+    change(&project);
     let kept = folder().join(format!("{language}-{:016x}.wasm", hash(&project)));
     if !kept.exists() && !build(&project, language, &kept) {
         return None;
@@ -157,6 +163,38 @@ async fn refuses(language: &str) {
     assert_eq!(text(&messages.next().await.unwrap()), "hello");
     assert_eq!(broker.host.status()[0].failures, [], "{language}");
     broker.server.shutdown().await;
+}
+
+/// The authorizer of the project throws, and the log of the call has what and where.
+fn tells_what_was_thrown(language: &str, file: &str, begins: &str, throws: &str) {
+    let change = |project: &Path| {
+        let file = project.join(file);
+        let source = fs::read_to_string(&file).unwrap();
+        assert!(source.contains(begins));
+        fs::write(&file, source.replace(begins, &format!("{begins}\n{throws}"))).unwrap();
+    };
+    let Some((module, _)) = built_after(language, &[], change) else { return };
+    let mut call = tidegate();
+    call.args(["plugin", "run-hook"]).arg(module).args(["authorizer", "--input", r#"{"topic": "a"}"#]);
+    let ran = call.args(["--settings", r#"{"site": "north"}"#]).output().unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&ran.stdout).expect("it is JSON");
+    assert_eq!((ran.status.code(), &answer["verdict"]), (Some(1), &"trap".into()));
+    let log = answer["log"].to_string();
+    let place = Path::new(file).file_name().unwrap().to_str().unwrap();
+    assert!(log.contains("nobody knows a") && log.contains(place), "{answer:#}");
+}
+
+#[test]
+fn an_exception_in_javascript_is_told_in_the_log() {
+    let begins = "  authorize(_client, action, topic, _qos, _retain) {";
+    tells_what_was_thrown("javascript", "src/plugin.js", begins, "throw new Error(`nobody knows ${topic}`);");
+}
+
+#[test]
+fn an_exception_in_python_is_told_in_the_log() {
+    let begins = "    def authorize(self, _client, action, topic, qos, retain):";
+    let throws = "        raise ValueError(f\"nobody knows {topic}\")";
+    tells_what_was_thrown("python", "plugin.py", begins, throws);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! A component with all of WASI 0.2, as toolchains make it: Python built without stubs.
+//! A component with all of WASI 0.2, as toolchains make it: with everything that Python has.
 
 use tidegate::plugin::Grants;
 
@@ -60,7 +60,7 @@ world plugin {
 }
 ";
 
-/// None where componentize-py is missing. Run by hand rather than by `tidegate plugin build`, which leaves WASI out.
+/// None where componentize-py is missing. Run by hand: `tidegate plugin build` builds what `plugin new` wrote.
 fn component() -> Option<PathBuf> {
     // That it is there, or that it was said to be missing.
     built("python")?;
