@@ -169,8 +169,7 @@ fn is_stale(just_read: Option<&[PluginSpec]>, watch: Option<&mut Watch>, server:
     let settings = settings.chain(server.doors().certificate_files());
     watch.set_others(settings);
     // What changed between being read and being watched.
-    #[cfg(feature = "tls")]
-    server.doors().reload_changed_certificates();
+    reload_changed_certificates(server);
     specs.iter().any(PluginSpec::has_stale_settings)
 }
 
@@ -179,10 +178,19 @@ pub(super) fn reload_certificates(server: &Server) -> bool {
     server.reload_certificates()
 }
 
+/// What is as wrong as it was is not told again.
+#[cfg(feature = "tls")]
+fn reload_changed_certificates(server: &Server) {
+    server.doors().reload_changed_certificates();
+}
+
 #[cfg(not(feature = "tls"))]
 pub(super) fn reload_certificates(_server: &Server) -> bool {
     true
 }
+
+#[cfg(not(feature = "tls"))]
+fn reload_changed_certificates(_server: &Server) {}
 
 /// Reloads, and once more where that was asked for meanwhile. Whatever a reload waits for, it must not keep a
 /// signal to stop waiting. None: to stop; else the plugins as they were read, where that was possible.
