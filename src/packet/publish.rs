@@ -145,6 +145,11 @@ impl PublishHeader<'_> {
     /// Packet Identifier where one is needed.
     pub(super) fn put<S: Sink>(&self, version: ProtocolVersion, sink: &mut S) {
         sink.put_string(self.topic);
+        self.put_behind_topic(version, sink);
+    }
+
+    /// The rest of that.
+    pub(super) fn put_behind_topic<S: Sink>(&self, version: ProtocolVersion, sink: &mut S) {
         if let Some(identifier) = self.packet_identifier.filter(|_| self.qos > QoS::AtMostOnce) {
             sink.put_u16(identifier.get());
         }

@@ -214,6 +214,11 @@ impl Queue {
     }
 
     fn push_within(&mut self, delivery: Delivery, limit: usize) -> Result<Vec<Delivery>, Delivery> {
+        // As a rule it fits beside all.
+        if self.fits(&delivery, self.len(), self.bytes(), limit) {
+            self.lane(delivery.qos).push(delivery);
+            return Ok(Vec::new());
+        }
         if !self.may_fit(&delivery, limit) {
             return Err(delivery);
         }

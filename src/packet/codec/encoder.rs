@@ -163,9 +163,23 @@ fn put_publish_header(
     version: ProtocolVersion,
     out: &mut BytesMut,
 ) {
-    BufMut::put_u8(out, (PacketType::Publish as u8) << 4 | header.flags().bits());
-    out.put_variable_byte_integer(remaining_length);
-    header.put(version, out);
+    // First byte, Remaining Length and the length of the topic in one piece: each that is put looks for room again.
+    let mut front = [0; 7];
+    front[0] = (PacketType::Publish as u8) << 4 | header.flags().bits();
+    let mut len = 1;
+    let mut left = remaining_length;
+    while left > 0x7F {
+        front[len] = left as u8 | 0x80;
+        left >>= 7;
+        len += 1;
+    }
+    front[len] = left as u8;
+    let [high, low] = (header.topic.len() as u16).to_be_bytes();
+    front[len + 1] = high;
+    front[len + 2] = low;
+    out.extend_from_slice(&front[..len + 3]);
+    out.extend_from_slice(header.topic.as_bytes());
+    header.put_behind_topic(version, out);
 }
 
 /// Four bytes; five when 5.0 has something other than Success to say.
