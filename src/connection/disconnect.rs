@@ -231,6 +231,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Gives the session back, publishes the Will where it is due, and says farewell.
     pub(super) async fn end(mut self, mut ended: Ended) {
         self.count(&ended);
+        // What was published in its last turn counts for those of its listener who come after it.
+        let (guard, listener) = (self.attachment.broker().guard(), &self.attachment.client().listener);
+        if let Some(pacing) = self.io.timers.pacing(guard, listener) {
+            let _ = pacing.charge();
+        }
         if !ended.gives_up && matches!(ended.cause, DisconnectCause::Shutdown | DisconnectCause::Kicked) {
             // What has been queued goes out before the farewell, as far as one write takes it.
             self.io.collect(&self.attachment);
@@ -301,7 +306,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> super::Io<S> {
 pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
     stream.shutdown().await?;
     let mut bin = [0; 1024];
-    while stream.read(&mut bin).await? > 0 {}
+    let mut reads = 0u32;
+    while stream.read(&mut bin).await? > 0 {
+        reads += 1;
+        // Who goes on sending keeps neither the others of this thread waiting nor the end of this, which is looked for
+        // only where something waits.
+        if reads.is_multiple_of(16) {
+            tokio::task::yield_now().await;
+        }
+    }
     Ok(())
 }
 

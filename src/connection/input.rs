@@ -152,6 +152,13 @@ impl Input {
         }
     }
 
+    /// What was read and waits keeps no buffer that is shared.
+    pub(super) fn move_chunk(&mut self) {
+        if !self.chunk.is_empty() {
+            self.chunk = Bytes::copy_from_slice(&self.chunk);
+        }
+    }
+
     fn set_beginning(&mut self, bytes: BytesMut) {
         self.partial = (!bytes.is_empty()).then(|| Box::new(Partial { bytes, long: 0 }));
     }

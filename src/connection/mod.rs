@@ -206,6 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         self.attachment.broker().counters().count(Count::LimitPublishRate);
         self.io.timers.rest(too_fast.wait);
+        // What it has read waits for long.
+        self.io.input.move_chunk();
         Ok(())
     }
 

@@ -33,7 +33,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 filter,
                 maximum_qos: wanted.qos,
                 no_local: wanted.no_local || as_bridge,
-                retain_as_published: wanted.retain_as_published || as_bridge,
+                retain_as_published: wanted.retain_as_published,
                 retain_handling: wanted.retain_handling,
             });
         }

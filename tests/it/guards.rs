@@ -8,6 +8,8 @@ use tidegate::broker::{Options, Statistics};
 use tidegate::hook::{ConnectContext, ConnectOutcome, ConnectVerdict};
 use tidegate::packet::{Connect, Packet, ReasonCode, encode};
 use tidegate::server::{ListenerOptions, Server};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, advance, sleep};
 
 use crate::support::*;
@@ -337,6 +339,49 @@ async fn all_clients_of_a_listener_share_its_rate() {
     }
     assert_eq!(third.end().await, Some(ReasonCode::MESSAGE_RATE_TOO_HIGH));
     one.ping().await;
+}
+
+#[tokio::test]
+async fn what_was_published_right_before_disconnect_counts_for_the_listener_too() {
+    // Who said DISCONNECT in the same go was charged nothing, and the next found the whole burst.
+    let publishes = PublishLimits { messages: 100, bytes: 0 };
+    let limits = DoorLimits { publishes, ..DoorLimits::default() };
+    let guard = GuardOptions { publish_rate_action: RateAction::Disconnect, ..strict() };
+    let server = start_guarded(guard, limits).await;
+    let mut bytes = BytesMut::new();
+    for _ in 0..50 {
+        encode(&Packet::Publish(publish("t", "x")), V5, &mut bytes).unwrap();
+    }
+    bytes.extend_from_slice(&[0xe0, 0]);
+    for name in ["one", "other"] {
+        let mut client = Client::connect(&server, connect(V5, name)).await;
+        client.send_bytes(&bytes).await;
+        assert_eq!(client.end().await, None);
+    }
+    let mut third = Client::connect(&server, connect(V5, "third")).await;
+    for _ in 0..20 {
+        third.send(Packet::Publish(publish("t", "x"))).await;
+    }
+    assert_eq!(third.end().await, Some(ReasonCode::MESSAGE_RATE_TOO_HIGH));
+}
+
+#[tokio::test]
+async fn who_goes_on_sending_after_disconnect_is_hung_up_on_and_keeps_nobody_waiting() {
+    let server = start_guarded(strict(), DoorLimits::default()).await;
+    let mut sender = TcpStream::connect(server.addresses()[0]).await.unwrap();
+    let mut bytes = BytesMut::new();
+    encode(&Packet::Connect(Box::new(connect(V5, "sender"))), V5, &mut bytes).unwrap();
+    bytes.extend_from_slice(&[0xe0, 0]);
+    sender.write_all(&bytes).await.unwrap();
+    let flood = async { while sender.write_all(&[0; 65_536]).await.is_ok() {} };
+    let other = async {
+        let mut other = Client::connect(&server, connect(V5, "other")).await;
+        for _ in 0..20 {
+            other.ping().await;
+        }
+    };
+    let both = async { tokio::join!(flood, other) };
+    tokio::time::timeout(Duration::from_secs(20), both).await.expect("it is hung up on");
 }
 
 #[tokio::test(start_paused = true)]
