@@ -107,8 +107,12 @@ impl Hooks for PluginHost {
     fn intercepting_client_enqueue(&self, context: EnqueueContext<'_>) -> Answer<EnqueueOutcome> {
         const HOOK: Hook = Hook::InterceptingClientEnqueue;
         let in_force = self.core.chain();
-        // Topic lists are about publishes and what is not consumed: here every message is passed.
         let plugins = in_force.about(context.sender).of(HOOK);
+        // Those behind the first who wants the topic may be asked about a copy with another.
+        let Some(first) = plugins.iter().position(|plugin| plugin.wants(&context.message.topic)) else {
+            return Answer::Ready(EnqueueOutcome::Deliver);
+        };
+        let plugins = &plugins[first..];
         if !must_go_aside(plugins) {
             return Answer::Ready(enqueue::run(plugins, &context, Place::Inline));
         }

@@ -25,9 +25,13 @@ pub(in crate::plugin) fn run(
     if context.receivers.is_empty() {
         return EnqueueOutcome::Deliver;
     }
-    for plugin in plugins.iter().filter(|plugin| plugin.wants(&context.message.topic)) {
+    for plugin in plugins {
         for &group in delivery.groups().iter() {
+            // A copy may have another topic.
             let message = delivery.message(group, context.message);
+            if !plugin.wants(&message.topic) {
+                continue;
+            }
             let members = delivery.members(group, context.receivers);
             match ask(plugin, context, message, members, place) {
                 Ok(Answer::Deliver) | Err(FailurePolicy::Allow | FailurePolicy::Next) => {}
