@@ -325,7 +325,8 @@ fn tell_of_lost_hooks(before: &Version, now: &Version) {
         tracing::warn!(
             plugin = now.name(),
             ?lost,
-            "the changed plugin does not have all hooks that the version before had: it is not asked there any more;              `hooks` of its [[plugin]] has such a file refused"
+            "the changed plugin does not have all hooks that the version before had: it is not asked there any more; \
+             `hooks` of its [[plugin]] has such a file refused"
         );
     }
 }

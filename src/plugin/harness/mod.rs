@@ -169,10 +169,13 @@ impl Harness {
         self.given.advance(case.after_ms);
         self.given.change_around(&case.around);
         // What a new instance does in its `init` belongs to no call.
+        let tank = self.given.tank();
+        self.given.set_tank(u64::MAX);
         self.version.make_ready();
         if matches!(case.question.asked, Asked::Events(_)) && self.observer.is_none() {
             self.observer = self.version.own_instance().ok();
         }
+        self.given.set_tank(tank);
         let now = self.given.instant();
         for (key, value) in &case.state {
             match value {

@@ -65,7 +65,9 @@ impl Host for HostData {
         }
         let message = self.message(topic, payload, qos, retain, user_properties)?;
         let delay = Duration::from_millis(delay_ms);
-        Ok(self.services.requester.publish_later(delay, message).map_err(Error::from))
+        let topic = message.topic.clone();
+        let put_off = self.services.requester.publish_later(delay, message);
+        Ok(put_off.map_err(|error| self.refused(&topic, error)))
     }
 
     fn disconnect(&mut self, client_identifier: String, reason: u8) -> Answer<()> {
@@ -172,12 +174,16 @@ impl HostData {
             Request::Publish(message) => Some(message.topic.clone()),
             _ => None,
         };
-        self.services.requester.request(request).map_err(|error| {
-            if let Some(topic) = topic {
-                self.services.refusals.note(&self.services.plugin, topic.as_str(), &error.to_string());
-            }
-            Error::from(error)
+        self.services.requester.request(request).map_err(|error| match topic {
+            Some(topic) => self.refused(&topic, error),
+            None => Error::from(error),
         })
+    }
+
+    /// Counts and tells that a message is not published.
+    fn refused(&self, topic: &TopicName, error: RequestError) -> Error {
+        self.services.refusals.note(&self.services.plugin, topic.as_str(), &error.to_string());
+        Error::from(error)
     }
 
     pub(super) fn directory(&self) -> Option<Arc<dyn Directory>> {
