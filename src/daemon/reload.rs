@@ -10,7 +10,7 @@ use super::announce;
 use super::arguments::RunArguments;
 use super::log::Log;
 use super::plugins::Plugins;
-use super::run::{listener_options, overrule, reload_certificates};
+use super::run::{listener_options, overrule, reload_certificates, reload_changed_certificates};
 use crate::bridge::Bridges;
 use crate::config::{Config, PluginSpec};
 use crate::server::{NewListeners, Server};
@@ -31,12 +31,12 @@ impl Running<'_> {
     pub(super) async fn reload(&mut self) -> Option<Vec<PluginSpec>> {
         // Whatever is wrong with the rest. Where one of these files is, its listener goes on with what it had, which is
         // told, and the rest of the configuration is taken over.
-        let with_certificates = reload_certificates(self.server);
+        reload_certificates(self.server);
         let Some(file) = self.config.file.clone() else {
             info!("nothing to reload: there is no configuration file");
             return None;
         };
-        match self.take_over(&file, with_certificates).await {
+        match self.take_over(&file).await {
             Ok(specs) => Some(specs),
             Err(problems) => {
                 problems.iter().for_each(|problem| error!("{problem}"));
@@ -46,11 +46,7 @@ impl Running<'_> {
         }
     }
 
-    async fn take_over(
-        &mut self,
-        file: &Path,
-        with_certificates: bool,
-    ) -> Result<Vec<PluginSpec>, Vec<String>> {
+    async fn take_over(&mut self, file: &Path) -> Result<Vec<PluginSpec>, Vec<String>> {
         if is_empty(file) {
             return Err(vec![format!("{}: is empty, as a file is that is being written", file.display())]);
         }
@@ -72,7 +68,8 @@ impl Running<'_> {
                 self.take_listeners(&config, listeners).await;
                 self.bridges.set(config.bridges.clone()).await;
                 let file = file.display();
-                match with_certificates {
+                // Of the listeners that there are now.
+                match reload_changed_certificates(self.server) {
                     true => info!(%file, "the configuration is taken over"),
                     false => {
                         warn!(%file, "the configuration is taken over, but for the certificates named above")

@@ -180,8 +180,8 @@ pub(super) fn reload_certificates(server: &Server) -> bool {
 
 /// What is as wrong as it was is not told again.
 #[cfg(feature = "tls")]
-fn reload_changed_certificates(server: &Server) {
-    server.doors().reload_changed_certificates();
+pub(super) fn reload_changed_certificates(server: &Server) -> bool {
+    server.doors().reload_changed_certificates()
 }
 
 #[cfg(not(feature = "tls"))]
@@ -190,7 +190,9 @@ pub(super) fn reload_certificates(_server: &Server) -> bool {
 }
 
 #[cfg(not(feature = "tls"))]
-fn reload_changed_certificates(_server: &Server) {}
+pub(super) fn reload_changed_certificates(_server: &Server) -> bool {
+    true
+}
 
 /// Reloads, and once more where that was asked for meanwhile. Whatever a reload waits for, it must not keep a
 /// signal to stop waiting. None: to stop; else the plugins as they were read, where that was possible.

@@ -58,11 +58,10 @@ impl Listeners {
     /// The same; what is as wrong as it was is not told again.
     pub fn reload_changed_certificates(&self) -> bool {
         let mut unusable = self.unusable();
+        let before = std::mem::take(&mut *unusable);
         for (listener, door) in self.doors() {
             let Some(tls) = door.tls() else { continue };
-            let reloaded = tls.reload();
-            let before = unusable.remove(&listener);
-            match reloaded {
+            match tls.reload() {
                 Ok(Reloaded::AsBefore) => {}
                 Ok(Reloaded::Changed) => {
                     self.count(Count::CertificateReloads);
@@ -71,7 +70,7 @@ impl Listeners {
                 }
                 Err(error) => {
                     let why = error.to_string();
-                    if before.as_ref() != Some(&why) {
+                    if before.get(&listener) != Some(&why) {
                         self.count(Count::CertificateReloadsFailed);
                         tracing::error!(%listener, error = why, "what changed is not taken over, what was before stays in use");
                     }
