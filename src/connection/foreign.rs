@@ -3,14 +3,14 @@
 
 use super::input::Input;
 use crate::broker::Count;
-use crate::packet::{DecodeError, PacketType, ProtocolVersion};
+use crate::packet::{DecodeError, ProtocolVersion};
 
 /// The first byte of a handshake of TLS. As that of a packet, it would be CONNECT with flags that it cannot have.
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What it is that cannot be decoded, where it is known.
 pub(super) fn recognized(input: &Input) -> Option<&'static str> {
-    match *input.unread().first()? {
+    match input.next_byte()? {
         TLS_HANDSHAKE => Some(
             "it speaks TLS to a listener without: it comes to the wrong port, or a [[listener.certificate]] is missing",
         ),
@@ -25,16 +25,8 @@ pub(super) fn recognized(input: &Input) -> Option<&'static str> {
 pub(super) fn answered_version(error: &DecodeError, input: &mut Input) -> Option<ProtocolVersion> {
     match error {
         DecodeError::UnsupportedProtocolVersion { answer, .. } => Some(*answer),
-        DecodeError::PacketTooLarge { packet: PacketType::Connect, .. } => announced_version(input.unread()),
         _ => input.decoder().version().filter(|&version| version == ProtocolVersion::V5),
     }
-}
-
-/// That of a CONNECT of which only the beginning was read.
-fn announced_version(beginning: &[u8]) -> Option<ProtocolVersion> {
-    let length = beginning.iter().skip(1).take(4).position(|byte| byte & 0x80 == 0)?;
-    let name = beginning.get(length + 2..)?;
-    name.starts_with(b"\x00\x04MQTT\x05").then_some(ProtocolVersion::V5)
 }
 
 /// What else is counted.

@@ -79,13 +79,9 @@ impl Input {
         QoS::try_from(byte >> 1 & 3).ok()
     }
 
-    fn next_byte(&self) -> Option<u8> {
-        self.unread().first().copied()
-    }
-
-    /// What was read and is no packet yet.
-    pub(super) fn unread(&self) -> &[u8] {
-        self.begun().map_or(&self.chunk, |begun| begun)
+    pub(super) fn next_byte(&self) -> Option<u8> {
+        let unread: &[u8] = self.begun().map_or(&self.chunk, |begun| begun);
+        unread.first().copied()
     }
 
     /// The next packet of those that have been read.

@@ -84,15 +84,16 @@ impl Decoder {
     /// After an error the connection is over: what follows in the buffer has no meaning.
     pub fn decode(&mut self, buffer: &mut impl PacketBuffer) -> Result<Option<Packet>, DecodeError> {
         let Some(header) = self.fixed_header(buffer.as_ref())? else { return Ok(None) };
+        if let Err(error) = self.require_size(&header) {
+            self.note_version(&header, &buffer.as_ref()[header.len..]);
+            return Err(error);
+        }
         if buffer.as_ref().len() < header.packet_len() {
             return Ok(None);
         }
         let mut body = buffer.take_front(header.packet_len());
         body.advance(header.len);
-        if header.packet == PacketType::Connect && body.starts_with(CONNECT_V5) {
-            // Known even where the rest is wrong, so that the refusal can be encoded in it.
-            self.version = Some(ProtocolVersion::V5);
-        }
+        self.note_version(&header, &body);
         let packet = self.decode_body(&header, body)?;
         if let Packet::Connect(connect) = &packet {
             header.require_minimal(connect.protocol_version)?;
@@ -107,7 +108,16 @@ impl Decoder {
     ///
     /// What is already wrong with the fixed header, or the packet being larger than the Maximum Packet Size.
     pub fn packet_len(&self, bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
-        Ok(self.fixed_header(bytes)?.map(|header| header.packet_len()))
+        let Some(header) = self.fixed_header(bytes)? else { return Ok(None) };
+        self.require_size(&header)?;
+        Ok(Some(header.packet_len()))
+    }
+
+    /// That of a CONNECT is known even where the rest is wrong, so that the refusal can be encoded in it.
+    fn note_version(&mut self, header: &FixedHeader, body: &[u8]) {
+        if header.packet == PacketType::Connect && body.starts_with(CONNECT_V5) {
+            self.version = Some(ProtocolVersion::V5);
+        }
     }
 
     fn fixed_header(&self, bytes: &[u8]) -> Result<Option<FixedHeader>, DecodeError> {
@@ -132,12 +142,13 @@ impl Decoder {
         if let Some(version) = self.version {
             header.require_minimal(version)?;
         }
-        // [MQTT-3.2.2-15], [MQTT-3.1.2-24]
-        let size = header.packet_len() as u32;
-        if size > self.maximum_packet_size {
-            return Err(DecodeError::PacketTooLarge { packet, size, limit: self.maximum_packet_size });
-        }
         Ok(Some(header))
+    }
+
+    /// [MQTT-3.2.2-15], [MQTT-3.1.2-24]
+    fn require_size(&self, header: &FixedHeader) -> Result<(), DecodeError> {
+        let (packet, size, limit) = (header.packet, header.packet_len() as u32, self.maximum_packet_size);
+        if size > limit { Err(DecodeError::PacketTooLarge { packet, size, limit }) } else { Ok(()) }
     }
 
     /// The other side may send a packet of this type, now and in this version.
