@@ -11,7 +11,7 @@ use super::super::{
     ReasonCode,
 };
 use super::error::EncodeError;
-use super::sink::{Counter, Sink, variable_byte_integer_len};
+use super::sink::{Counter, Sink, variable_byte_integer, variable_byte_integer_len};
 
 /// Appends the packet to `out`. CONNECT is encoded in the version that it names itself.
 ///
@@ -166,18 +166,10 @@ fn put_publish_header(
     // First byte, Remaining Length and the length of the topic in one piece: each that is put looks for room again.
     let mut front = [0; 7];
     front[0] = (PacketType::Publish as u8) << 4 | header.flags().bits();
-    let mut len = 1;
-    let mut left = remaining_length;
-    while left > 0x7F {
-        front[len] = left as u8 | 0x80;
-        left >>= 7;
-        len += 1;
-    }
-    front[len] = left as u8;
-    let [high, low] = (header.topic.len() as u16).to_be_bytes();
-    front[len + 1] = high;
-    front[len + 2] = low;
-    out.extend_from_slice(&front[..len + 3]);
+    let (length, len) = variable_byte_integer(remaining_length);
+    front[1..5].copy_from_slice(&length);
+    front[1 + len..3 + len].copy_from_slice(&(header.topic.len() as u16).to_be_bytes());
+    out.extend_from_slice(&front[..3 + len]);
     out.extend_from_slice(header.topic.as_bytes());
     header.put_behind_topic(version, out);
 }

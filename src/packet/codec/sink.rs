@@ -105,12 +105,9 @@ impl Sink for BytesMut {
         self.extend_from_slice(bytes);
     }
 
-    fn put_variable_byte_integer(&mut self, mut value: u32) {
-        while value > 0x7F {
-            BufMut::put_u8(self, value as u8 | 0x80);
-            value >>= 7;
-        }
-        BufMut::put_u8(self, value as u8);
+    fn put_variable_byte_integer(&mut self, value: u32) {
+        let (bytes, len) = variable_byte_integer(value);
+        self.extend_from_slice(&bytes[..len]);
     }
 
     fn put_binary(&mut self, bytes: &[u8]) {
@@ -176,6 +173,19 @@ impl Sink for Counter {
 }
 
 /// The number of bytes that a Variable Byte Integer of this value takes.
+/// The bytes of a Variable Byte Integer, and how many of them there are.
+pub(super) fn variable_byte_integer(mut value: u32) -> ([u8; 4], usize) {
+    let mut bytes = [0; 4];
+    let mut last = 0;
+    while value > 0x7F {
+        bytes[last] = value as u8 | 0x80;
+        value >>= 7;
+        last += 1;
+    }
+    bytes[last] = value as u8;
+    (bytes, last + 1)
+}
+
 pub(super) fn variable_byte_integer_len(value: u32) -> usize {
     match value {
         0..=127 => 1,
