@@ -232,10 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn end(mut self, mut ended: Ended) {
         self.count(&ended);
         // What was published in its last turn counts for those of its listener who come after it.
-        let (guard, listener) = (self.attachment.broker().guard(), &self.attachment.client().listener);
-        if let Some(pacing) = self.io.timers.pacing(guard, listener) {
-            let _ = pacing.charge();
-        }
+        let _ = self.charge();
         if !ended.gives_up && matches!(ended.cause, DisconnectCause::Shutdown | DisconnectCause::Kicked) {
             // What has been queued goes out before the farewell, as far as one write takes it.
             self.io.collect(&self.attachment);

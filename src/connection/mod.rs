@@ -52,7 +52,7 @@ use input::Input;
 use intercept::{Held, Together};
 use output::Output;
 use pace::Pace;
-use pacing::Pacing;
+use pacing::{Pacing, TooFast};
 pub use peer::Peer;
 use serve::Waiting;
 pub use serve::{Moving, Serve, serve, turn_away};
@@ -198,9 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Has a client that published too fast wait, or ends its connection.
     fn keep_pace(&mut self) -> Result<(), Ended> {
-        let (guard, listener) = (self.attachment.broker().guard(), &self.attachment.client().listener);
-        let pacing = self.io.timers.pacing(guard, listener);
-        let Some(too_fast) = pacing.and_then(Pacing::charge) else { return Ok(()) };
+        let Some(too_fast) = self.charge() else { return Ok(()) };
         if too_fast.action == RateAction::Disconnect {
             return Err(Ended::too_fast());
         }
@@ -209,6 +207,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         // What it has read waits for long.
         self.io.input.move_chunk();
         Ok(())
+    }
+
+    /// Counts what it has published against the rates.
+    fn charge(&mut self) -> Option<TooFast> {
+        let (guard, listener) = (self.attachment.broker().guard(), &self.attachment.client().listener);
+        self.io.timers.pacing(guard, listener).and_then(Pacing::charge)
     }
 
     /// The rest of a turn in which a packet has to wait.
@@ -278,11 +282,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
                 pace.counts_a_round();
             }
-            if self.io.timers.has_spent() {
-                // The rest waits, if it has to.
-                self.io.more_to_decode = true;
-                break;
-            }
             if pace.is_over() {
                 return Ok(Acted::UntilNow);
             }
@@ -331,10 +330,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         while self.io.has_to_decode() {
             let Some(packet) = self.io.next_packet(&pace)? else { break };
             self.act_on(packet).await?;
-            if self.io.timers.has_spent() {
-                self.io.more_to_decode = true;
-                break;
-            }
             pace.counts_a_round();
             if pace.is_over() {
                 tokio::task::yield_now().await;
@@ -401,7 +396,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
 
     /// Whether there are packets to be acted on, and the client takes what it is answered.
     fn has_to_decode(&mut self) -> bool {
-        let has_to_wait = self.is_blocked() || self.timers.is_resting();
+        // What the rates allow at once is charged before there is more.
+        let has_to_wait = self.is_blocked() || self.timers.is_resting() || self.timers.has_spent();
         let has_unread = self.input.has_unread();
         self.more_to_decode = has_to_wait && has_unread;
         has_unread && !has_to_wait

@@ -319,12 +319,16 @@ async fn who_publishes_too_fast_is_disconnected_where_that_is_configured() {
     assert_eq!(local.broker.statistics().limit_publish_rate, 2);
 }
 
-#[tokio::test]
-async fn all_clients_of_a_listener_share_its_rate() {
+/// All clients together may publish 100 messages a second, and are disconnected for more.
+async fn start_with_shared_rate() -> Server {
     let publishes = PublishLimits { messages: 100, bytes: 0 };
     let limits = DoorLimits { publishes, ..DoorLimits::default() };
-    let guard = GuardOptions { publish_rate_action: RateAction::Disconnect, ..strict() };
-    let server = start_guarded(guard, limits).await;
+    start_guarded(GuardOptions { publish_rate_action: RateAction::Disconnect, ..strict() }, limits).await
+}
+
+#[tokio::test]
+async fn all_clients_of_a_listener_share_its_rate() {
+    let server = start_with_shared_rate().await;
     let mut one = Client::connect(&server, connect(V5, "one")).await;
     let mut other = Client::connect(&server, connect(V5, "other")).await;
     let mut third = Client::connect(&server, connect(V5, "third")).await;
@@ -344,10 +348,7 @@ async fn all_clients_of_a_listener_share_its_rate() {
 #[tokio::test]
 async fn what_was_published_right_before_disconnect_counts_for_the_listener_too() {
     // Who said DISCONNECT in the same go was charged nothing, and the next found the whole burst.
-    let publishes = PublishLimits { messages: 100, bytes: 0 };
-    let limits = DoorLimits { publishes, ..DoorLimits::default() };
-    let guard = GuardOptions { publish_rate_action: RateAction::Disconnect, ..strict() };
-    let server = start_guarded(guard, limits).await;
+    let server = start_with_shared_rate().await;
     let mut bytes = BytesMut::new();
     for _ in 0..50 {
         encode(&Packet::Publish(publish("t", "x")), V5, &mut bytes).unwrap();
