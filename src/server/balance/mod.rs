@@ -255,22 +255,21 @@ impl Balance {
     }
 
     fn conclude(&mut self, outcome: Outcome, thread: usize, threads: &[Work]) -> Option<Act> {
-        match outcome {
+        let act = match outcome {
             Outcome::Open => return None,
             Outcome::Enough { moved } => {
                 let active = threads[thread].active;
                 self.alone = Some(Alone { thread, left: ALONE, active, moved, tried: true });
+                None
             }
-            Outcome::TooLittle(_) => {
+            Outcome::TooLittle(back) => {
                 self.gathered = None;
                 self.rest_longer(SHORT_REST_OF_TRIALS);
+                Some(back)
             }
-        }
+        };
         self.trial = None;
-        match outcome {
-            Outcome::TooLittle(back) => Some(back),
-            _ => None,
-        }
+        act
     }
 
     /// Where it comes again and again, the load is one that changes: threads do not follow each change.
