@@ -174,8 +174,8 @@ fn is_stale(just_read: Option<&[PluginSpec]>, watch: Option<&mut Watch>, server:
 }
 
 #[cfg(feature = "tls")]
-pub(super) fn reload_certificates(server: &Server) -> bool {
-    server.reload_certificates()
+pub(super) fn reload_certificates(server: &Server) {
+    server.reload_certificates();
 }
 
 /// What is as wrong as it was is not told again.
@@ -185,9 +185,7 @@ pub(super) fn reload_changed_certificates(server: &Server) -> bool {
 }
 
 #[cfg(not(feature = "tls"))]
-pub(super) fn reload_certificates(_server: &Server) -> bool {
-    true
-}
+pub(super) fn reload_certificates(_server: &Server) {}
 
 #[cfg(not(feature = "tls"))]
 pub(super) fn reload_changed_certificates(_server: &Server) -> bool {

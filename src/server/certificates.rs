@@ -49,13 +49,13 @@ impl Listeners {
     }
 
     /// Reads all of these files again. New handshakes use what is in them; a listener of which one cannot be used goes
-    /// on with all that it had, which is logged and counted. False: there is one.
-    pub fn reload_certificates(&self) -> bool {
+    /// on with all that it had, which is logged and counted.
+    pub fn reload_certificates(&self) {
         self.unusable().clear();
-        self.reload_changed_certificates()
+        self.reload_changed_certificates();
     }
 
-    /// The same; what is as wrong as it was is not told again.
+    /// The same; what is as wrong as it was is not told again. False: there is one that cannot be used.
     pub fn reload_changed_certificates(&self) -> bool {
         let mut unusable = self.unusable();
         let before = std::mem::take(&mut *unusable);

@@ -120,10 +120,10 @@ impl Server {
 
     /// Reads certificates, keys, authorities and lists of what is revoked again, of all listeners. New handshakes use
     /// what is in them; where one cannot be used, its listener goes on with all that it had, which is logged and
-    /// counted. False: there is one.
+    /// counted.
     #[cfg(feature = "tls")]
-    pub fn reload_certificates(&self) -> bool {
-        self.listeners.reload_certificates()
+    pub fn reload_certificates(&self) {
+        self.listeners.reload_certificates();
     }
 
     /// Opens one more.
