@@ -191,11 +191,6 @@ impl Broker {
         }
         verdict
     }
-
-    /// Whether asking can be left out for this client.
-    pub(super) fn authorizes_everything(&self, client: &Arc<ClientInfo>) -> bool {
-        client.listener.default_authorization && !self.hooks.wanted().contains(HookSet::AUTHORIZER)
-    }
 }
 
 impl<'a> AuthorizeContext<'a> {

@@ -42,6 +42,11 @@ impl FannedOut {
     }
 }
 
+/// Whether one of these hooks is asked between matching and queueing.
+pub(super) fn asks_before_delivery(wanted: HookSet) -> bool {
+    wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE) || wanted.contains(HookSet::AUTHORIZER_DELIVERIES)
+}
+
 struct Match {
     entry: Arc<SessionEntry>,
     subscription: Subscription,
@@ -184,9 +189,7 @@ impl Broker {
 
     /// Whether somebody wants to be asked between matching and queueing.
     pub(super) fn asks_before_delivery(&self) -> bool {
-        let wanted = self.hooks.wanted();
-        wanted.contains(HookSet::INTERCEPTING_CLIENT_ENQUEUE)
-            || wanted.contains(HookSet::AUTHORIZER_DELIVERIES)
+        asks_before_delivery(self.hooks.wanted())
     }
 
     /// `replayed` is the retained message that this replays: where another has taken its place, that one was

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::authorize::{Asked, AuthorizationCache, Generation};
-use super::fan_out::FannedOut;
+use super::fan_out::{FannedOut, asks_before_delivery};
 use super::retained::NotRetained;
 use super::statistics::Count;
 use super::{Broker, is_system_topic};
@@ -73,10 +73,10 @@ pub struct Publishing {
 }
 
 enum WaitsFor {
-    Interceptor(ApplicationMessage, Later<PublishOutcome>),
-    Authorizer(ApplicationMessage, Generation, Later<Authorization>),
+    Interceptor(Arc<ApplicationMessage>, Later<PublishOutcome>),
+    Authorizer(Arc<ApplicationMessage>, Generation, Later<Authorization>),
     /// Those who are asked about its receivers.
-    Receivers(ApplicationMessage, Result<(), NotRetained>),
+    Receivers(Arc<ApplicationMessage>, Result<(), NotRetained>),
     /// Those who are asked where there are none.
     NotConsumed(Arc<ApplicationMessage>, WhyNotConsumed, Result<(), NotRetained>),
 }
@@ -87,6 +87,8 @@ struct Context<'a> {
     /// The verdicts of that client.
     cache: &'a mut AuthorizationCache,
     now: Timestamp,
+    /// Who is asked in these steps.
+    wanted: HookSet,
 }
 
 impl Broker {
@@ -99,7 +101,7 @@ impl Broker {
         message: ApplicationMessage,
         cache: &mut AuthorizationCache,
     ) -> Published {
-        match self.publish_at_once(client, message, cache, self.now()) {
+        match self.publish_at_once(client, Arc::new(message), cache, self.now()) {
             Step::Done(published) => published,
             Step::Waits(publishing) => self.go_on(client, publishing, cache).await,
         }
@@ -110,21 +112,32 @@ impl Broker {
     pub fn publish_at_once(
         &self,
         client: Option<&Arc<ClientInfo>>,
-        message: ApplicationMessage,
+        message: Arc<ApplicationMessage>,
         cache: &mut AuthorizationCache,
         now: Timestamp,
     ) -> Step {
-        if !self.hooks.wanted().contains(HookSet::INTERCEPTING_PUBLISH) {
-            return self.authorize_publish(Context { client, cache, now }, message, None);
+        let context = self.context(client, cache, now);
+        if !context.wanted.contains(HookSet::INTERCEPTING_PUBLISH) {
+            return self.authorize_publish(context, message, None);
         }
         let answer = self.intercept(client, &message, now);
         self.publish_intercepted(client, message, answer, cache, now)
     }
 
+    fn context<'a>(
+        &self,
+        client: Option<&'a Arc<ClientInfo>>,
+        cache: &'a mut AuthorizationCache,
+        now: Timestamp,
+    ) -> Context<'a> {
+        Context { client, cache, now, wanted: self.hooks.wanted() }
+    }
+
     /// Whether hooks are asked about messages and nobody is about receivers, so that a message goes through all that
     /// follows at once, as a rule.
     pub fn intercepts_publishes(&self) -> bool {
-        self.hooks.wanted().contains(HookSet::INTERCEPTING_PUBLISH) && !self.asks_before_delivery()
+        let wanted = self.hooks.wanted();
+        wanted.contains(HookSet::INTERCEPTING_PUBLISH) && !asks_before_delivery(wanted)
     }
 
     /// The first step of [`publish_at_once`](Broker::publish_at_once) by itself.
@@ -141,12 +154,12 @@ impl Broker {
     pub fn publish_intercepted(
         &self,
         client: Option<&Arc<ClientInfo>>,
-        message: ApplicationMessage,
+        message: Arc<ApplicationMessage>,
         answer: Answer<PublishOutcome>,
         cache: &mut AuthorizationCache,
         now: Timestamp,
     ) -> Step {
-        let context = Context { client, cache, now };
+        let context = self.context(client, cache, now);
         match answer {
             Answer::Ready(outcome) => self.intercepted(context, message, outcome),
             Answer::Later(answer) => context.waits(None, WaitsFor::Interceptor(message, answer)),
@@ -169,11 +182,11 @@ impl Broker {
             step = match waits_for {
                 WaitsFor::Interceptor(message, answer) => {
                     let outcome = answer.await;
-                    self.intercepted(Context { client, cache, now }, message, outcome)
+                    self.intercepted(self.context(client, cache, now), message, outcome)
                 }
                 WaitsFor::Authorizer(message, generation, answer) => {
                     let answer = (generation, answer.await);
-                    self.authorized(Context { client, cache, now }, message, reply, answer)
+                    self.authorized(self.context(client, cache, now), message, reply, answer)
                 }
                 WaitsFor::Receivers(message, retained) => {
                     let routed = self.route(client, message, now).await;
@@ -190,16 +203,16 @@ impl Broker {
     fn intercepted(
         &self,
         context: Context<'_>,
-        message: ApplicationMessage,
+        message: Arc<ApplicationMessage>,
         outcome: PublishOutcome,
     ) -> Step {
         let PublishOutcome { verdict, reply, .. } = outcome;
         let reason = match verdict {
             PublishVerdict::Continue => return self.authorize_publish(context, message, reply),
             PublishVerdict::Modify(changed) => {
-                let ApplicationMessage { origin, publisher, depth, .. } = message;
+                let ApplicationMessage { origin, publisher, depth, .. } = *message;
                 let message = ApplicationMessage { origin, publisher, depth, ..*changed };
-                return self.authorize_publish(context, message, reply);
+                return self.authorize_publish(context, Arc::new(message), reply);
             }
             PublishVerdict::Swallow => ReasonCode::SUCCESS,
             PublishVerdict::Reject(reason) => reason,
@@ -212,14 +225,16 @@ impl Broker {
     fn authorize_publish(
         &self,
         context: Context<'_>,
-        message: ApplicationMessage,
+        message: Arc<ApplicationMessage>,
         reply: Option<Box<Reply>>,
     ) -> Step {
         if let Err(reason) = self.check_topic(&message) {
             return Step::told(reason, reply);
         }
+        let has_authorizer = context.wanted.contains(HookSet::AUTHORIZER);
         let asks = |client: &&Arc<ClientInfo>| {
-            matches!(message.origin, Origin::Client | Origin::Will) && !self.authorizes_everything(client)
+            matches!(message.origin, Origin::Client | Origin::Will)
+                && (has_authorizer || !client.listener.default_authorization)
         };
         let Some(client) = context.client.filter(asks) else {
             return self.retain_and_route(context, message, reply);
@@ -239,7 +254,7 @@ impl Broker {
     fn authorized(
         &self,
         context: Context<'_>,
-        message: ApplicationMessage,
+        message: Arc<ApplicationMessage>,
         reply: Option<Box<Reply>>,
         (generation, answer): (Generation, Authorization),
     ) -> Step {
@@ -255,7 +270,7 @@ impl Broker {
     fn retain_and_route(
         &self,
         context: Context<'_>,
-        message: ApplicationMessage,
+        message: Arc<ApplicationMessage>,
         reply: Option<Box<Reply>>,
     ) -> Step {
         // Nobody is told of a Will, so that nobody would send it again.
@@ -268,11 +283,10 @@ impl Broker {
         let retained =
             if message.retain && self.options().retain_available { self.retain(&message) } else { Ok(()) };
         // Those who subscribe now get it also where no more can be retained.
-        if self.asks_before_delivery() {
+        if asks_before_delivery(context.wanted) {
             return context.waits(reply, WaitsFor::Receivers(message, retained));
         }
-        let message = Arc::new(message);
-        let asks_if_not_consumed = self.hooks.wanted().contains(HookSet::APPLICATION_MESSAGE_NOT_CONSUMED);
+        let asks_if_not_consumed = context.wanted.contains(HookSet::APPLICATION_MESSAGE_NOT_CONSUMED);
         let kept = asks_if_not_consumed.then(|| message.clone());
         let routed = match (self.fan_out_unasked(context.client, message), kept) {
             (FannedOut::Consumed, _) => ReasonCode::SUCCESS,
@@ -303,10 +317,9 @@ impl Broker {
     async fn route(
         &self,
         client: Option<&Arc<ClientInfo>>,
-        message: ApplicationMessage,
+        message: Arc<ApplicationMessage>,
         now: Timestamp,
     ) -> ReasonCode {
-        let message = Arc::new(message);
         match self.fan_out(client, message.clone(), now).await {
             FannedOut::Consumed => ReasonCode::SUCCESS,
             FannedOut::NotConsumed(why) => self.not_consumed(client, &message, why, now).await,

@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -28,7 +29,7 @@ thread_local! {
 pub(super) struct Admitted {
     pub(super) qos: QoS,
     pub(super) id: Option<PacketIdentifier>,
-    pub(super) message: ApplicationMessage,
+    pub(super) message: Arc<ApplicationMessage>,
     /// None: not asked yet.
     pub(super) answer: Option<Answer<PublishOutcome>>,
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -152,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// The message, where it is one to publish: not a duplicate, and within what CONNACK said. What is no message
     /// is answered here.
-    pub(super) fn admit(&mut self, mut publish: Publish) -> Result<Option<ApplicationMessage>, Ended> {
+    pub(super) fn admit(&mut self, mut publish: Publish) -> Result<Option<Arc<ApplicationMessage>>, Ended> {
         let payload = (Count::PayloadBytesReceived, publish.payload.len());
         self.attachment.broker().counters().add_all([(Count::PublishesReceived, 1), payload]);
         self.io.timers.published(publish.topic.len() + publish.payload.len());
@@ -174,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !self.accepts_payload(&publish) {
             return self.refuse_payload(publish.qos, id).map(|()| None);
         }
-        Ok(Some(self.message(topic, publish)))
+        Ok(Some(Arc::new(self.message(topic, publish))))
     }
 
     /// The connection that had the session before may still be at a message, which comes before this one

@@ -69,15 +69,7 @@ impl Reader {
 
     pub(crate) fn string(&mut self, field: &'static str) -> Result<ByteString, DecodeError> {
         let bytes = self.binary(field)?;
-        // [MQTT-1.5.4-2], in 3.1.1 [MQTT-1.5.3-2]
-        if has_zero(&bytes) {
-            let statement = self.statement("[MQTT-1.5.4-2]", "[MQTT-1.5.3-2]");
-            return Err(self.malformed(field, "contains U+0000", statement));
-        }
-        // [MQTT-1.5.4-1], in 3.1.1 [MQTT-1.5.3-1]. A byte order mark is kept [MQTT-1.5.4-3].
-        ByteString::try_from(bytes).map_err(|_| {
-            self.malformed(field, "is not UTF-8", self.statement("[MQTT-1.5.4-1]", "[MQTT-1.5.3-1]"))
-        })
+        self.text(field, bytes)
     }
 
     /// A string that names a topic, without the wildcards of Topic Filters.
@@ -86,11 +78,29 @@ impl Reader {
         field: &'static str,
         statement: &'static str,
     ) -> Result<ByteString, DecodeError> {
-        let name = self.string(field)?;
-        if has_wildcard(&name) {
-            return Err(self.malformed(field, "contains a wildcard", statement));
+        let bytes = self.binary(field)?;
+        // Nearly all have none of these, and are looked at once.
+        if !has_any(&bytes, [0, b'+', b'#']) {
+            return self.utf8(field, bytes);
         }
-        Ok(name)
+        self.text(field, bytes)?;
+        Err(self.malformed(field, "contains a wildcard", statement))
+    }
+
+    fn text(&self, field: &'static str, bytes: Bytes) -> Result<ByteString, DecodeError> {
+        // [MQTT-1.5.4-2], in 3.1.1 [MQTT-1.5.3-2]
+        if has_any(&bytes, [0]) {
+            let statement = self.statement("[MQTT-1.5.4-2]", "[MQTT-1.5.3-2]");
+            return Err(self.malformed(field, "contains U+0000", statement));
+        }
+        self.utf8(field, bytes)
+    }
+
+    /// [MQTT-1.5.4-1], in 3.1.1 [MQTT-1.5.3-1]. A byte order mark is kept [MQTT-1.5.4-3].
+    fn utf8(&self, field: &'static str, bytes: Bytes) -> Result<ByteString, DecodeError> {
+        ByteString::try_from(bytes).map_err(|_| {
+            self.malformed(field, "is not UTF-8", self.statement("[MQTT-1.5.4-1]", "[MQTT-1.5.3-1]"))
+        })
     }
 
     pub(crate) fn packet_identifier(&mut self) -> Result<PacketIdentifier, DecodeError> {
@@ -342,12 +352,48 @@ pub(super) fn variable_byte_integer(bytes: &[u8]) -> VariableByteInteger {
     if bytes.len() < 4 { VariableByteInteger::Incomplete } else { VariableByteInteger::TooLong }
 }
 
-/// Whether one is U+0000. Texts are short: to look for it as `contains` does takes longer than to look at each byte.
-fn has_zero(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, &byte| found | (byte == 0))
+pub(super) fn has_wildcard(name: &str) -> bool {
+    has_any(name.as_bytes(), [b'+', b'#'])
 }
 
-pub(super) fn has_wildcard(name: &str) -> bool {
-    // To the end in any case, so that the compiler can look at many bytes at once.
-    name.bytes().fold(false, |found, byte| found | (byte == b'+') | (byte == b'#'))
+/// Whether one of the bytes is one of these. Texts are short, too short for what looks at sixteen bytes at once.
+fn has_any<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> bool {
+    let (words, rest) = bytes.as_chunks();
+    words.iter().fold(false, |found, &word| found | word_has_any(word, wanted))
+        || rest.iter().any(|byte| wanted.contains(byte))
+}
+
+fn word_has_any<const N: usize>(word: [u8; 8], wanted: [u8; N]) -> bool {
+    const LOWEST: u64 = u64::from_ne_bytes([1; 8]);
+    let word = u64::from_ne_bytes(word);
+    let found = wanted.into_iter().fold(0, |found, byte| {
+        let zero_where_it_is = word ^ LOWEST * u64::from(byte);
+        // The first zero borrows, so that its highest bit is set though it was not.
+        found | zero_where_it_is.wrapping_sub(LOWEST) & !zero_where_it_is
+    });
+    found & LOWEST << 7 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands_and_no_other_is_taken_for_it() {
+        let wanted = [0, b'+', b'#'];
+        for len in 0..=24 {
+            // Beside bytes that differ from those looked for in one bit, or borrow.
+            for filler in [1, b'*', b'"', 0x80, 0xFF] {
+                let mut bytes = vec![filler; len];
+                assert!(!has_any(&bytes, wanted), "{filler} {len}");
+                for place in 0..len {
+                    for byte in 0..=u8::MAX {
+                        bytes[place] = byte;
+                        assert_eq!(has_any(&bytes, wanted), wanted.contains(&byte), "{byte} at {place}");
+                    }
+                    bytes[place] = filler;
+                }
+            }
+        }
+    }
 }
