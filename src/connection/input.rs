@@ -85,6 +85,7 @@ impl Input {
     }
 
     /// The next packet of those that have been read.
+    #[inline(always)]
     pub(super) fn next_packet(&mut self, counters: &Counters) -> Result<Option<Packet>, DecodeError> {
         let packet = self.decode();
         if matches!(packet, Ok(Some(_))) {
@@ -159,20 +160,32 @@ impl Input {
         self.partial = (!bytes.is_empty()).then(|| Box::new(Partial { bytes, long: 0 }));
     }
 
+    #[inline(always)]
     fn decode(&mut self) -> Result<Option<Packet>, DecodeError> {
-        let Some(partial) = self.partial.as_mut().filter(|partial| !partial.bytes.is_empty()) else {
-            let packet = self.decoder.decode(&mut self.chunk)?;
-            if packet.is_none() && !self.chunk.is_empty() {
-                let chunk = std::mem::take(&mut self.chunk);
-                let missing = missing(&chunk, &self.decoder);
-                // With room at once: to make some later would copy the beginning a second time.
-                let room = if chunk.len() > SHORT { chunk.len() + missing } else { chunk.len() };
-                let mut bytes = BytesMut::with_capacity(room);
-                bytes.extend_from_slice(&chunk);
-                self.partial = Some(Box::new(Partial { bytes, long: 0 }));
-            }
-            return Ok(packet);
-        };
+        if self.begun().is_some() {
+            return self.decode_begun();
+        }
+        let packet = self.decoder.decode(&mut self.chunk);
+        if matches!(packet, Ok(None)) && !self.chunk.is_empty() {
+            self.keep_beginning();
+        }
+        packet
+    }
+
+    /// What was read last ends in the midst of a packet.
+    fn keep_beginning(&mut self) {
+        let chunk = std::mem::take(&mut self.chunk);
+        let missing = missing(&chunk, &self.decoder);
+        // With room at once: to make some later would copy the beginning a second time.
+        let room = if chunk.len() > SHORT { chunk.len() + missing } else { chunk.len() };
+        let mut bytes = BytesMut::with_capacity(room);
+        bytes.extend_from_slice(&chunk);
+        self.partial = Some(Box::new(Partial { bytes, long: 0 }));
+    }
+
+    #[inline(never)]
+    fn decode_begun(&mut self) -> Result<Option<Packet>, DecodeError> {
+        let Some(partial) = &mut self.partial else { return Ok(None) };
         let length = partial.bytes.len();
         let packet = self.decoder.decode(&mut partial.bytes)?;
         if partial.bytes.is_empty() {

@@ -73,6 +73,7 @@ impl Publish {
         }
     }
 
+    #[inline]
     pub(super) fn decode(flags: PublishFlags, mut reader: Reader) -> Result<Self, DecodeError> {
         // [MQTT-3.3.2-1], [MQTT-3.3.2-2]
         let topic = reader.topic_name("Topic Name", "[MQTT-3.3.2-2]")?;
@@ -82,38 +83,53 @@ impl Publish {
             _ => Some(reader.packet_identifier()?),
         };
         let PublishFlags { dup, qos, retain } = flags;
-        let mut publish = Publish { dup, qos, retain, topic, packet_identifier, ..Publish::default() };
-        if reader.version == ProtocolVersion::V5 {
-            publish.read_properties(reader.properties()?)?;
+        let described = reader.version == ProtocolVersion::V5 && !reader.skip_no_properties();
+        let Described { topic_alias, subscription_identifiers, properties } =
+            if described { Described::read(reader.properties()?)? } else { Described::default() };
+        // [MQTT-4.7.3-1]; 5.0 allows an empty name beside a Topic Alias (section 3.3.2.1).
+        if topic.is_empty() && topic_alias.is_none() {
+            return Err(reader.protocol_error("Topic Name", "is empty", "[MQTT-4.7.3-1]"));
         }
-        publish.require_topic(&reader)?;
-        publish.payload = reader.rest();
-        Ok(publish)
+        let payload = reader.into_rest();
+        Ok(Publish {
+            dup,
+            qos,
+            retain,
+            topic,
+            packet_identifier,
+            topic_alias,
+            subscription_identifiers,
+            properties,
+            payload,
+        })
     }
+}
 
-    fn read_properties(&mut self, mut properties: PropertyReader) -> Result<(), DecodeError> {
+/// What the properties of a PUBLISH say.
+#[derive(Default)]
+struct Described {
+    topic_alias: Option<NonZeroU16>,
+    subscription_identifiers: Vec<u32>,
+    properties: Option<Box<PublishProperties>>,
+}
+
+impl Described {
+    fn read(mut properties: PropertyReader) -> Result<Described, DecodeError> {
+        let mut described = Described::default();
         while let Some(identifier) = properties.next()? {
             match identifier {
-                property::TOPIC_ALIAS => self.topic_alias = Some(properties.topic_alias()?),
+                property::TOPIC_ALIAS => described.topic_alias = Some(properties.topic_alias()?),
                 property::SUBSCRIPTION_IDENTIFIER => {
                     // [MQTT-3.3.4-6]
                     if properties.side() == Side::Server {
                         return Err(properties.protocol_error("comes from a Client", "[MQTT-3.3.4-6]"));
                     }
-                    self.subscription_identifiers.push(properties.subscription_identifier()?);
+                    described.subscription_identifiers.push(properties.subscription_identifier()?);
                 }
-                other => self.properties.get_or_insert_default().read(other, &mut properties)?,
+                other => described.properties.get_or_insert_default().read(other, &mut properties)?,
             }
         }
-        Ok(())
-    }
-
-    /// [MQTT-4.7.3-1]; 5.0 allows an empty name beside a Topic Alias (section 3.3.2.1).
-    fn require_topic(&self, reader: &Reader) -> Result<(), DecodeError> {
-        if !self.topic.is_empty() || self.topic_alias.is_some() {
-            return Ok(());
-        }
-        Err(reader.protocol_error("Topic Name", "is empty", "[MQTT-4.7.3-1]"))
+        Ok(described)
     }
 }
 

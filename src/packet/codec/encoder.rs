@@ -163,13 +163,17 @@ fn put_publish_header(
     version: ProtocolVersion,
     out: &mut BytesMut,
 ) {
-    // First byte, Remaining Length and the length of the topic in one piece: each that is put looks for room again.
-    let mut front = [0; 7];
-    front[0] = (PacketType::Publish as u8) << 4 | header.flags().bits();
+    // First byte, Remaining Length and the length of the topic in one piece, and one that is always as long: each that is
+    // put looks for room again, and what has any length is copied by a call.
+    let first_byte = (PacketType::Publish as u8) << 4 | header.flags().bits();
     let (length, len) = variable_byte_integer(remaining_length);
-    front[1..5].copy_from_slice(&length);
-    front[1 + len..3 + len].copy_from_slice(&(header.topic.len() as u16).to_be_bytes());
-    out.extend_from_slice(&front[..3 + len]);
+    let topic_len = (header.topic.len() as u16).swap_bytes();
+    let front = u64::from(topic_len) << (8 * (1 + len))
+        | u64::from(u32::from_le_bytes(length)) << 8
+        | u64::from(first_byte);
+    let begin = out.len();
+    out.extend_from_slice(&front.to_le_bytes());
+    out.truncate(begin + 3 + len);
     out.extend_from_slice(header.topic.as_bytes());
     header.put_behind_topic(version, out);
 }

@@ -62,8 +62,12 @@ impl Reader {
     }
 
     pub(crate) fn binary(&mut self, field: &'static str) -> Result<Bytes, DecodeError> {
-        let len = usize::from(self.u16(field)?);
-        self.need(len, field)?;
+        let Some((&len, rest)) = self.bytes.split_first_chunk() else { return Err(self.truncated(field)) };
+        let len = usize::from(u16::from_be_bytes(len));
+        if rest.len() < len {
+            return Err(self.truncated(field));
+        }
+        self.bytes.advance(2);
         Ok(self.bytes.split_to(len))
     }
 
@@ -132,8 +136,17 @@ impl Reader {
     }
 
     /// Everything that is left.
-    pub(crate) fn rest(&mut self) -> Bytes {
-        std::mem::take(&mut self.bytes)
+    pub(crate) fn into_rest(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Takes a Property Length of zero, where it is that.
+    pub(crate) fn skip_no_properties(&mut self) -> bool {
+        let has_none = self.bytes.first() == Some(&0);
+        if has_none {
+            self.bytes.advance(1);
+        }
+        has_none
     }
 
     /// The properties of a 5.0 packet.
@@ -152,6 +165,7 @@ impl Reader {
         Err(self.malformed("Remaining Length", "there are bytes after the end of the packet", self.general()))
     }
 
+    #[cold]
     pub(crate) fn malformed(
         &self,
         field: &'static str,
@@ -161,6 +175,7 @@ impl Reader {
         DecodeError::MalformedPacket { packet: self.packet, field, message, statement }
     }
 
+    #[cold]
     pub(crate) fn protocol_error(
         &self,
         field: &'static str,
@@ -356,18 +371,26 @@ pub(super) fn has_wildcard(name: &str) -> bool {
     has_any(name.as_bytes(), [b'+', b'#'])
 }
 
-/// Whether one of the bytes is one of these. Texts are short, too short for what looks at sixteen bytes at once.
+/// Whether one of the bytes is one of these. Texts are short, too short for what looks at sixteen bytes at once: they are
+/// looked at by eights, the last of which may begin among those before, or by two fours.
 fn has_any<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> bool {
-    let (words, rest) = bytes.as_chunks();
-    words.iter().fold(false, |found, &word| found | word_has_any(word, wanted))
-        || rest.iter().any(|byte| wanted.contains(byte))
+    if let Some(&last) = bytes.last_chunk() {
+        let (words, _) = bytes.as_chunks();
+        return words
+            .iter()
+            .fold(word_has_any(last, wanted), |found, &word| found | word_has_any(word, wanted));
+    }
+    if let (Some(&[a, b, c, d]), Some(&[e, f, g, h])) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return word_has_any([a, b, c, d, e, f, g, h], wanted);
+    }
+    bytes.iter().any(|byte| wanted.contains(byte))
 }
 
 fn word_has_any<const N: usize>(word: [u8; 8], wanted: [u8; N]) -> bool {
     const LOWEST: u64 = u64::from_ne_bytes([1; 8]);
     let word = u64::from_ne_bytes(word);
     let found = wanted.into_iter().fold(0, |found, byte| {
-        let zero_where_it_is = word ^ LOWEST * u64::from(byte);
+        let zero_where_it_is = word ^ (LOWEST * u64::from(byte));
         // The first zero borrows, so that its highest bit is set though it was not.
         found | zero_where_it_is.wrapping_sub(LOWEST) & !zero_where_it_is
     });

@@ -172,20 +172,16 @@ impl Sink for Counter {
     }
 }
 
-/// The number of bytes that a Variable Byte Integer of this value takes.
 /// The bytes of a Variable Byte Integer, and how many of them there are.
-pub(super) fn variable_byte_integer(mut value: u32) -> ([u8; 4], usize) {
-    let mut bytes = [0; 4];
-    let mut last = 0;
-    while value > 0x7F {
-        bytes[last] = value as u8 | 0x80;
-        value >>= 7;
-        last += 1;
-    }
-    bytes[last] = value as u8;
-    (bytes, last + 1)
+pub(super) fn variable_byte_integer(value: u32) -> ([u8; 4], usize) {
+    let len = variable_byte_integer_len(value);
+    // Seven bits to each byte, and in all but the last the one that says that more follow.
+    let spread = value & 0x7F | (value & 0x3F80) << 1 | (value & 0x1F_C000) << 2 | (value & 0xFE0_0000) << 3;
+    let more = 0x0080_8080 & ((1 << (8 * (len - 1))) - 1);
+    ((spread | more).to_le_bytes(), len)
 }
 
+/// The number of bytes that a Variable Byte Integer of this value takes.
 pub(super) fn variable_byte_integer_len(value: u32) -> usize {
     match value {
         0..=127 => 1,
