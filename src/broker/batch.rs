@@ -45,7 +45,8 @@ struct Gathered {
 
 struct Addressed {
     matched: Matched,
-    message: Arc<ApplicationMessage>,
+    /// Until its last receiver has it.
+    message: Option<Arc<ApplicationMessage>>,
     detached: Detached,
 }
 
@@ -103,7 +104,11 @@ impl Broker {
         }
         let is_full = GATHERED.with_borrow_mut(|gathered| {
             gathered.deliveries += matched.len();
-            gathered.messages.push(Addressed { matched, message, detached: Detached::default() });
+            gathered.messages.push(Addressed {
+                matched,
+                message: Some(message),
+                detached: Detached::default(),
+            });
             gathered.deliveries >= LARGEST
         });
         if is_full {
@@ -141,10 +146,12 @@ type Refused = (Arc<SessionEntry>, Delivery, Dropped);
 /// Delivers messages with the same receivers.
 fn deliver_run(run: &mut [Addressed], wakes: &mut Wakes, refused: &mut Vec<Refused>) {
     let Some(matched) = run.first().map(|first| first.matched.clone()) else { return };
-    for receiver in matched.iter() {
+    let mut receivers = matched.iter().peekable();
+    while let Some(receiver) = receivers.next() {
+        let is_last = receivers.peek().is_none();
         // One that is gone gets nothing, as if it had not been found.
         let Some(entry) = receiver.session() else { continue };
-        let deliveries = run.iter_mut().map(|addressed| addressed.for_receiver(receiver));
+        let deliveries = run.iter_mut().filter_map(|addressed| addressed.for_receiver(receiver, is_last));
         let not_taken = entry.enqueue_all(deliveries, wakes);
         refused.extend(not_taken.into_iter().map(|(delivery, why)| (entry.clone(), delivery, why)));
         wakes.post_some();
@@ -163,10 +170,15 @@ impl Gathered {
 }
 
 impl Addressed {
-    fn for_receiver(&mut self, receiver: &Receiver) -> (Delivery, &mut Detached) {
-        let retain = self.message.retain && receiver.retain_as_published;
-        let mut delivery = Delivery::new(self.message.clone(), receiver.maximum_qos, retain);
-        delivery.subscription_identifiers = receiver.subscription_identifiers.clone();
-        (delivery, &mut self.detached)
+    /// The last one gets the message itself.
+    fn for_receiver(&mut self, receiver: &Receiver, is_last: bool) -> Option<(Delivery, &mut Detached)> {
+        let message = if is_last { self.message.take() } else { self.message.clone() }?;
+        let retain = message.retain && receiver.retain_as_published;
+        let mut delivery = Delivery::new(message, receiver.maximum_qos, retain);
+        // As a rule there are none, and to copy none takes a call.
+        if !receiver.subscription_identifiers.is_empty() {
+            delivery.subscription_identifiers = receiver.subscription_identifiers.clone();
+        }
+        Some((delivery, &mut self.detached))
     }
 }

@@ -32,8 +32,8 @@ pub fn are_many_buffers_noted() -> bool {
 
 /// Whether a message is to be copied that comes behind so many others, which wait or are in flight, for a connection
 /// that takes some, or is blocked.
-pub(super) fn is_due(behind: usize, blocked: Blocked) -> bool {
-    (behind >= BEHIND || blocked == Blocked::Yes) && MANY_BUFFERS.get()
+pub(super) fn is_due(behind: impl FnOnce() -> usize, blocked: Blocked) -> bool {
+    MANY_BUFFERS.get() && (blocked == Blocked::Yes || behind() >= BEHIND)
 }
 
 /// The copy of a message that shares no memory with a read buffer, made when it is first needed and then

@@ -161,6 +161,11 @@ impl SessionEntry {
         Locked { state, counters: &self.counters, told }
     }
 
+    /// The same for who changes nothing of what it holds: to see whether something has changed takes longer than the lock.
+    pub fn lock_link(&self) -> MutexGuard<'_, EntryState> {
+        lock(&self.state)
+    }
+
     /// The connection that holds it, or zero; it may change at any time.
     pub fn connected(&self) -> ClientKey {
         ClientKey(self.connected.load(Ordering::Relaxed))
@@ -259,6 +264,7 @@ impl SessionEntry {
         refused
     }
 
+    #[inline]
     fn enqueue_one(
         &self,
         state: &mut EntryState,
@@ -271,7 +277,13 @@ impl SessionEntry {
             None => state.enqueue(delivery, detached, growth),
             Some(committer) => self.enqueue_and_keep(committer, state, delivery, detached, growth),
         };
-        self.count_full(state, &enqueued, growth);
+        let dropped = match &enqueued {
+            Ok(displaced) => displaced.len(),
+            Err((_, why)) => usize::from(*why == Dropped::QueueFull),
+        };
+        if dropped > 0 {
+            self.count_full(state, dropped, growth);
+        }
         enqueued
     }
 
@@ -280,24 +292,14 @@ impl SessionEntry {
     }
 
     /// Counts what gave way under the limit that was reached.
-    fn count_full(
-        &self,
-        state: &EntryState,
-        enqueued: &Result<Vec<Delivery>, (Delivery, Dropped)>,
-        growth: Growth,
-    ) {
-        let dropped = match enqueued {
-            Ok(displaced) => displaced.len(),
-            Err((_, why)) => usize::from(*why == Dropped::QueueFull),
+    #[cold]
+    fn count_full(&self, state: &EntryState, dropped: usize, growth: Growth) {
+        let limit = match (state.session.full_by(), growth) {
+            (FullBy::Messages, _) => Count::LimitQueuedMessages,
+            (FullBy::Bytes, Growth::Free) => Count::LimitQueuedBytes,
+            (FullBy::Bytes, Growth::Stopped) => Count::LimitTotalQueuedBytes,
         };
-        if dropped > 0 {
-            let limit = match (state.session.full_by(), growth) {
-                (FullBy::Messages, _) => Count::LimitQueuedMessages,
-                (FullBy::Bytes, Growth::Free) => Count::LimitQueuedBytes,
-                (FullBy::Bytes, Growth::Stopped) => Count::LimitTotalQueuedBytes,
-            };
-            self.counters.add(limit, dropped);
-        }
+        self.counters.add(limit, dropped);
     }
 }
 
@@ -334,6 +336,7 @@ impl Drop for Locked<'_> {
 }
 
 impl EntryState {
+    #[inline]
     pub fn enqueue(
         &mut self,
         mut delivery: Delivery,
@@ -355,8 +358,10 @@ impl EntryState {
 
     /// Whether a message that comes now may keep memory for long that it shares.
     fn waits_long(&self, qos: QoS) -> bool {
-        let in_flight = if qos == QoS::AtMostOnce { 0 } else { self.session.in_flight() };
-        let behind = self.session.queued() + in_flight;
+        let behind = || {
+            let in_flight = if qos == QoS::AtMostOnce { 0 } else { self.session.in_flight() };
+            self.session.queued() + in_flight
+        };
         self.link.as_ref().is_none_or(|link| detached::is_due(behind, link.blocked))
     }
 

@@ -101,6 +101,7 @@ impl Session {
     ///
     /// # Errors
     /// The delivery itself, where it had to give way.
+    #[inline]
     pub fn enqueue(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
         self.queue.push(delivery)
     }

@@ -113,8 +113,16 @@ impl Queue {
     ///
     /// # Errors
     /// The delivery itself, where nothing that may give way makes enough room.
+    #[inline]
     pub fn push(&mut self, delivery: Delivery) -> Result<Vec<Delivery>, Delivery> {
-        self.push_within(delivery, self.limits.get().bytes)
+        // As a rule it fits beside all.
+        let QueueLimits { messages, bytes, .. } = *self.limits.get();
+        let cost = Queue::cost(&delivery.message);
+        if self.len() < messages && self.bytes() + cost <= bytes {
+            self.lane(delivery.qos).push(delivery);
+            return Ok(Vec::new());
+        }
+        self.push_within(delivery, bytes)
     }
 
     /// The same, but the queue grows no longer in bytes: as many have to give way. An empty one takes one.
@@ -126,6 +134,7 @@ impl Queue {
     }
 
     /// Takes the next: QoS 1 and 2 where the window has room, which bounds how long QoS 0 waits for them.
+    #[inline]
     pub fn pop(&mut self, window_has_room: bool) -> Option<Delivery> {
         let acknowledged = if window_has_room { self.acknowledged.pop() } else { None };
         acknowledged.or_else(|| self.at_most_once.pop())
@@ -213,12 +222,8 @@ impl Queue {
         self.at_most_once.bytes + self.acknowledged.bytes
     }
 
+    #[inline(never)]
     fn push_within(&mut self, delivery: Delivery, limit: usize) -> Result<Vec<Delivery>, Delivery> {
-        // As a rule it fits beside all.
-        if self.fits(&delivery, self.len(), self.bytes(), limit) {
-            self.lane(delivery.qos).push(delivery);
-            return Ok(Vec::new());
-        }
         if !self.may_fit(&delivery, limit) {
             return Err(delivery);
         }
@@ -270,11 +275,13 @@ impl Lane {
         self.waiting.len()
     }
 
+    #[inline]
     fn push(&mut self, delivery: Delivery) {
         self.bytes += Queue::cost(&delivery.message);
         self.waiting.push_back(delivery);
     }
 
+    #[inline]
     fn pop(&mut self) -> Option<Delivery> {
         let next = self.waiting.pop_front()?;
         self.bytes -= Queue::cost(&next.message);
