@@ -23,12 +23,12 @@ impl Link<'_> {
             Packet::Publish(publish) => self.receive(publish).await,
             Packet::Puback(ack) => {
                 self.note_refusal(&ack);
-                self.promising(|attachment| attachment.puback(ack.packet_identifier, ack.reason_code));
+                self.promising(|attachment| attachment.pubacks(&[ack], drop));
                 Ok(())
             }
             Packet::Pubrec(ack) => self.pubrec(&ack),
             Packet::Pubcomp(ack) => {
-                self.promising(|attachment| attachment.pubcomp(ack.packet_identifier, ack.reason_code));
+                self.promising(|attachment| attachment.pubcomp(&ack));
                 Ok(())
             }
             Packet::Pubrel(ack) => self.pubrel(&ack),
@@ -45,13 +45,12 @@ impl Link<'_> {
 
     fn pubrec(&mut self, ack: &Ack) -> Result<(), LinkError> {
         self.note_refusal(ack);
-        let (id, reason) = (ack.packet_identifier, ack.reason_code);
-        let reason = match self.promising(|attachment| attachment.pubrec(id, reason)) {
-            Acknowledged::Complete(..) => return Ok(()),
-            Acknowledged::Release(..) => ReasonCode::SUCCESS,
-            Acknowledged::Unknown => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+        let reason = match self.promising(|attachment| attachment.pubrec(ack)) {
+            None | Some(Acknowledged::Complete(..)) => return Ok(()),
+            Some(Acknowledged::Release(..)) => ReasonCode::SUCCESS,
+            Some(Acknowledged::Unknown) => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
         };
-        self.put(&Packet::Pubrel(Ack::new(id, reason)))
+        self.put(&Packet::Pubrel(Ack::new(ack.packet_identifier, reason)))
     }
 
     fn pubrel(&mut self, ack: &Ack) -> Result<(), LinkError> {

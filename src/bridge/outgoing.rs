@@ -9,8 +9,8 @@ use super::status::count;
 use crate::broker::Broker;
 use crate::message::Timestamp;
 use crate::packet::{
-    PacketIdentifier, ProtocolVersion, PublishHeader, PublishProperties, QoS, ReasonCode, encode_publish,
-    encode_pubrel, publish_encoded_len,
+    Ack, PacketIdentifier, ProtocolVersion, PublishHeader, PublishProperties, QoS, ReasonCode,
+    encode_publish, encode_pubrel, publish_encoded_len,
 };
 use crate::session::{Delivery, Outgoing};
 use crate::storage::Promise;
@@ -56,12 +56,14 @@ impl Link<'_> {
         for (identifier, qos) in spared.acknowledged {
             // Neither side heard of it: what is in flight of QoS 2 ends with a refusal.
             self.promising(|attachment| match qos {
-                QoS::ExactlyOnce => attachment.pubrec(identifier, ReasonCode::UNSPECIFIED_ERROR),
-                _ => attachment.puback(identifier, ReasonCode::SUCCESS),
+                QoS::ExactlyOnce => {
+                    attachment.pubrec(&Ack::new(identifier, ReasonCode::UNSPECIFIED_ERROR));
+                }
+                _ => attachment.pubacks(&[Ack::new(identifier, ReasonCode::SUCCESS)], drop),
             });
         }
         for identifier in spared.released {
-            self.promising(|attachment| attachment.pubcomp(identifier, ReasonCode::SUCCESS));
+            self.promising(|attachment| attachment.pubcomp(&Ack::new(identifier, ReasonCode::SUCCESS)));
         }
     }
 

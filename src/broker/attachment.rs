@@ -14,7 +14,7 @@ use super::statistics::{Count, Growth};
 use super::{Broker, DueWill};
 use crate::hook::{ClientInfo, Directory, DisconnectCause, DropCause, SessionItems, What};
 use crate::message::Timestamp;
-use crate::packet::{PacketIdentifier, ReasonCode};
+use crate::packet::{Ack, PacketIdentifier, ReasonCode};
 use crate::session::{Acknowledged, Delivery, Dropped, Kept, Outgoing, Received, Session};
 use crate::storage::{Change, Committer, Op};
 
@@ -131,7 +131,7 @@ impl Attachment {
     /// `blocked`, because its client does not read, is woken only when it is to end.
     pub fn poll_work(&self, waker: &Waker, blocked: Blocked) -> Polled {
         let growth = self.broker.counters.growth();
-        let mut state = self.entry.lock();
+        let mut state = self.entry.lock_link();
         let has_work = state.session.has_outgoing() || state.wants_replay(growth);
         if !has_work && growth == Growth::Stopped && state.waits_for_growth() {
             self.broker.wake_when_free(&self.entry);
@@ -153,15 +153,16 @@ impl Attachment {
     }
 
     /// Hands what is to be sent to `send`, in order, until it returns false or nothing is left. A
-    /// message that `fits` refuses is dropped.
+    /// message that `fits` refuses is dropped. Says whether retained messages [wait](Attachment::wants_replay) then.
     pub fn take_outgoing(
         &self,
         now: Timestamp,
         fits: impl Fn(&Delivery, Timestamp) -> bool,
         mut send: impl FnMut(Outgoing<'_>) -> bool,
-    ) {
+    ) -> bool {
         let mut dropped = Vec::new();
-        let begins_to_wait = self.with_state(|state| {
+        let growth = self.broker.counters.growth();
+        let after = self.with_state(|state| {
             while let Some(outgoing) =
                 state.session.next_outgoing(now, &fits, |delivery, why| dropped.push((delivery, why)))
             {
@@ -170,14 +171,16 @@ impl Attachment {
                     break;
                 }
             }
-            state.begins_to_wait()
+            (state.begins_to_wait(), state.wants_replay(growth))
         });
-        if begins_to_wait == Some(true) {
+        let (begins_to_wait, wants_replay) = after.unwrap_or_default();
+        if begins_to_wait {
             self.broker.counters.count(Count::LimitInflight);
         }
         for (delivery, why) in dropped {
             self.broker.dropped(&self.entry.client_identifier, &delivery, why);
         }
+        wants_replay
     }
 
     /// Whether a QoS 2 message with this identifier was received and not released.
@@ -223,19 +226,30 @@ impl Attachment {
         })
     }
 
-    pub fn puback(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {
-        let done = self.with_session(|session| session.puback(packet_identifier));
-        self.acknowledged(done, packet_identifier, reason)
+    /// Some PUBACKs came. They are looked up under one lock, as that takes as long as three of them and they mostly come
+    /// together; then `act` gets what each has brought.
+    pub fn pubacks(&self, acks: &[Ack], mut act: impl FnMut(Acknowledged)) {
+        let look_up = |session: &mut Session| -> Vec<_> {
+            acks.iter().map(|ack| session.puback(ack.packet_identifier)).collect()
+        };
+        let done = self.with_session(look_up).unwrap_or_default();
+        for (done, ack) in done.into_iter().zip(acks) {
+            act(self.acknowledged(done, ack));
+        }
     }
 
-    pub fn pubrec(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {
-        let done = self.with_session(|session| session.pubrec(packet_identifier, reason.is_error()));
-        self.acknowledged(done, packet_identifier, reason)
+    /// What a PUBREC brought; None where another connection holds the session by now.
+    pub fn pubrec(&self, ack: &Ack) -> Option<Acknowledged> {
+        let refused = ack.reason_code.is_error();
+        let done = self.with_session(|session| session.pubrec(ack.packet_identifier, refused))?;
+        Some(self.acknowledged(done, ack))
     }
 
-    pub fn pubcomp(&self, packet_identifier: PacketIdentifier, reason: ReasonCode) -> Acknowledged {
-        let done = self.with_session(|session| session.pubcomp(packet_identifier));
-        self.acknowledged(done, packet_identifier, reason)
+    /// PUBCOMP came.
+    pub fn pubcomp(&self, ack: &Ack) {
+        if let Some(done) = self.with_session(|session| session.pubcomp(ack.packet_identifier)) {
+            self.acknowledged(done, ack);
+        }
     }
 
     /// Gives the session back. What is returned is to be published now.
@@ -266,17 +280,12 @@ impl Attachment {
         self.with_state(|state| act(&mut state.session))
     }
 
-    fn acknowledged(
-        &self,
-        done: Option<Acknowledged>,
-        packet_identifier: PacketIdentifier,
-        reason: ReasonCode,
-    ) -> Acknowledged {
-        let done = done.unwrap_or(Acknowledged::Complete(0, None));
+    /// Keeps what an acknowledgement brought, and tells the observers.
+    fn acknowledged(&self, done: Acknowledged, ack: &Ack) -> Acknowledged {
         match &done {
             Acknowledged::Complete(number, _) => self.broker.keep_dequeued(*number),
             Acknowledged::Release(number, delivery) => {
-                self.entry.keep_released(*number, packet_identifier, delivery.is_some());
+                self.entry.keep_released(*number, ack.packet_identifier, delivery.is_some());
             }
             Acknowledged::Unknown => {}
         }
@@ -285,7 +294,7 @@ impl Attachment {
                 client: self.client.clone(),
                 topic: delivery.message.topic.clone(),
                 qos: delivery.qos,
-                reason,
+                reason: ack.reason_code,
             });
         }
         done

@@ -288,12 +288,14 @@ impl Batch {
 
 impl EntryState {
     pub(super) fn wants_replay(&self, growth: Growth) -> bool {
+        let Some(replay) = self.replays.front() else { return false };
         let room = self.room(growth);
-        match self.replays.front() {
-            None => false,
-            Some(_) if growth == Growth::Stopped => room.is_empty && self.session.in_flight_bytes() == 0,
-            Some(replay) if replay.alone => room.is_empty,
-            Some(_) => room.is_empty || room.is_half && self.session.queued() < BATCH,
+        if growth == Growth::Stopped {
+            room.is_empty && self.session.in_flight_bytes() == 0
+        } else if replay.alone {
+            room.is_empty
+        } else {
+            room.is_empty || room.is_half && self.session.queued() < BATCH
         }
     }
 

@@ -192,8 +192,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Err(Ended::refused(ReasonCode::PACKET_TOO_LARGE));
         }
         self.keep_pace()?;
-        self.io.collect(&self.attachment);
-        Ok(if self.attachment.wants_replay() { Turn::Waits(Next::Replays) } else { Turn::Over })
+        let wants_replay = self.io.collect(&self.attachment);
+        Ok(if wants_replay { Turn::Waits(Next::Replays) } else { Turn::Over })
     }
 
     /// Has a client that published too fast wait, or ends its connection.
@@ -278,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                             return Ok(Acted::UntilOneWaits(Some((message, None))));
                         }
                     }
-                    Some(packet) => self.act_on_at_once(packet)?,
+                    Some(packet) => self.act_on_at_once(packet, &pace)?,
                 }
                 pace.counts_a_round();
             }
@@ -299,9 +299,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    fn act_on_at_once(&mut self, packet: Packet) -> Result<(), Ended> {
+    fn act_on_at_once(&mut self, packet: Packet, pace: &Pace) -> Result<(), Ended> {
         match packet {
-            Packet::Puback(ack) => self.puback(&ack),
+            Packet::Puback(ack) => self.pubacks(ack, pace)?,
             Packet::Pubrec(ack) => self.pubrec(&ack),
             Packet::Pubrel(ack) => self.pubrel(&ack)?,
             Packet::Pubcomp(ack) => self.pubcomp(&ack),
@@ -329,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut pace = Pace::begin();
         while self.io.has_to_decode() {
             let Some(packet) = self.io.next_packet(&pace)? else { break };
-            self.act_on(packet).await?;
+            self.act_on(packet, &pace).await?;
             pace.counts_a_round();
             if pace.is_over() {
                 tokio::task::yield_now().await;
@@ -339,14 +339,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(())
     }
 
-    async fn act_on(&mut self, packet: Packet) -> Result<(), Ended> {
+    async fn act_on(&mut self, packet: Packet, pace: &Pace) -> Result<(), Ended> {
         match packet {
             Packet::Publish(publish) => self.publish(publish).await,
             Packet::Subscribe(subscribe) => self.subscribe(*subscribe).await,
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe).await,
             // In a box: it is rare, and each PUBLISH that a hook is asked about would have to make room for it.
             Packet::Auth(auth) => Box::pin(self.authenticate(*auth)).await,
-            packet => self.act_on_at_once(packet),
+            packet => self.act_on_at_once(packet, pace),
         }
     }
 }
@@ -404,6 +404,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     }
 
     /// The next packet of those that were read.
+    #[inline(always)]
     fn next_packet(&mut self, pace: &Pace) -> Result<Option<Packet>, Ended> {
         let packet =
             self.input.next_packet(self.output.counters()).map_err(|error| Ended::decode_error(&error))?;
@@ -430,10 +431,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
             || self.timers.write_is_waiting() && self.output.is_scarce()
     }
 
-    /// Takes what the session has ready, as far as the output has room.
-    fn collect(&mut self, attachment: &Attachment) {
+    /// Takes what the session has ready, as far as the output has room. Says whether retained messages wait then.
+    fn collect(&mut self, attachment: &Attachment) -> bool {
         if self.is_blocked() {
-            return;
+            return attachment.wants_replay();
         }
         let (now, output) = (self.now, &mut self.output);
         let size = output.size();
@@ -444,7 +445,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
                 output.outgoing(outgoing, now);
                 output.len() < HIGH_WATER
             },
-        );
+        )
     }
 }
 

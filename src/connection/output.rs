@@ -21,7 +21,7 @@ use super::mount::Mount;
 use super::outgoing_alias::{Alias, OutgoingAliases};
 use super::unwritten::Unwritten;
 use crate::broker::guard::Guard;
-use crate::broker::{Broker, Count, Counters};
+use crate::broker::{Broker, Count, Counters, give_back};
 use crate::hook::Reply;
 use crate::message::{Origin, Timestamp};
 use crate::packet::{
@@ -257,7 +257,10 @@ impl Output {
     /// Adds what a session sends.
     pub(super) fn outgoing(&mut self, outgoing: Outgoing<'_>, now: Timestamp) {
         match outgoing {
-            Outgoing::AtMostOnce(delivery) => self.publish(&delivery, None, false, now),
+            Outgoing::AtMostOnce(delivery) => {
+                self.publish(&delivery, None, false, now);
+                give_back(delivery.message);
+            }
             Outgoing::Acknowledged { delivery, packet_identifier, dup } => {
                 self.publish(delivery, Some(packet_identifier), dup, now)
             }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::disconnect::Ended;
 use super::intercept::{Admitted, asks};
 use super::{Connection, wait};
-use crate::broker::{Attachment, Count, End, Published, Publishing, Step};
+use crate::broker::{Attachment, Count, End, Published, Publishing, Step, share};
 use crate::message::{ApplicationMessage, Origin};
 use crate::packet::{PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode};
 use crate::session::Received;
@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !self.accepts_payload(&publish) {
             return self.refuse_payload(publish.qos, id).map(|()| None);
         }
-        Ok(Some(Arc::new(self.message(topic, publish))))
+        Ok(Some(share(self.message(topic, publish))))
     }
 
     /// The connection that had the session before may still be at a message, which comes before this one
@@ -291,6 +291,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// PUBACK or PUBREC with the Reason Code; MQTT 3.1.1 knows none and acknowledges all alike.
     fn answer(&mut self, qos: QoS, id: Option<PacketIdentifier>, published: Published) -> Result<(), Ended> {
         let Published { reason, reply, failed, .. } = published;
+        if qos == QoS::AtMostOnce && reply.is_none() && !failed {
+            return Ok(());
+        }
         if failed {
             if self.io.output.version() == ProtocolVersion::V311 {
                 return Err(self.not_acknowledged(id));

@@ -53,3 +53,33 @@ async fn a_pubrec_with_an_error_for_an_unknown_identifier_is_not_answered() {
         client.assert_silent().await;
     }
 }
+
+#[tokio::test]
+async fn all_acknowledgements_before_a_packet_that_ends_the_connection_count() {
+    // More than are looked up under one lock, in one write; one says why in a byte more.
+    const MESSAGES: u16 = 150;
+    let server = start().await;
+    let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    receiver.subscribe("t", QOS1).await;
+    let mut sender = Client::connect(&server, connect(V5, "sender")).await;
+    for n in 1..=MESSAGES {
+        sender.publish("t", &n.to_string(), QOS1).await;
+    }
+    let mut acknowledgements = BytesMut::new();
+    for n in 1..=MESSAGES {
+        let publish = receiver.next_publish().await;
+        let reason = if n == 70 { ReasonCode::UNSPECIFIED_ERROR } else { ReasonCode::SUCCESS };
+        if n < MESSAGES {
+            let ack = Packet::Puback(Ack::new(publish.packet_identifier.unwrap(), reason));
+            encode(&ack, V5, &mut acknowledgements).unwrap();
+        }
+    }
+    // A PUBACK for no message at all.
+    acknowledgements.extend_from_slice(b"\x40\x02\0\0");
+    receiver.send_bytes(&acknowledgements).await;
+    assert_eq!(receiver.end().await, Some(ReasonCode::PROTOCOL_ERROR));
+    let mut receiver = Client::connect(&server, persistent(V5, "receiver")).await;
+    let left = receiver.next_publish().await;
+    assert_eq!((text(&left), left.dup), ("150", true));
+    receiver.assert_silent().await;
+}
