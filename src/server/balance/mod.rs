@@ -34,7 +34,7 @@ const SETTLED: u32 = 10;
 const LITTLE: f64 = 0.85;
 const TRIED: f64 = 1.5;
 /// For how many periods one thread that was found to do as much as two is left alone, unless it comes to have so many times
-/// the connections or the bytes to move: these differ by a tenth from period to period.
+/// the connections, or for [`PATIENCE`] periods the bytes to move: these differ from period to period.
 const ALONE: u32 = 100;
 const MORE: f64 = 1.2;
 /// For how many periods.
@@ -177,6 +177,8 @@ struct Alone {
     /// Its busy connections when that was found, and the bytes per second that it moved.
     active: u32,
     moved: f64,
+    /// Periods in a row in which it moved more.
+    more: u32,
     /// It was tried; else it has little to do, and goes on for as long as that is so.
     tried: bool,
 }
@@ -195,9 +197,10 @@ impl Alone {
         let now = threads[self.thread];
         self.left = self.left.saturating_sub(1);
         let more = |now: f64, then: f64| now > MORE * then;
+        self.more = if more(now.moved, self.moved) { self.more + 1 } else { 0 };
         self.left > 0
             && (self.tried || now.ran <= TOO_BUSY)
-            && !more(now.moved, self.moved)
+            && self.more < PATIENCE
             && !more(f64::from(now.active), f64::from(self.active))
     }
 }
@@ -259,7 +262,7 @@ impl Balance {
             Outcome::Open => return None,
             Outcome::Enough { moved } => {
                 let active = threads[thread].active;
-                self.alone = Some(Alone { thread, left: ALONE, active, moved, tried: true });
+                self.alone = Some(Alone { thread, left: ALONE, active, moved, more: 0, tried: true });
                 None
             }
             Outcome::TooLittle(back) => {
@@ -312,7 +315,8 @@ impl Balance {
         } else {
             // It may come to wait for a core, and has not too much to do for that.
             let active = threads[from].active + threads[to].active;
-            self.alone = Some(Alone { thread: to, left: ALONE, active, moved: before.moved, tried: false });
+            self.alone =
+                Some(Alone { thread: to, left: ALONE, active, moved: before.moved, more: 0, tried: false });
         }
         Some(Act::Move { from, to, connections: threads[from].active, guests: self.guests })
     }
