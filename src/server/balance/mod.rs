@@ -34,9 +34,11 @@ const SETTLED: u32 = 10;
 const LITTLE: f64 = 0.85;
 const TRIED: f64 = 1.5;
 /// For how many periods one thread that was found to do as much as two is left alone, unless it comes to have so many times
-/// the connections, or for [`PATIENCE`] periods the bytes to move: these differ from period to period.
+/// the connections, or for [`PATIENCE`] periods the bytes to move: a machine that others use too has it move half as much
+/// again in one second as in the one before.
 const ALONE: u32 = 100;
-const MORE: f64 = 1.2;
+const MORE_CONNECTIONS: f64 = 1.2;
+const MORE_BYTES: f64 = 1.5;
 /// For how many periods.
 const PATIENCE: u32 = 5;
 /// After connections had to be spread, and after one thread was found to do less than two, for how many periods they stay so at
@@ -196,12 +198,11 @@ impl Alone {
     fn goes_on(&mut self, threads: &[Work]) -> bool {
         let now = threads[self.thread];
         self.left = self.left.saturating_sub(1);
-        let more = |now: f64, then: f64| now > MORE * then;
-        self.more = if more(now.moved, self.moved) { self.more + 1 } else { 0 };
+        self.more = if now.moved > MORE_BYTES * self.moved { self.more + 1 } else { 0 };
         self.left > 0
             && (self.tried || now.ran <= TOO_BUSY)
             && self.more < PATIENCE
-            && !more(f64::from(now.active), f64::from(self.active))
+            && f64::from(now.active) <= MORE_CONNECTIONS * f64::from(self.active)
     }
 }
 

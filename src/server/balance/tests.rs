@@ -128,7 +128,7 @@ fn one_thread_that_does_less_than_two_gives_back_what_it_got_and_each_time_it_is
 fn a_thread_that_does_as_much_as_two_is_helped_when_there_is_more_to_do() {
     let usual = one(99e6);
     let connections = Work { active: 122, ..usual[1] };
-    let bytes = Work { moved: 121e6, ..usual[1] };
+    let bytes = Work { moved: 151e6, ..usual[1] };
     for (more, periods) in [(connections, 1), (bytes, PATIENCE)] {
         let mut balance = trying(&TWO);
         assert_eq!(first_act(&mut balance, &usual, 20), None, "it is left alone");
