@@ -2,6 +2,7 @@
 //!
 //! One that is not installed is passed over, and that is said; `./test` installs all of them.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -267,16 +268,35 @@ async fn mqtt_js_in_a_browser_publishes_and_subscribes_through_a_secure_websocke
         let text = text.replace("{library}", &format!("file://{}", library.display()));
         std::fs::write(&page, text.replace("{url}", &url).replace("{version}", &version.to_string()))
             .unwrap();
-        let mut command = Command::new(browser);
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
-        command.args(["--ignore-certificate-errors", "--allow-file-access-from-files"]);
-        command.arg("--remote-debugging-port=0").arg(format!("--user-data-dir={}", fixture.path("profile")));
-        command.arg(format!("file://{}", page.display())).kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut running = command.spawn().unwrap();
+        let running = Browser::open(browser, &page, &fixture.path("profile"));
         let said = observer.receive_or_end_for(Duration::from_secs(60)).await;
-        running.kill().await.unwrap();
+        drop(running);
         let Some(tidegate::packet::Packet::Publish(said)) = said else { panic!("{said:?}") };
         assert_eq!(said.payload, "done");
+    }
+}
+
+/// A browser that shows a page until it is dropped.
+struct Browser(std::process::Child);
+
+impl Browser {
+    fn open(program: &str, page: &Path, profile: &str) -> Self {
+        let mut command = std::process::Command::new(program);
+        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
+        command.args(["--ignore-certificate-errors", "--allow-file-access-from-files"]);
+        command.arg("--remote-debugging-port=0").arg(format!("--user-data-dir={profile}"));
+        command.arg(format!("file://{}", page.display())).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().expect("the browser starts"))
+    }
+}
+
+impl Drop for Browser {
+    /// Ends its whole group: what a distribution installs is a script that waits for the browser.
+    fn drop(&mut self) {
+        let group = format!("-{}", self.0.id());
+        let killed = std::process::Command::new("kill").args(["-KILL", "--", &group]).status();
+        assert!(killed.is_ok_and(|status| status.success()), "the browser is left running");
+        self.0.wait().expect("it was started");
     }
 }
