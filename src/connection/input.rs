@@ -310,6 +310,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_acknowledged_and_is_silent_keeps_no_buffer() {
+        let (mut input, mut streams) = (input(), duplex(1024));
+        for first_byte in [0x40, 0x50, 0x62, 0x70] {
+            assert_eq!(receive(&mut input, &mut streams, &[first_byte, 2, 0, 1]).await, [0]);
+            assert!(read_buffers::with(|shared| shared.try_reclaim(READ_SIZE)), "{first_byte:#x}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_comes_behind_a_long_packet_is_read_whatever_it_is() {
         let (mut input, mut streams) = (input(), duplex(1024 * 1024));
         let long = publish(65_536);

@@ -93,7 +93,7 @@ impl Decoder {
             return Ok(None);
         }
         if let Some(ack) = bare_ack(&header, &buffer.as_ref()[header.len..]) {
-            buffer.advance(header.packet_len());
+            buffer.skip(header.packet_len());
             return Ok(Some(ack));
         }
         let mut body = buffer.take_front(header.packet_len());
@@ -262,20 +262,31 @@ impl Decoder {
 
 /// Bytes that were received and not yet decoded: the `BytesMut` that a socket is read into, or a `Bytes` that
 /// came whole. What is taken shares their memory.
-pub trait PacketBuffer: AsRef<[u8]> + Buf {
+pub trait PacketBuffer: AsRef<[u8]> {
     /// Takes the first `len` bytes, which are there.
     fn take_front(&mut self, len: usize) -> Bytes;
+
+    /// Drops them. A `Bytes` that ends with them keeps nothing of its memory.
+    fn skip(&mut self, len: usize);
 }
 
 impl PacketBuffer for Bytes {
     fn take_front(&mut self, len: usize) -> Bytes {
         self.split_to(len)
     }
+
+    fn skip(&mut self, len: usize) {
+        if len == self.len() { *self = Bytes::new() } else { self.advance(len) }
+    }
 }
 
 impl PacketBuffer for BytesMut {
     fn take_front(&mut self, len: usize) -> Bytes {
         self.split_to(len).freeze()
+    }
+
+    fn skip(&mut self, len: usize) {
+        self.advance(len);
     }
 }
 
