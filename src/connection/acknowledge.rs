@@ -9,12 +9,13 @@ use crate::broker::{End, give_back};
 use crate::packet::{Ack, Packet, PacketType, ReasonCode};
 use crate::session::Acknowledged;
 
-/// Acknowledgements that are looked up under one lock, which is not to be held for long.
-const TOGETHER: usize = 64;
+/// Acknowledgements that are looked up under one lock, which is not to be held for long: each may go through the whole of
+/// a client's window.
+const TOGETHER: usize = 16;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// A client acknowledges one message, and mostly more of them behind: those that were read are looked up together.
-    pub(super) fn pubacks(&mut self, first: Ack, pace: &Pace) -> Result<(), Ended> {
+    pub(super) fn pubacks(&mut self, first: Ack, pace: &mut Pace) -> Result<(), Ended> {
         let mut acks = vec![first];
         let read = loop {
             if acks.len() >= TOGETHER || self.io.input.next_type() != Some(PacketType::Puback) {
@@ -26,6 +27,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Err(ended) => break Err(ended),
             }
         };
+        // Whoever acts on packets counts the first of them.
+        pace.counts(acks.len() as u32 - 1);
         self.attachment.pubacks(&acks, give_back_of);
         read
     }

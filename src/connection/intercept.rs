@@ -97,7 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if let Some(message) = self.admit(publish)? {
                 admitted.push(Admitted { qos, id, message, answer: None });
             }
-            if pace.counts_a_round() {
+            if pace.counts(1) {
                 break;
             }
         }

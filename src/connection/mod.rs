@@ -278,9 +278,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                             return Ok(Acted::UntilOneWaits(Some((message, None))));
                         }
                     }
-                    Some(packet) => self.act_on_at_once(packet, &pace)?,
+                    Some(packet) => self.act_on_at_once(packet, &mut pace)?,
                 }
-                pace.counts_a_round();
+                pace.counts(1);
             }
             if pace.is_over() {
                 return Ok(Acted::UntilNow);
@@ -299,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    fn act_on_at_once(&mut self, packet: Packet, pace: &Pace) -> Result<(), Ended> {
+    fn act_on_at_once(&mut self, packet: Packet, pace: &mut Pace) -> Result<(), Ended> {
         match packet {
             Packet::Puback(ack) => self.pubacks(ack, pace)?,
             Packet::Pubrec(ack) => self.pubrec(&ack),
@@ -329,8 +329,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut pace = Pace::begin();
         while self.io.has_to_decode() {
             let Some(packet) = self.io.next_packet(&pace)? else { break };
-            self.act_on(packet, &pace).await?;
-            pace.counts_a_round();
+            self.act_on(packet, &mut pace).await?;
+            pace.counts(1);
             if pace.is_over() {
                 tokio::task::yield_now().await;
                 pace = Pace::begin();
@@ -339,7 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(())
     }
 
-    async fn act_on(&mut self, packet: Packet, pace: &Pace) -> Result<(), Ended> {
+    async fn act_on(&mut self, packet: Packet, pace: &mut Pace) -> Result<(), Ended> {
         match packet {
             Packet::Publish(publish) => self.publish(publish).await,
             Packet::Subscribe(subscribe) => self.subscribe(*subscribe).await,
